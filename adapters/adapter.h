@@ -1,0 +1,42 @@
+// An adapter brings messages of one kind from outside into streams. The contract is adapters/contract.md,
+// kept by one test that runs over every adapter.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace sluice {
+
+/// Rising counters since start; `rejected` by stable reason.
+struct AdapterFigures {
+  uint64_t received = 0;
+  uint64_t received_bytes = 0;
+  uint64_t accepted = 0;  ///< durable in a stream
+  uint64_t duplicates = 0;
+  std::map<std::string, uint64_t> rejected;
+  uint64_t paused = 0;    ///< times the source was paused because the target was full
+  uint64_t in_flight = 0; ///< gauge: taken, not yet durable
+};
+
+enum class AdapterHealth : uint8_t { kStarting, kRunning, kDegraded, kStopped };
+
+/// Loop thread only.
+class Adapter {
+ public:
+  virtual ~Adapter() = default;
+  virtual std::string_view name() const = 0;
+  virtual std::string_view kind() const = 0;
+  /// Reports once: running, or why it can't. Trouble afterwards shows in health().
+  virtual void start(std::move_only_function<void(Status)> done) = 0;
+  /// Takes nothing more, waits for what is in flight (bounded by its deadline), reports once.
+  virtual void stop(std::move_only_function<void()> done) = 0;
+  virtual AdapterHealth health() const = 0;
+  virtual const AdapterFigures& figures() const = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,48 @@
+// Where an adapter puts what it took in: a stream, with an answer when it is durable.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/time_format.h"
+
+namespace sluice {
+
+/// A message an adapter wants stored. Views are for the call only.
+struct IngestMessage {
+  std::string_view subject;
+  std::string_view headers;  ///< whole block or empty; the port adds Nats-Msg-Id to it
+  std::string_view payload;
+  std::string_view msg_id;   ///< deterministic: a redelivery carries the same one
+  std::string_view lane;     ///< messages of one lane (one sender) are stored in the order offered
+};
+
+/// What can't be handled is kept, with its reason.
+struct DeadLetter {
+  std::string_view reason;   ///< stable word: "bad_json", "bad_base64", …
+  std::string_view detail;   ///< for people
+  std::string_view origin;   ///< subject or place it came from
+  std::string_view bytes;    ///< as received
+};
+
+enum class Offer : uint8_t { kAccepted, kFull };
+
+/// Bounded. kFull: nothing was taken, pause the source; `on_room` tells when to go on.
+class IngestPort {
+ public:
+  virtual ~IngestPort() = default;
+  /// `stored` runs once, later: success = durable in its stream (or a duplicate of one that is).
+  /// Errors of the target are retried inside, in order, without end; `stored` gets an Error only when
+  /// the port is stopped or the target refuses this message for good (then it is in the dead letters).
+  virtual Offer offer(const IngestMessage& message, std::move_only_function<void(Status)> stored) = 0;
+  /// As offer(), into the dead-letter stream.
+  virtual Offer dead_letter(const DeadLetter& letter, std::move_only_function<void(Status)> stored) = 0;
+  /// Runs each time the port has room again after kFull.
+  virtual void on_room(std::move_only_function<void()> room) = 0;
+  virtual size_t in_flight() const = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,42 @@
+#include "base/api_error.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "base/check.h"
+
+namespace sluice {
+namespace {
+
+struct Row {
+  uint16_t err_code;
+  uint16_t http_code;
+  std::string_view description;
+};
+
+constexpr Row kRows[] = {
+#define X(err_code, http_code, description) {err_code, http_code, description},
+#include "base/api_errors.def"
+#undef X
+};
+
+static_assert(std::is_sorted(std::begin(kRows), std::end(kRows),
+                             [](const Row& a, const Row& b) { return a.err_code < b.err_code; }));
+
+}  // namespace
+
+ApiErrorText api_error_text(uint16_t err_code, const std::string& detail) {
+  const Row* row = std::lower_bound(std::begin(kRows), std::end(kRows), err_code,
+                                    [](const Row& r, uint16_t code) { return r.err_code < code; });
+  SLUICE_CHECK(row != std::end(kRows) && row->err_code == err_code);
+  std::string text(row->description);
+  size_t open = text.find('{');
+  if (open != std::string::npos) {
+    size_t close = text.find('}', open);
+    text.replace(open, close - open + 1, detail);
+  }
+  return {row->http_code, std::move(text)};
+}
+
+}  // namespace sluice

@@ -1,0 +1,110 @@
+#include "base/log.h"
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <memory>
+
+namespace sluice {
+namespace {
+
+std::atomic<LogLevel> g_level{LogLevel::kInfo};
+std::atomic<bool> g_json{false};
+
+std::shared_ptr<spdlog::logger> make_logger(const LogOptions& options) {
+  spdlog::sink_ptr sink;
+  if (options.file.empty()) {
+    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  } else {
+    sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file);
+  }
+  auto logger = std::make_shared<spdlog::logger>("sluice", sink);
+  logger->set_level(spdlog::level::trace);
+  logger->flush_on(spdlog::level::info);
+  logger->set_pattern("%v");
+  return logger;
+}
+
+std::shared_ptr<spdlog::logger>& current() {
+  static std::shared_ptr<spdlog::logger> logger = make_logger({});
+  return logger;
+}
+
+spdlog::level::level_enum to_spdlog(LogLevel level) {
+  switch (level) {
+    case LogLevel::kTrace: return spdlog::level::trace;
+    case LogLevel::kDebug: return spdlog::level::debug;
+    case LogLevel::kInfo: return spdlog::level::info;
+    case LogLevel::kWarn: return spdlog::level::warn;
+    case LogLevel::kError: return spdlog::level::err;
+    case LogLevel::kOff: return spdlog::level::off;
+  }
+  return spdlog::level::off;
+}
+
+const char* level_name(LogLevel level) {
+  switch (level) {
+    case LogLevel::kTrace: return "trace";
+    case LogLevel::kDebug: return "debug";
+    case LogLevel::kInfo: return "info";
+    case LogLevel::kWarn: return "warn";
+    case LogLevel::kError: return "error";
+    case LogLevel::kOff: return "off";
+  }
+  return "off";
+}
+
+// Written out by hand: a log line may hold bytes of a peer, which a JSON library would refuse.
+void append_json_string(std::string& out, std::string_view text) {
+  for (char c : text) {
+    auto u = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (u < 0x20) {
+      out += fmt::format("\\u{:04x}", u);
+    } else {
+      out += c;
+    }
+  }
+}
+
+}  // namespace
+
+void configure_logging(const LogOptions& options) {
+  g_level = options.level;
+  g_json = options.json;
+  auto fresh = make_logger(options);
+  current().swap(fresh);
+}
+
+uint64_t dropped_log_lines() { return 0; }
+
+bool Logger::enabled(LogLevel level) { return level >= g_level.load(std::memory_order_relaxed); }
+
+void Logger::write(LogLevel level, std::string_view line) const {
+  // The pattern is ours so that text and JSON carry the same fields. Wall time here only stamps.
+  auto now = std::chrono::system_clock::now();
+  auto us = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count();
+  std::time_t seconds = static_cast<std::time_t>(us / 1'000'000);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char stamp[80];
+  std::snprintf(stamp, sizeof stamp, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", utc.tm_year + 1900,
+                utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
+                static_cast<int>(us % 1'000'000));
+  std::string out;
+  if (g_json.load(std::memory_order_relaxed)) {
+    out = fmt::format(R"({{"ts":"{}","level":"{}","room":"{}","msg":")", stamp, level_name(level),
+                      room_);
+    append_json_string(out, line);
+    out += "\"}";
+  } else {
+    out = fmt::format("{} {:5} {}: {}", stamp, level_name(level), room_, line);
+  }
+  current()->log(to_spdlog(level), out);
+}
+
+}  // namespace sluice

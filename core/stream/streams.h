@@ -1,0 +1,56 @@
+// All streams of one account: create, update, delete, find; routes publishes to the right one.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/metrics.h"
+#include "bus/bus.h"
+#include "io/env.h"
+#include "store/store.h"
+#include "stream/stream.h"
+
+namespace sluice {
+
+struct StreamsOptions {
+  int64_t max_streams = -1;
+  int64_t max_file_bytes = -1;    ///< account limit over all file streams; -1 = none
+  int64_t max_memory_bytes = -1;
+  std::chrono::nanoseconds max_duplicate_window{0};  ///< 0 = no server limit
+  std::string domain;             ///< shown in PubAcks when set
+  size_t max_buffered_msgs = 100'000;            ///< appended, not yet durable, of one stream; beyond: 429/10167
+  size_t max_buffered_bytes = 128 * kMiB;
+};
+
+class Streams {
+ public:
+  virtual ~Streams() = default;
+
+  /// Recovers the streams of `store` (nullptr = memory streams only) and subscribes their subjects.
+  static std::unique_ptr<Streams> make(Env& env, Bus& bus, Store* store, const StreamsOptions& options);
+
+  /// `config` as parsed and normalised by parse_stream_config(). Errors carry api codes: 10058, 10065, …
+  /// An identical existing stream is a success.
+  virtual Result<Stream*> create(const StreamConfig& config) = 0;
+  virtual Result<Stream*> update(const StreamConfig& config) = 0;
+  /// Tells observers, then removes stream and files. 10059.
+  virtual Status remove(std::string_view name) = 0;
+  virtual Stream* find(std::string_view name) = 0;
+  /// In order of name.
+  virtual void each(const std::function<void(Stream&)>& visit) = 0;
+  virtual size_t size() const = 0;
+
+  /// Called after a stream was created (also at recovery, from make's caller via each()) or before one
+  /// is deleted: the consumer room keeps its consumers in step.
+  virtual void on_created(std::move_only_function<void(Stream&)> listener) = 0;
+  virtual void on_deleting(std::move_only_function<void(Stream&)> listener) = 0;
+
+  virtual void collect(MetricSink& sink) const = 0;
+};
+
+}  // namespace sluice
