@@ -1,11 +1,14 @@
 #include "base/log.h"
 
+#include <spdlog/async_logger.h>
+#include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 
 namespace sluice {
 namespace {
@@ -13,23 +16,49 @@ namespace {
 std::atomic<LogLevel> g_level{LogLevel::kInfo};
 std::atomic<bool> g_json{false};
 
-std::shared_ptr<spdlog::logger> make_logger(const LogOptions& options) {
+constexpr size_t kQueue_lines = 8192;
+
+/// The logger with its own thread: a reader of our stderr that stalls must not stall the loop. When the
+/// queue is full the oldest lines go, and are counted.
+struct Sink {
+  std::shared_ptr<spdlog::details::thread_pool> pool;
+  std::shared_ptr<spdlog::logger> logger;
+};
+
+std::atomic<uint64_t> g_dropped_before{0};  // by sinks that were replaced
+
+Sink make_sink(const LogOptions& options) {
   spdlog::sink_ptr sink;
   if (options.file.empty()) {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   } else {
     sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file);
   }
-  auto logger = std::make_shared<spdlog::logger>("sluice", sink);
+  auto pool = std::make_shared<spdlog::details::thread_pool>(kQueue_lines, 1);
+  auto logger = std::make_shared<spdlog::async_logger>("sluice", sink, pool,
+                                                       spdlog::async_overflow_policy::overrun_oldest);
   logger->set_level(spdlog::level::trace);
   logger->flush_on(spdlog::level::info);
   logger->set_pattern("%v");
-  return logger;
+  return {std::move(pool), std::move(logger)};
 }
 
-std::shared_ptr<spdlog::logger>& current() {
-  static std::shared_ptr<spdlog::logger> logger = make_logger({});
-  return logger;
+// Guarded by its mutex: replaced on reload while other threads may log.
+struct Current {
+  std::mutex mutex;
+  Sink sink = make_sink({});
+};
+
+Current& current() {
+  static Current instance;
+  return instance;
+}
+
+// A copy keeps logger and thread alive for one line, whoever replaces them meanwhile.
+Sink current_sink() {
+  Current& c = current();
+  std::lock_guard lock(c.mutex);
+  return c.sink;
 }
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
@@ -76,11 +105,21 @@ void append_json_string(std::string& out, std::string_view text) {
 void configure_logging(const LogOptions& options) {
   g_level = options.level;
   g_json = options.json;
-  auto fresh = make_logger(options);
-  current().swap(fresh);
+  Sink fresh = make_sink(options);
+  Current& c = current();
+  {
+    std::lock_guard lock(c.mutex);
+    std::swap(c.sink, fresh);
+  }
+  g_dropped_before += fresh.pool->overrun_counter();
+  // The old sink writes what it holds and ends with its last user, outside the lock.
 }
 
-uint64_t dropped_log_lines() { return 0; }
+uint64_t dropped_log_lines() {
+  Current& c = current();
+  std::lock_guard lock(c.mutex);
+  return g_dropped_before + c.sink.pool->overrun_counter();
+}
 
 bool Logger::enabled(LogLevel level) { return level >= g_level.load(std::memory_order_relaxed); }
 
@@ -104,7 +143,7 @@ void Logger::write(LogLevel level, std::string_view line) const {
   } else {
     out = fmt::format("{} {:5} {}: {}", stamp, level_name(level), room_, line);
   }
-  current()->log(to_spdlog(level), out);
+  current_sink().logger->log(to_spdlog(level), out);
 }
 
 }  // namespace sluice

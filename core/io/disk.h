@@ -32,6 +32,9 @@ class File {
   virtual Status sync() = 0;
   virtual Result<uint64_t> size() = 0;
   virtual Status truncate(uint64_t size) = 0;
+  /// Grows the file to `size` with space of its own; what was never written reads as zeros. Quick, but
+  /// the first write and sync of each part costs more than in a file that was written before.
+  virtual Status allocate(uint64_t size) = 0;
 };
 
 class DirLock {

@@ -1,4 +1,4 @@
-// Readiness of a file descriptor that a library owns (cnats, curl, Kafka's pipe).
+// Readiness of a file descriptor that a library owns (curl, Kafka's pipe).
 #pragma once
 
 #include <functional>

@@ -1,0 +1,22 @@
+#include "crypto/digest.h"
+
+#include <openssl/sha.h>
+
+#include "base/nuid.h"
+
+namespace sluice {
+
+Sha256 sha256(std::string_view bytes) {
+  Sha256 digest;
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
+  return digest;
+}
+
+std::string short_hash(std::string_view name) {
+  const Sha256 digest = sha256(name);
+  std::string out(8, '0');
+  for (size_t i = 0; i < out.size(); ++i) out[i] = kBase62[digest[i] % kBase62.size()];
+  return out;
+}
+
+}  // namespace sluice

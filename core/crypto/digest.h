@@ -1,0 +1,19 @@
+// SHA-256 and the short names made of it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+using Sha256 = std::array<uint8_t, 32>;
+
+Sha256 sha256(std::string_view bytes);
+
+/// 8 characters that stand for `name` in subjects and ids: each of the first 8 bytes of its SHA-256
+/// modulo 62 in "0-9A-Za-z", as nats-server names accounts and peers ("$G" → "szMpdrwD").
+std::string short_hash(std::string_view name);
+
+}  // namespace sluice

@@ -1,0 +1,348 @@
+#include "subject/subject_radix.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <new>
+
+#include "base/check.h"
+#include "subject/subject.h"
+
+namespace sluice {
+
+/// `count` children sorted by byte; refs and bytes follow the struct in memory.
+struct SubjectRadix::Node {
+  uint32_t depth;  ///< all keys below share [0, depth) and differ there
+  uint16_t count;
+  uint16_t capacity;
+  Leaf* end;  ///< the key of exactly `depth` bytes
+
+  uintptr_t* refs() { return reinterpret_cast<uintptr_t*>(this + 1); }
+  unsigned char* bytes() { return reinterpret_cast<unsigned char*>(refs() + capacity); }
+
+  uintptr_t* child(unsigned char byte) {
+    const void* at = std::memchr(bytes(), byte, count);
+    return at == nullptr ? nullptr : refs() + (static_cast<const unsigned char*>(at) - bytes());
+  }
+  size_t entries() const { return static_cast<size_t>(count) + (end == nullptr ? 0 : 1); }
+};
+
+namespace {
+
+using Leaf = SubjectRadix::Leaf;
+using Node = SubjectRadix::Node;
+
+/// Sizes that fill the allocator's 16-byte steps.
+constexpr std::array<size_t, 9> kCapacities = {3, 5, 8, 14, 24, 39, 67, 111, 256};
+constexpr int kEnd = -1;  ///< names the entry of the key that ends at a node
+
+bool is_leaf(uintptr_t ref) { return (ref & 1) != 0; }
+Leaf* leaf_of(uintptr_t ref) { return reinterpret_cast<Leaf*>(ref & ~uintptr_t{1}); }
+Node* node_of(uintptr_t ref) { return reinterpret_cast<Node*>(ref); }
+uintptr_t ref_to(const Leaf* leaf) { return reinterpret_cast<uintptr_t>(leaf) | 1; }
+uintptr_t ref_to(const Node* node) { return reinterpret_cast<uintptr_t>(node); }
+
+size_t node_bytes(size_t capacity) { return sizeof(Node) + capacity * (sizeof(uintptr_t) + 1); }
+
+Node* new_node(size_t depth, size_t capacity) {
+  return new (::operator new(node_bytes(capacity)))
+      Node{.depth = static_cast<uint32_t>(depth),
+           .count = 0,
+           .capacity = static_cast<uint16_t>(capacity),
+           .end = nullptr};
+}
+
+void put_child(Node* node, unsigned char byte, uintptr_t ref) {
+  const size_t count = node->count;
+  const size_t at = static_cast<size_t>(
+      std::lower_bound(node->bytes(), node->bytes() + count, byte) - node->bytes());
+  std::memmove(node->bytes() + at + 1, node->bytes() + at, count - at);
+  std::memmove(node->refs() + at + 1, node->refs() + at, (count - at) * sizeof(uintptr_t));
+  node->bytes()[at] = byte;
+  node->refs()[at] = ref;
+  ++node->count;
+}
+
+void put_entry(Node* node, std::string_view key, uintptr_t ref) {
+  if (key.size() == node->depth) {
+    SLUICE_CHECK(node->end == nullptr && is_leaf(ref));
+    node->end = leaf_of(ref);
+  } else {
+    put_child(node, static_cast<unsigned char>(key[node->depth]), ref);
+  }
+}
+
+Leaf* any_leaf(uintptr_t ref) {
+  while (!is_leaf(ref)) {
+    Node* node = node_of(ref);
+    if (node->end != nullptr) return node->end;
+    ref = node->refs()[0];
+  }
+  return leaf_of(ref);
+}
+
+size_t common_length(std::string_view a, std::string_view b) {
+  const size_t shorter = std::min(a.size(), b.size());
+  return static_cast<size_t>(
+      std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(shorter), b.begin()).first -
+      a.begin());
+}
+
+constexpr size_t kMatches = SIZE_MAX;
+
+/// kMatches, or a length n: no key that begins with the first n bytes of `key` matches either. n
+/// greater than the key's length says nothing about other keys.
+size_t mismatch_length(std::string_view filter, std::string_view key) {
+  const size_t unknown = key.size() + 1;
+  SubjectTokens wants(filter);
+  std::string_view want;
+  size_t at = 0;
+  while (wants.next(want)) {
+    if (want == ">" && !wants.more())
+      return subject_matches(">", key.substr(at)) ? kMatches : unknown;
+    const size_t end = std::min(key.find('.', at), key.size());
+    if (want == "*") {
+      if (end == at) return unknown;
+    } else {
+      const size_t same = at + common_length(want, key.substr(at));
+      if (same != at + want.size() || same != end) return same + 1;
+    }
+    if (!wants.more()) return end == key.size() ? kMatches : end + 1;
+    if (end == key.size()) return unknown;
+    at = end + 1;
+  }
+  return unknown;
+}
+
+}  // namespace
+
+SubjectRadix::Leaf* SubjectRadix::find(std::string_view key) const {
+  Ref ref = root_;
+  if (ref == 0) return nullptr;
+  while (!is_leaf(ref)) {
+    Node* node = node_of(ref);
+    if (key.size() <= node->depth) {
+      if (key.size() < node->depth || node->end == nullptr) return nullptr;
+      ref = ref_to(node->end);
+      break;
+    }
+    const Ref* child = node->child(static_cast<unsigned char>(key[node->depth]));
+    if (child == nullptr) return nullptr;
+    ref = *child;
+  }
+  Leaf* leaf = leaf_of(ref);
+  return leaf->key() == key ? leaf : nullptr;
+}
+
+/// A leaf that shares with `key` as many bytes as any does.
+SubjectRadix::Leaf* SubjectRadix::nearest_leaf(std::string_view key) const {
+  Ref ref = root_;
+  while (!is_leaf(ref)) {
+    Node* node = node_of(ref);
+    const Ref* child = key.size() > node->depth
+                           ? node->child(static_cast<unsigned char>(key[node->depth]))
+                           : nullptr;
+    if (child == nullptr) return any_leaf(ref);
+    ref = *child;
+  }
+  return leaf_of(ref);
+}
+
+SubjectRadix::Leaf* SubjectRadix::new_leaf(std::string_view key) {
+  SLUICE_CHECK(key.size() < UINT32_MAX);
+  const size_t bytes = value_bytes_ + sizeof(Leaf) + key.size();
+  auto* block = static_cast<std::byte*>(::operator new(bytes));
+  Leaf* leaf = new (block + value_bytes_) Leaf{.length = static_cast<uint32_t>(key.size())};
+  if (!key.empty()) std::memcpy(leaf + 1, key.data(), key.size());
+  memory_bytes_ += bytes;
+  ++size_;
+  return leaf;
+}
+
+void SubjectRadix::free_leaf(Leaf* leaf) const {
+  ::operator delete(reinterpret_cast<std::byte*>(leaf) - value_bytes_);
+}
+
+std::pair<SubjectRadix::Leaf*, bool> SubjectRadix::find_or_insert(std::string_view key) {
+  if (root_ == 0) {
+    Leaf* leaf = new_leaf(key);
+    root_ = ref_to(leaf);
+    return {leaf, true};
+  }
+  Leaf* nearest = nearest_leaf(key);
+  const std::string_view old_key = nearest->key();
+  const size_t depth = common_length(key, old_key);
+  if (depth == key.size() && depth == old_key.size()) return {nearest, false};
+
+  Leaf* leaf = new_leaf(key);
+  Ref* slot = &root_;
+  while (!is_leaf(*slot) && node_of(*slot)->depth < depth) {
+    slot = node_of(*slot)->child(static_cast<unsigned char>(key[node_of(*slot)->depth]));
+    SLUICE_CHECK(slot != nullptr);
+  }
+  if (!is_leaf(*slot) && node_of(*slot)->depth == depth) {
+    add_child(*slot, key, depth, leaf);
+  } else {
+    split(*slot, old_key, depth, leaf);
+  }
+  return {leaf, true};
+}
+
+void SubjectRadix::add_child(Ref& slot, std::string_view key, size_t depth, Leaf* leaf) {
+  Node* node = node_of(slot);
+  if (key.size() > depth && node->count == node->capacity) {
+    node = resize(node, *std::upper_bound(kCapacities.begin(), kCapacities.end(), node->capacity));
+    slot = ref_to(node);
+  }
+  put_entry(node, key, ref_to(leaf));
+}
+
+/// Puts a node that tells the old subtree from the new leaf where the old subtree stood.
+void SubjectRadix::split(Ref& slot, std::string_view old_key, size_t depth, Leaf* leaf) {
+  Node* node = new_node(depth, kCapacities.front());
+  memory_bytes_ += node_bytes(node->capacity);
+  put_entry(node, old_key, slot);
+  put_entry(node, leaf->key(), ref_to(leaf));
+  slot = ref_to(node);
+}
+
+SubjectRadix::Node* SubjectRadix::resize(Node* node, size_t capacity) {
+  Node* other = new_node(node->depth, capacity);
+  other->end = node->end;
+  other->count = node->count;
+  std::memcpy(other->refs(), node->refs(), node->count * sizeof(Ref));
+  std::memcpy(other->bytes(), node->bytes(), node->count);
+  memory_bytes_ += node_bytes(capacity);
+  memory_bytes_ -= node_bytes(node->capacity);
+  ::operator delete(node);
+  return other;
+}
+
+SubjectRadix::Leaf* SubjectRadix::take(std::string_view key) {
+  Ref* slot = &root_;
+  Ref* parent = nullptr;
+  int byte = kEnd;
+  Leaf* leaf = nullptr;
+  while (*slot != 0) {
+    if (is_leaf(*slot)) {
+      leaf = leaf_of(*slot);
+      break;
+    }
+    Node* node = node_of(*slot);
+    if (key.size() < node->depth) return nullptr;
+    parent = slot;
+    if (key.size() == node->depth) {
+      byte = kEnd;
+      leaf = node->end;
+      break;
+    }
+    byte = static_cast<unsigned char>(key[node->depth]);
+    slot = node->child(static_cast<unsigned char>(byte));
+    if (slot == nullptr) return nullptr;
+  }
+  if (leaf == nullptr || leaf->key() != key) return nullptr;
+  if (parent == nullptr) {
+    root_ = 0;
+  } else {
+    remove_entry(*parent, byte);
+  }
+  memory_bytes_ -= value_bytes_ + sizeof(Leaf) + key.size();
+  --size_;
+  return leaf;
+}
+
+void SubjectRadix::remove_entry(Ref& slot, int byte) {
+  Node* node = node_of(slot);
+  if (byte == kEnd) {
+    node->end = nullptr;
+  } else {
+    const size_t at =
+        static_cast<size_t>(node->child(static_cast<unsigned char>(byte)) - node->refs());
+    --node->count;
+    std::memmove(node->bytes() + at, node->bytes() + at + 1, node->count - at);
+    std::memmove(node->refs() + at, node->refs() + at + 1, (node->count - at) * sizeof(Ref));
+  }
+  if (node->entries() == 1) {
+    slot = node->end != nullptr ? ref_to(node->end) : node->refs()[0];
+    memory_bytes_ -= node_bytes(node->capacity);
+    ::operator delete(node);
+    return;
+  }
+  // Two steps down, so that a count going up and down does not resize each time.
+  const auto current = std::lower_bound(kCapacities.begin(), kCapacities.end(), node->capacity);
+  if (current - kCapacities.begin() >= 2 && node->count <= *(current - 2)) {
+    slot = ref_to(resize(node, *(current - 1)));
+  }
+}
+
+std::vector<SubjectRadix::Leaf*> SubjectRadix::take_leaves() {
+  std::vector<Leaf*> leaves;
+  leaves.reserve(size_);
+  std::vector<Ref> open;
+  if (root_ != 0) open.push_back(root_);
+  while (!open.empty()) {
+    const Ref ref = open.back();
+    open.pop_back();
+    if (is_leaf(ref)) {
+      leaves.push_back(leaf_of(ref));
+      continue;
+    }
+    Node* node = node_of(ref);
+    if (node->end != nullptr) leaves.push_back(node->end);
+    open.insert(open.end(), node->refs(), node->refs() + node->count);
+    ::operator delete(node);
+  }
+  root_ = 0;
+  size_ = 0;
+  memory_bytes_ = 0;
+  return leaves;
+}
+
+SubjectRadix::Walk::Walk(const SubjectRadix& tree, std::string_view filter)
+    : filter_(filter), all_(filter.empty() || filter == ">") {
+  const std::string_view prefix = literal_prefix(filter);
+  Ref ref = tree.root_;
+  if (ref == 0) return;
+  while (!is_leaf(ref) && node_of(ref)->depth < prefix.size()) {
+    const Ref* child = node_of(ref)->child(static_cast<unsigned char>(prefix[node_of(ref)->depth]));
+    if (child == nullptr) return;
+    ref = *child;
+  }
+  if (!any_leaf(ref)->key().starts_with(prefix)) return;
+  if (is_leaf(ref)) {
+    single_ = leaf_of(ref);
+  } else {
+    frames_.push_back({.node = node_of(ref), .next = 0});
+  }
+}
+
+SubjectRadix::Leaf* SubjectRadix::Walk::next() {
+  while (Leaf* leaf = step()) {
+    if (all_) return leaf;
+    const size_t length = mismatch_length(filter_, leaf->key());
+    if (length == kMatches) return leaf;
+    while (!frames_.empty() && frames_.back().node->depth >= length) frames_.pop_back();
+  }
+  return nullptr;
+}
+
+SubjectRadix::Leaf* SubjectRadix::Walk::step() {
+  if (single_ != nullptr) return std::exchange(single_, nullptr);
+  while (!frames_.empty()) {
+    Frame& top = frames_.back();
+    Node* node = top.node;
+    const size_t at = top.next++;
+    if (at == 0) {
+      if (node->end != nullptr) return node->end;
+    } else if (at > node->count) {
+      frames_.pop_back();
+    } else if (const Ref ref = node->refs()[at - 1]; is_leaf(ref)) {
+      return leaf_of(ref);
+    } else {
+      frames_.push_back({.node = node_of(ref), .next = 0});
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace sluice

@@ -1,0 +1,98 @@
+// The radix tree behind SubjectIndex: byte strings → blocks of memory, in byte order.
+//
+// A Patricia tree: an inner node names only the position where the keys below it differ, and the
+// full key stands in the leaf, so nodes stay small and no path is copied.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace sluice {
+
+class SubjectRadix {
+ public:
+  /// The key of one entry. Its bytes follow it in memory; the value's bytes stand before it.
+  struct Leaf {
+    uint32_t length;
+    std::string_view key() const { return {reinterpret_cast<const char*>(this + 1), length}; }
+  };
+  struct Node;
+  class Walk;
+
+  /// @param value_bytes room kept before each leaf, a multiple of 4. The block that value and leaf
+  ///   share is aligned as operator new aligns.
+  explicit SubjectRadix(size_t value_bytes) : value_bytes_(value_bytes) {}
+  /// Moving leaves the other one empty. The owner must take_all() before the tree goes: the values
+  /// are its own.
+  SubjectRadix(SubjectRadix&& other) noexcept
+      : root_(std::exchange(other.root_, 0)),
+        size_(std::exchange(other.size_, 0)),
+        memory_bytes_(std::exchange(other.memory_bytes_, 0)),
+        value_bytes_(other.value_bytes_) {}
+  SubjectRadix& operator=(SubjectRadix&& other) noexcept {
+    std::swap(root_, other.root_);
+    std::swap(size_, other.size_);
+    std::swap(memory_bytes_, other.memory_bytes_);
+    return *this;
+  }
+
+  Leaf* find(std::string_view key) const;
+  /// @return the leaf and whether it is new; a new one's value bytes are not initialised.
+  std::pair<Leaf*, bool> find_or_insert(std::string_view key);
+  /// Takes the key out; the caller ends the value, then calls free_leaf. nullptr when absent.
+  Leaf* take(std::string_view key);
+  void free_leaf(Leaf* leaf) const;
+  /// Empties the tree; `each(Leaf*)` for every leaf, to be freed there.
+  template <class F>
+  void take_all(F&& each) {
+    for (Leaf* leaf : take_leaves()) each(leaf);
+  }
+
+  size_t size() const { return size_; }
+  size_t memory_bytes() const { return memory_bytes_; }
+
+ private:
+  /// 0 = nothing; bit 0 set = Leaf; else Node.
+  using Ref = uintptr_t;
+
+  Leaf* nearest_leaf(std::string_view key) const;
+  Leaf* new_leaf(std::string_view key);
+  void add_child(Ref& slot, std::string_view key, size_t depth, Leaf* leaf);
+  void split(Ref& slot, std::string_view old_key, size_t depth, Leaf* leaf);
+  void remove_entry(Ref& slot, int byte);
+  Node* resize(Node* node, size_t capacity);
+  std::vector<Leaf*> take_leaves();
+
+  Ref root_ = 0;
+  size_t size_ = 0;
+  size_t memory_bytes_ = 0;
+  size_t value_bytes_;
+};
+
+/// The leaves that a filter matches, in byte order. Jumps over what shares a mismatch: the work is
+/// bound by the entries below the filter's literal prefix, not by the tree. The tree must not
+/// change meanwhile.
+class SubjectRadix::Walk {
+ public:
+  /// Filter "" or ">" = all. `filter` must outlive the walk.
+  Walk(const SubjectRadix& tree, std::string_view filter);
+  /// nullptr at the end.
+  Leaf* next();
+
+ private:
+  struct Frame {
+    Node* node;
+    size_t next;  ///< 0 = the key that ends here, then the children
+  };
+  Leaf* step();
+
+  std::string_view filter_;
+  bool all_;
+  Leaf* single_ = nullptr;
+  std::vector<Frame> frames_;
+};
+
+}  // namespace sluice
