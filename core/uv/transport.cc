@@ -1,0 +1,268 @@
+#include "uv/transport.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace sluice {
+
+namespace {
+
+StreamOwner* owner_of(void* handle) {
+  return static_cast<StreamOwner*>(static_cast<uv_handle_t*>(handle)->data);
+}
+
+/// A write under way owns its bytes until libuv is done with them.
+struct WriteRequest {
+  uv_write_t request{};
+  std::string bytes;
+};
+
+void on_write_done(uv_write_t* request, int status) noexcept {
+  auto* write = static_cast<WriteRequest*>(request->data);
+  StreamOwner* owner = owner_of(request->handle);
+  delete write;
+  if (owner != nullptr) owner->on_written(status);
+}
+
+void on_shutdown_done(uv_shutdown_t* request, int) noexcept { delete request; }
+
+/// @return 0 or libuv's code. A failing stream reports through on_read.
+int start_reading(UvHandle<uv_tcp_t>& tcp) {
+  return uv_read_start(
+      tcp.stream(),
+      [](uv_handle_t* handle, size_t, uv_buf_t* buffer) noexcept {
+        // Any owner reads into the same block: its callback follows at once.
+        buffer->base = static_cast<char*>(handle->loop->data);
+        buffer->len = buffer->base == nullptr ? 0 : kReadBlock_bytes;
+      },
+      [](uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) noexcept {
+        StreamOwner* owner = owner_of(stream);
+        if (owner == nullptr || count == 0) return;
+        std::string_view bytes;
+        if (count > 0) bytes = {buffer->base, static_cast<size_t>(count)};
+        owner->on_read(count, bytes);  // may destroy the owner
+      });
+}
+
+}  // namespace
+
+/// A closed transport whose last bytes still go out: writes, sends FIN, and waits for the peer's
+/// end (closing with unread bytes would send RST, which takes what we wrote away from the peer).
+class UvLinger final : public StreamOwner {
+ public:
+  UvLinger(TransportPool& pool, UvHandle<uv_tcp_t> tcp) : pool_(pool), tcp_(std::move(tcp)) {
+    tcp_.set_owner(static_cast<StreamOwner*>(this));
+    SLUICE_CHECK(uv_timer_init(pool_.loop.raw(), deadline_.get()) == 0);
+    deadline_.armed(this);
+    uv_timer_start(
+        deadline_.get(),
+        [](uv_timer_t* timer) noexcept {
+          auto* self = static_cast<UvLinger*>(timer->data);
+          if (self != nullptr) self->end();
+        },
+        static_cast<uint64_t>(kFlushDeadline.count()), 0);
+    uv_read_stop(tcp_.stream());
+    auto* request = new uv_shutdown_t{};
+    if (uv_shutdown(request, tcp_.stream(), &on_shutdown_done) != 0) {
+      delete request;
+      failed_ = true;
+    } else if (start_reading(tcp_) != 0) {
+      failed_ = true;
+    }
+  }
+
+  bool failed() const { return failed_; }
+  void on_read(ssize_t count, std::string_view) override {
+    if (count < 0) end();
+  }
+  void on_written(int status) override {
+    if (status != 0) end();
+  }
+
+ private:
+  /// Destroys this.
+  void end() {
+    for (auto it = pool_.lingering.begin(); it != pool_.lingering.end(); ++it) {
+      if (it->get() == this) {
+        pool_.lingering.erase(it);
+        return;
+      }
+    }
+  }
+
+  TransportPool& pool_;
+  UvHandle<uv_tcp_t> tcp_;
+  UvHandle<uv_timer_t> deadline_;
+  bool failed_ = false;
+};
+
+TransportPool::TransportPool(Loop& l)
+    : loop(l), read_block(new char[kReadBlock_bytes + kReadPadding_bytes]()) {
+  SLUICE_CHECK(loop.raw()->data == nullptr);  // one network for a loop
+  loop.raw()->data = read_block.get();
+}
+
+TransportPool::~TransportPool() {
+  lingering.clear();
+  loop.raw()->data = nullptr;
+}
+
+namespace {
+
+class UvTransport final : public Transport, public StreamOwner {
+ public:
+  UvTransport(std::shared_ptr<TransportPool> pool, UvHandle<uv_tcp_t> tcp, std::string peer)
+      : pool_(std::move(pool)), tcp_(std::move(tcp)), peer_(std::move(peer)) {
+    tcp_.set_owner(static_cast<StreamOwner*>(this));
+    uv_tcp_nodelay(tcp_.get(), 1);
+  }
+  UvTransport(const UvTransport&) = delete;
+  UvTransport& operator=(const UvTransport&) = delete;
+
+  void start(TransportHandler& handler) override {
+    handler_ = &handler;
+    resume_reading();
+  }
+
+  void write(std::string& bytes) override {
+    if (!tcp_ || broken_) {
+      bytes.clear();
+      return;
+    }
+    size_t written = 0;
+    if (queued_bytes() == 0 && writes_under_way_ == 0) {
+      uv_buf_t buffer = uv_buf_init(bytes.data(), static_cast<unsigned>(bytes.size()));
+      int rc = bytes.empty() ? 0 : uv_try_write(tcp_.stream(), &buffer, 1);
+      if (rc == UV_EAGAIN) rc = 0;
+      if (rc < 0) {
+        bytes.clear();
+        break_later(rc);
+        return;
+      }
+      written = static_cast<size_t>(rc);
+    }
+    if (written == bytes.size()) {
+      bytes.clear();
+      return;
+    }
+    queue(std::exchange(bytes, {}), written);
+  }
+
+  size_t queued_bytes() const override {
+    return tcp_ ? uv_stream_get_write_queue_size(tcp_.stream()) : 0;
+  }
+
+  void pause_reading() override {
+    if (tcp_) uv_read_stop(tcp_.stream());
+  }
+
+  void resume_reading() override {
+    if (!tcp_ || handler_ == nullptr || broken_) return;
+    int rc = start_reading(tcp_);
+    if (rc != 0 && rc != UV_EALREADY) break_later(rc);
+  }
+
+  void close(bool flush) override {
+    handler_ = nullptr;
+    if (!tcp_) return;
+    if (!flush || broken_) {
+      tcp_.close();
+      return;
+    }
+    auto linger = std::make_unique<UvLinger>(*pool_, std::move(tcp_));
+    if (!linger->failed()) pool_->lingering.insert(std::move(linger));
+  }
+
+  std::string peer_address() const override { return peer_; }
+
+  void on_read(ssize_t count, std::string_view bytes) override {
+    if (handler_ == nullptr) return;
+    if (count > 0) {
+      handler_->on_bytes(bytes);  // may destroy us
+      return;
+    }
+    tell_closed(static_cast<int>(count));
+  }
+
+  void on_written(int status) override {
+    --writes_under_way_;
+    if (status != 0) {
+      if (status != UV_ECANCELED) tell_closed(status);
+      return;
+    }
+    if (writes_under_way_ == 0 && handler_ != nullptr) handler_->on_drained();
+  }
+
+ private:
+  void queue(std::string bytes, size_t written) {
+    auto* write = new WriteRequest{{}, std::move(bytes)};
+    write->request.data = write;
+    uv_buf_t buffer = uv_buf_init(write->bytes.data() + written,
+                                  static_cast<unsigned>(write->bytes.size() - written));
+    int rc = uv_write(&write->request, tcp_.stream(), &buffer, 1, &on_write_done);
+    if (rc != 0) {
+      delete write;
+      break_later(rc);
+      return;
+    }
+    ++writes_under_way_;
+  }
+
+  /// write() must not call back into its caller: on_closed comes in a later callback.
+  void break_later(int code) {
+    if (std::exchange(broken_, true)) return;
+    uv_read_stop(tcp_.stream());
+    alive_ = std::make_shared<UvTransport*>(this);
+    pool_->loop.executor().post([alive = std::weak_ptr(alive_), code] {
+      if (auto self = alive.lock()) (*self)->tell_closed(code);
+    });
+  }
+
+  void tell_closed(int code) {
+    broken_ = true;
+    if (tcp_) uv_read_stop(tcp_.stream());
+    TransportHandler* handler = std::exchange(handler_, nullptr);
+    if (handler == nullptr) return;
+    if (code == UV_EOF) {
+      handler->on_closed(Error{Errc::kClosed, 0, "closed by the peer"});
+    } else {
+      handler->on_closed(uv_error(code, "connection"));
+    }
+  }
+
+  std::shared_ptr<TransportPool> pool_;
+  UvHandle<uv_tcp_t> tcp_;
+  std::string peer_;
+  TransportHandler* handler_ = nullptr;
+  size_t writes_under_way_ = 0;
+  bool broken_ = false;
+  std::shared_ptr<UvTransport*> alive_;
+};
+
+}  // namespace
+
+std::unique_ptr<Transport> make_tcp_transport(std::shared_ptr<TransportPool> pool,
+                                              UvHandle<uv_tcp_t> tcp, std::string peer) {
+  return std::make_unique<UvTransport>(std::move(pool), std::move(tcp), std::move(peer));
+}
+
+std::string peer_name(uv_tcp_t* tcp) {
+  sockaddr_storage address{};
+  int length = sizeof address;
+  if (uv_tcp_getpeername(tcp, reinterpret_cast<sockaddr*>(&address), &length) != 0) return "";
+  char host[INET6_ADDRSTRLEN] = "";
+  if (address.ss_family == AF_INET6) {
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&address);
+    uv_ip6_name(v6, host, sizeof host);
+    return "[" + std::string(host) + "]:" + std::to_string(ntohs(v6->sin6_port));
+  }
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&address);
+  uv_ip4_name(v4, host, sizeof host);
+  return std::string(host) + ":" + std::to_string(ntohs(v4->sin_port));
+}
+
+}  // namespace sluice

@@ -1,0 +1,55 @@
+// TCP streams as Transports. Internal to this room (network.cc makes them).
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "io/transport.h"
+#include "uv/loop.h"
+#include "uv/uv_handle.h"
+
+namespace sluice {
+
+/// Bytes one read may bring; the block has kReadPadding_bytes more that parsers may look at.
+inline constexpr size_t kReadBlock_bytes = 64 * 1024;
+inline constexpr size_t kReadPadding_bytes = 64;
+/// How long close(flush = true) may go on writing and waiting for the peer's end.
+inline constexpr std::chrono::milliseconds kFlushDeadline{2000};
+
+/// Whom a stream's callbacks find: a transport, or what is left of one after close(flush).
+class StreamOwner {
+ public:
+  virtual ~StreamOwner() = default;
+  /// `count` < 0 is libuv's code for why reading ended.
+  virtual void on_read(ssize_t count, std::string_view bytes) = 0;
+  virtual void on_written(int status) = 0;
+
+ protected:
+  StreamOwner() = default;
+  StreamOwner(const StreamOwner&) = default;
+  StreamOwner& operator=(const StreamOwner&) = default;
+};
+
+/// What all transports of one network share: the read block, and those that still flush.
+struct TransportPool {
+  explicit TransportPool(Loop& l);
+  ~TransportPool();
+  TransportPool(const TransportPool&) = delete;
+  TransportPool& operator=(const TransportPool&) = delete;
+
+  Loop& loop;
+  std::unique_ptr<char[]> read_block;
+  std::set<std::unique_ptr<StreamOwner>> lingering;
+};
+
+/// Takes a connected handle. `peer` is the address in words.
+std::unique_ptr<Transport> make_tcp_transport(std::shared_ptr<TransportPool> pool,
+                                              UvHandle<uv_tcp_t> tcp, std::string peer);
+
+/// "1.2.3.4:5678" or "[::1]:5678"; "" when the peer is gone.
+std::string peer_name(uv_tcp_t* tcp);
+
+}  // namespace sluice
