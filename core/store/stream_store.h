@@ -62,7 +62,8 @@ class StreamStore {
   // -- writing; every change is durable once the directory's journal reaches the CommitNo returned by
   //    last_commit() after the call (memory stores: at once).
 
-  /// Appends at last_seq + 1. Never fails for space here: FileStore::writable() tells that before.
+  /// Appends at last_seq + 1. Never fails for space here: Store::writable() tells that before.
+  /// 0 when the store has failed for good (Store::failed()): nothing was taken.
   virtual StreamSeq append(const AppendRequest& request) = 0;
   /// Uses up last_seq + 1 without storing a message (interest streams without interest; mirrors).
   virtual StreamSeq skip(WallNanos time, std::string_view msg_id) = 0;

@@ -1,0 +1,445 @@
+#include "store/file_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace sluice {
+
+using format::Record;
+using format::RecordType;
+
+namespace {
+constexpr Logger kLog{"store"};
+constexpr size_t kMaxOpenSegments = 128;
+constexpr uint64_t kMinJournalFile_bytes = 16 * kKiB;
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::open(Env& env, const StoreOptions& options) {
+  auto store = std::make_unique<FileStore>(env, options);
+  if (auto s = store->open(); !s) return std::unexpected(s.error());
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+FileStore::FileStore(Env& env, StoreOptions options)
+    : env_(env), options_(std::move(options)), cache_(std::max<uint64_t>(options_.cache_bytes / 4, 256 * kKiB)),
+      worker_(env.disk_workers.make("store-background")) {
+  options_.journal_file_bytes = format::align_block(std::max(options_.journal_file_bytes, kMinJournalFile_bytes));
+}
+
+FileStore::~FileStore() {
+  // Jobs look at files and windows they share; nothing of this object.
+  worker_.reset();
+  journal_.reset();
+}
+
+Status FileStore::open() {
+  Disk& disk = env_.disk;
+  for (const char* sub : {"/journal", "/segments"}) {
+    if (auto s = disk.make_dirs(options_.dir + sub); !s) return s;
+  }
+  if (auto s = sync_folders(); !s) return s;
+  auto lock = disk.lock_dir(options_.dir);
+  if (!lock) return std::unexpected(lock.error());
+  lock_ = std::move(*lock);
+
+  Recovery recovery(disk, options_.dir, files_, report_);
+  if (auto s = recovery.run(); !s) return s;
+  store_id_ = recovery.store_id;
+  while (store_id_ == 0) store_id_ = env_.random.u64();
+  spares_ = std::move(recovery.spares);
+  next_file_ = recovery.next_file;
+  next_stream_ = recovery.next_stream;
+  next_consumer_ = recovery.next_consumer;
+  journal_ = std::make_unique<Journal>(env_, options_, store_id_, files_, *this);
+  journal_->start(recovery.next_batch, recovery.commit);
+  adopt(recovery);
+
+  std::erase_if(spares_, [&](const std::string& path) {
+    auto file = disk.open(path, OpenMode::kRead);
+    auto size = file ? (*file)->size() : Result<uint64_t>(0);
+    return !size || *size < options_.journal_file_bytes;  // cut short by a crash: written anew over it
+  });
+  if (spares_.empty()) {
+    const std::string path = fmt::format("{}/journal/spare-{:08}.jnl", options_.dir, take_file_number());
+    Status made = prewrite_file(disk, options_.dir + "/journal", path, options_.journal_file_bytes);
+    if (!made && made.error().code != Errc::kNoSpace) return made;
+    if (made) spares_.push_back(path);
+    no_space_ = !made;
+  }
+  space_timer_ = env_.timers.make([this] { check_space(); });
+  sync_timer_ = env_.timers.make([this] {
+    journal_->request_sync();
+    sync_timer_->start(options_.sync_interval);
+  });
+  if (options_.sync == SyncMode::kInterval) sync_timer_->start(options_.sync_interval);
+  if (no_space_) space_timer_->start(std::chrono::milliseconds(200));
+  if (options_.sync != SyncMode::kAlways) {
+    SLUICE_LOG(kLog, kWarn, "store acknowledges before data is on disk dir={} sync={}", options_.dir,
+               options_.sync == SyncMode::kNone ? "none" : "interval");
+  }
+  SLUICE_LOG(kLog, kInfo, "store open dir={} streams={} consumers={} batches={} lost={} cut_bytes={}", options_.dir,
+             by_id_.size(), consumers_.size(), report_.journal_batches, report_.lost_records, report_.cut_bytes);
+  maintain_soon();
+  return {};
+}
+
+/// The names of the folders must outlive a power cut too: the store's own and its parent's entries for
+/// certain, those above (which may not be ours to open) as far as possible.
+Status FileStore::sync_folders() {
+  if (auto s = env_.disk.sync_dir(options_.dir); !s) return s;
+  bool parent = true;
+  for (std::string folder = options_.dir; folder != "/" && folder != "."; parent = false) {
+    const size_t slash = folder.find_last_of('/');
+    folder = slash == std::string::npos ? "." : slash == 0 ? "/" : folder.substr(0, slash);
+    if (auto s = env_.disk.sync_dir(folder); !s && parent && folder != ".") return s;
+  }
+  return {};
+}
+
+void FileStore::adopt(Recovery& recovery) {
+  for (auto& [id, state] : recovery.streams) {
+    if (state.name.empty() || state.deleted) continue;
+    auto stream = std::make_unique<FileStream>(*this, id, state.name, state.meta);
+    stream->restore_from(std::move(state), recovery);
+    by_name_[stream->name()] = stream.get();
+    by_id_[id] = std::move(stream);
+  }
+  for (auto& [key, state] : recovery.consumers) {
+    const auto stream = by_id_.find(state.stream);
+    if (stream == by_id_.end()) continue;
+    Consumer& c = consumers_[key];
+    c.stream = state.stream;
+    c.name = state.name;
+    c.meta = state.meta;
+    c.meta_file = state.meta_file;
+    c.recovered = RecoveredConsumer{ConsumerKey(key), stream->second->name(), state.name, state.meta,
+                                    std::move(state.snapshot), std::move(state.deltas)};
+    consumer_keys_[{c.stream, c.name}] = key;
+  }
+}
+
+// -- streams and consumers
+
+std::vector<RecoveredStream> FileStore::streams() const {
+  std::vector<RecoveredStream> all;
+  for (const auto& [name, stream] : by_name_) all.push_back({name, stream->meta()});
+  return all;
+}
+
+std::vector<RecoveredConsumer> FileStore::consumers(std::string_view stream) const {
+  std::vector<RecoveredConsumer> all;
+  const auto found = by_name_.find(stream);
+  if (found == by_name_.end()) return all;
+  for (const auto& [key, consumer] : consumers_) {
+    if (consumer.stream == found->second->id() && consumer.recovered) all.push_back(*consumer.recovered);
+  }
+  return all;
+}
+
+Result<StreamStore*> FileStore::create_stream(std::string_view name, std::string_view meta, StreamSeq first_seq) {
+  if (failure_) return std::unexpected(*failure_);
+  if (by_name_.contains(name)) return fail(Errc::kExists, "stream exists on disk");
+  if (next_stream_ >= UINT32_MAX) return fail(Errc::kFull, "no stream id is left in this store directory");
+  const auto id = static_cast<uint32_t>(next_stream_++);
+  auto stream = std::make_unique<FileStream>(*this, id, std::string(name), std::string(meta));
+  stream->start_at(first_seq);
+  stream->state_meta();
+  FileStream* made = stream.get();
+  by_name_[made->name()] = made;
+  by_id_[id] = std::move(stream);
+  return made;
+}
+
+StreamStore* FileStore::find_stream(std::string_view name) {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+void FileStore::update_stream_meta(std::string_view name, std::string_view meta) {
+  const auto found = by_name_.find(name);
+  if (found != by_name_.end() && !failure_) found->second->set_meta(meta);
+}
+
+void FileStore::delete_stream(std::string_view name) {
+  const auto found = by_name_.find(name);
+  if (found == by_name_.end() || failure_) return;
+  FileStream* stream = found->second;
+  const uint32_t id = stream->id();
+  stream->release_all();
+  Record r;
+  r.type = RecordType::kStreamDelete;
+  r.stream = id;
+  journal_->append(r).file->deleted_streams.insert(id);
+  std::erase_if(consumers_, [&](const auto& entry) { return entry.second.stream == id; });
+  std::erase_if(consumer_keys_, [&](const auto& entry) { return entry.first.first == id; });
+  by_name_.erase(found);
+  by_id_.erase(id);
+  maintain_soon();
+}
+
+Journal::Written FileStore::write_consumer(RecordType type, uint64_t key, std::string_view payload) {
+  Record r;
+  r.type = type;
+  r.seq = key;
+  r.payload = payload;
+  const Journal::Written written = journal_->append(r);
+  written.file->consumers.insert(key);
+  return written;
+}
+
+void FileStore::write_consumer_meta(uint64_t key, Consumer& consumer) {
+  Record r;
+  r.type = RecordType::kConsumerMeta;
+  r.stream = consumer.stream;
+  r.seq = key;
+  r.subject = consumer.name;
+  r.payload = consumer.meta;
+  for (int copy = 0; copy < 2; ++copy) {
+    StoreFile* file = journal_->append(r).file;
+    file->consumers.insert(key);
+    consumer.meta_file = file->number;
+  }
+}
+
+ConsumerKey FileStore::put_consumer(std::string_view stream, std::string_view name, std::string_view meta) {
+  const auto found = by_name_.find(stream);
+  if (found == by_name_.end() || failure_) return ConsumerKey(0);
+  const auto [it, fresh] = consumer_keys_.try_emplace({found->second->id(), std::string(name)}, next_consumer_);
+  if (fresh) ++next_consumer_;
+  Consumer& consumer = consumers_[it->second];
+  consumer.stream = found->second->id();
+  consumer.name = name;
+  consumer.meta = meta;
+  if (consumer.recovered) consumer.recovered->meta = meta;
+  write_consumer_meta(it->second, consumer);
+  return ConsumerKey(it->second);
+}
+
+void FileStore::delete_consumer(ConsumerKey key) {
+  const auto found = consumers_.find(key.value());
+  if (found == consumers_.end() || failure_) return;
+  consumer_keys_.erase({found->second.stream, found->second.name});
+  consumers_.erase(found);
+  write_consumer(RecordType::kConsumerDelete, key.value(), {});
+}
+
+void FileStore::append_consumer_delta(ConsumerKey key, std::string_view delta) {
+  const auto found = consumers_.find(key.value());
+  if (found == consumers_.end() || failure_) return;
+  found->second.recovered.reset();
+  write_consumer(RecordType::kConsumerDelta, key.value(), delta);
+}
+
+void FileStore::set_consumer_snapshot_source(std::function<std::string(ConsumerKey)> source) {
+  snapshot_source_ = std::move(source);
+  maintain_soon();
+}
+
+// -- commit
+
+void FileStore::fill_ids(format::BatchHeader& header) const {
+  header.next_stream = next_stream_;
+  header.next_consumer = next_consumer_;
+  header.next_file = next_file_;
+}
+
+void FileStore::when_durable(CommitNo commit, std::move_only_function<void()> done) {
+  if (durable() >= commit) {
+    done();
+    return;
+  }
+  auto at = waiters_.end();
+  while (at != waiters_.begin() && std::prev(at)->commit > commit.value()) --at;
+  waiters_.insert(at, Waiter{commit.value(), std::move(done)});
+}
+
+void FileStore::when_synced(uint64_t commit, std::move_only_function<void()> done) {
+  if (journal_->synced_commit() >= commit) {
+    done();
+    return;
+  }
+  auto at = sync_waiters_.end();
+  while (at != sync_waiters_.begin() && std::prev(at)->commit > commit) --at;
+  sync_waiters_.insert(at, Waiter{commit, std::move(done)});
+  journal_->request_sync();
+}
+
+void FileStore::on_durable(std::move_only_function<void(CommitNo)> listener) {
+  listeners_.push_back(std::move(listener));
+}
+
+void FileStore::journal_committed() {
+  if (failure_) return close_step();  // on disk, but nothing is acknowledged any more
+  for (size_t i = 0; i < listeners_.size(); ++i) listeners_[i](durable());
+  run_waiters();
+  close_step();
+}
+
+void FileStore::run_waiters() {
+  const auto run = [](std::deque<Waiter>& queue, const auto& reached) {
+    while (!queue.empty() && queue.front().commit <= reached()) {
+      auto done = std::move(queue.front().done);
+      queue.pop_front();
+      done();
+    }
+  };
+  run(waiters_, [&] { return journal_->durable_commit(); });
+  run(sync_waiters_, [&] { return journal_->synced_commit(); });
+}
+
+void FileStore::fail_store(const Error& why) {
+  if (failure_) return;
+  failure_ = Error{Errc::kIo, 0, why.detail};
+  SLUICE_LOG(kLog, kError, "store is read-only until restart dir={} error={}", options_.dir, why.detail);
+  close_step();
+}
+
+void FileStore::journal_failed(const Error& why) { fail_store(why); }
+
+void FileStore::journal_blocked(bool blocked) {
+  if (!blocked) return;
+  no_space_ = true;
+  space_timer_->start(std::chrono::milliseconds(200));
+}
+
+void FileStore::journal_rotated() { maintain_soon(); }
+
+std::string FileStore::take_spare() {
+  if (spares_.empty()) return {};
+  std::string path = std::move(spares_.back());
+  spares_.pop_back();
+  maintain_soon();
+  return path;
+}
+
+Status FileStore::writable() const {
+  if (failure_) return std::unexpected(*failure_);
+  if (closing_) return fail(Errc::kClosed, "store is closing");
+  if (no_space_) return fail(Errc::kNoSpace, "no space left for new messages");
+  return {};
+}
+
+void FileStore::close(std::move_only_function<void(Status)> done) {
+  closing_ = true;
+  close_done_ = std::move(done);
+  space_timer_->stop();
+  sync_timer_->stop();
+  journal_->request_sync();
+  close_step();
+}
+
+/// Everything written, then one empty batch that proves the last real one, then done.
+void FileStore::close_step() {
+  if (!closing_ || !close_done_) return;
+  if (!failure_) {
+    if (!journal_->idle() || journal_->synced_commit() != journal_->commit() || background_jobs_ != 0) return;
+    if (!close_sealed_ && journal_->has_file()) {
+      close_sealed_ = true;
+      journal_->append(Record{});
+      journal_->request_sync();
+      return;
+    }
+  }
+  env_.executor.post([done = std::move(close_done_), why = failure_]() mutable {
+    done(why ? Status(std::unexpected(*why)) : Status());
+  });
+  close_done_ = nullptr;
+}
+
+// -- reading
+
+Status FileStore::open_for_reading(StoreFile& file) {
+  if (file.file != nullptr) return {};
+  auto opened = env_.disk.open(file.path, OpenMode::kRead);
+  if (!opened) return std::unexpected(opened.error());
+  file.file = std::move(*opened);
+  open_segments_.push_back(file.number);
+  if (open_segments_.size() > kMaxOpenSegments) {
+    if (StoreFile* oldest = files_.find(open_segments_.front())) oldest->file.reset();
+    open_segments_.pop_front();
+  }
+  return {};
+}
+
+Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t offset) {
+  StoreFile* file = files_.find(number);
+  if (file == nullptr) return fail(Errc::kCorrupt, "its file is gone");
+  if (const auto* window = file->window_at(offset)) {
+    const size_t at = offset - (*window)->file_offset;
+    auto record = format::parse_record({(*window)->bytes.get() + at, (*window)->used - at});
+    SLUICE_CHECK(record.has_value());
+    return ReadRecord{*record, *window};
+  }
+  if (auto s = open_for_reading(*file); !s) {
+    ++read_errors_;
+    return std::unexpected(s.error());
+  }
+  for (const bool fresh : {false, true}) {
+    auto head = cache_.read(number, *file->file, offset, format::kRecordHeader, fresh);
+    if (!head) {
+      ++read_errors_;
+      return std::unexpected(head.error());
+    }
+    const size_t size = format::peek_record_size(head->bytes);
+    if (size == 0 || offset + size > file->size) continue;
+    auto whole = size <= head->bytes.size() ? head : cache_.read(number, *file->file, offset, size, false);
+    if (!whole) {
+      ++read_errors_;
+      return std::unexpected(whole.error());
+    }
+    if (auto record = format::decode_record(whole->bytes, file->seed)) return ReadRecord{*record, whole->pin};
+  }
+  return fail(Errc::kCorrupt, fmt::format("checksum of the record at {} in {} differs", offset, file->path));
+}
+
+void FileStore::place_dropped(const MessagePlace& place) {
+  StoreFile* file = files_.find(place.file);
+  if (file == nullptr) return;
+  SLUICE_CHECK(file->live_messages > 0);
+  --file->live_messages;
+  file->live_bytes -= place.accounted_bytes;
+  if (file->live_messages == 0 && file != journal_->current_or_null()) maintain_soon();
+}
+
+void FileStore::message_lost(const std::string& stream, uint64_t seq, const Error& why) {
+  ++lost_messages_;
+  SLUICE_LOG(kLog, kError, "message lost stream={} seq={} error={}", stream, seq, why.detail);
+}
+
+void FileStore::collect(MetricSink& sink) const {
+  const auto& j = journal_->figures();
+  uint64_t journal_bytes = 0;
+  uint64_t segment_bytes = 0;
+  double segments = 0;
+  for (const auto& [number, file] : files_.all()) {
+    (file->is_journal ? journal_bytes : segment_bytes) += file->size;
+    if (!file->is_journal) ++segments;
+  }
+  const auto number = [](uint64_t n) { return static_cast<double>(n); };
+  sink.counter("sluice_store_batches_total", "Journal batches written.", {}, number(j.batches));
+  sink.counter("sluice_store_syncs_total", "fdatasync calls of the journal.", {}, number(j.syncs));
+  sink.counter("sluice_store_journal_written_bytes_total", "Bytes written to the journal.", {}, number(j.written_bytes));
+  sink.counter("sluice_store_journal_files_made_inline_total", "Journal files that had to be made on the commit path.",
+               {}, number(j.inline_files));
+  sink.counter("sluice_store_blocked_total", "Commits held back by a full disk.", {}, number(j.blocked));
+  sink.counter("sluice_store_lost_messages_total", "Messages found damaged while reading.", {}, number(lost_messages_));
+  sink.gauge("sluice_store_recovery_lost_records", "Records found damaged at opening.", {}, number(report_.lost_records));
+  sink.gauge("sluice_store_recovery_cut_bytes", "Bytes of torn batches cut at opening.", {}, number(report_.cut_bytes));
+  sink.counter("sluice_store_read_errors_total", "Reads that the disk refused.", {}, number(read_errors_));
+  sink.counter("sluice_store_retired_files_total", "Journal files and segments retired.", {}, number(retired_files_));
+  sink.counter("sluice_store_copied_bytes_total", "Bytes of live messages copied by retiring.", {}, number(copied_bytes_));
+  sink.counter("sluice_store_cache_hits_total", "Reads served by the block cache.", {}, number(cache_.hits()));
+  sink.counter("sluice_store_cache_misses_total", "Reads that went to the disk.", {}, number(cache_.misses()));
+  sink.gauge("sluice_store_cache_bytes", "Tail and block cache.", {}, number(j.tail_bytes + cache_.size_bytes()));
+  sink.gauge("sluice_store_journal_bytes", "Size of the journal files in use.", {}, number(journal_bytes));
+  sink.gauge("sluice_store_segment_bytes", "Size of the segments.", {}, number(segment_bytes));
+  sink.gauge("sluice_store_segments", "Number of segments.", {}, segments);
+  sink.gauge("sluice_store_streams", "Streams on file.", {}, number(by_id_.size()));
+  sink.gauge("sluice_store_writable", "1 when new messages are accepted.", {}, writable() ? 1 : 0);
+}
+
+}  // namespace sluice

@@ -1,0 +1,214 @@
+#include "store/file_stream.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/endian.h"
+#include "store/file_store.h"
+
+namespace sluice {
+
+using format::Record;
+using format::RecordType;
+
+namespace {
+constexpr size_t kRangesPerRecord = 4096;
+}  // namespace
+
+FileStream::FileStream(FileStore& store, uint32_t id, std::string name, std::string meta)
+    : store_(store), id_(id), name_(std::move(name)), meta_(std::move(meta)) {}
+
+void FileStream::start_at(StreamSeq first_seq) {
+  if (first_seq.is_zero()) return;
+  first_ = first_seq.value();
+  last_ = first_ - 1;
+}
+
+StreamSpan& FileStream::span(StoreFile& file) {
+  if (span_file_ != file.number) {
+    span_file_ = file.number;
+    span_ = &file.streams[id_];
+  }
+  return *span_;
+}
+
+Journal::Written FileStream::write(Record& record, uint64_t last_seq) {
+  record.stream = id_;
+  const Journal::Written written = store_.journal().append(record, &mark_, last_seq);
+  last_commit_ = store_.journal().commit();
+  last_file_ = written.file->number;
+  return written;
+}
+
+StreamSeq FileStream::append(const AppendRequest& request) {
+  if (store_.failed()) return StreamSeq(0);
+  const uint64_t seq = last_ + 1;
+  Record r;
+  r.type = RecordType::kMessage;
+  r.seq = seq;
+  r.time = request.time;
+  r.subject = request.subject;
+  r.headers = request.headers;
+  r.payload = request.payload;
+  r.msg_id = request.msg_id;
+  const Journal::Written written = write(r, seq);
+  StoreFile& file = *written.file;
+  const MessagePlace place{static_cast<uint32_t>(file.number), static_cast<uint32_t>(written.offset / 8),
+                           format::accounted_bytes(r), subject_hash(r.subject)};
+  ++file.messages;
+  ++file.live_messages;
+  file.message_bytes += place.accounted_bytes;
+  file.live_bytes += place.accounted_bytes;
+  span(file).widen(seq);
+  note_append(seq, place, r.subject, r.time);
+  return StreamSeq(seq);
+}
+
+StreamSeq FileStream::skip(WallNanos time, std::string_view msg_id) {
+  if (store_.failed()) return StreamSeq(0);
+  const uint64_t seq = last_ + 1;
+  Record r;
+  r.type = RecordType::kSkip;
+  r.seq = seq;
+  r.time = time;
+  r.msg_id = msg_id;
+  StreamSpan& here = span(*write(r, seq).file);
+  here.widen(seq);
+  here.states_facts = true;
+  note_skip(seq, time);
+  return StreamSeq(seq);
+}
+
+bool FileStream::remove(StreamSeq seq, bool erase) {
+  if (store_.failed()) return false;
+  const MessagePlace* found = index_.find(seq.value());
+  if (found == nullptr) return false;
+  const MessagePlace place = *found;
+  if (!note_remove(seq.value())) return false;
+  Record r;
+  r.type = RecordType::kRemove;
+  r.seq = seq.value();
+  span(*write(r, last_).file).states_facts = true;
+  if (erase) store_.erase_bytes(place);
+  return true;
+}
+
+uint64_t FileStream::purge_below(StreamSeq first_kept) {
+  if (store_.failed() || first_kept.value() <= first_) return 0;
+  const uint64_t removed = note_purge_below(first_kept.value());
+  Record r;
+  r.type = RecordType::kPurgeBelow;
+  r.seq = first_kept.value();
+  span(*write(r, last_).file).states_facts = true;
+  return removed;
+}
+
+void FileStream::set_meta(std::string_view meta) {
+  meta_ = meta;
+  state_meta();
+}
+
+void FileStream::state_meta() {
+  std::string payload(8, '\0');
+  store_le64(payload.data(), first_);
+  payload += meta_;
+  Record r;
+  r.type = RecordType::kStreamMeta;
+  r.seq = last_;
+  r.time = last_time_;
+  r.subject = name_;
+  r.payload = payload;
+  for (int copy = 0; copy < 2; ++copy) {
+    StoreFile& file = *write(r, last_).file;
+    span(file);
+    meta_file_ = file.number;
+  }
+}
+
+void FileStream::state_gaps(const std::vector<StreamSpan>& spans) {
+  std::string pairs;
+  const auto put = [&] {
+    if (pairs.empty()) return;
+    Record r;
+    r.type = RecordType::kRemove;
+    r.payload = pairs;
+    span(*write(r, last_).file).states_facts = true;
+    pairs.clear();
+  };
+  for (const auto& [first, last] : deleted().ranges()) {
+    const bool matters = std::any_of(spans.begin(), spans.end(),
+                                     [&](const StreamSpan& s) { return first <= s.last && last >= s.first; });
+    if (!matters) continue;
+    const size_t at = pairs.size();
+    pairs.resize(at + 16);
+    store_le64(pairs.data() + at, first);
+    store_le64(pairs.data() + at + 8, last);
+    if (pairs.size() >= 16 * kRangesPerRecord) put();
+  }
+  put();
+}
+
+void FileStream::release_all() {
+  for (uint64_t s = index_.next(0); s != 0; s = index_.next(s + 1)) dropped(*index_.find(s));
+  index_.clear();
+}
+
+void FileStream::restore_from(RecoveredStreamState&& state, const Recovery& recovery) {
+  index_ = std::move(state.index);
+  ids_ = std::move(state.ids);
+  meta_file_ = state.meta_file;
+  last_file_ = state.last_file;
+  for (uint64_t s = index_.next(0); s != 0; s = index_.next(s + 1)) {
+    const MessagePlace* place = index_.find(s);
+    StoreFile* file = store_.files().find(place->file);
+    SLUICE_CHECK(file != nullptr);
+    ++file->live_messages;
+    file->live_bytes += place->accounted_bytes;
+  }
+  restore(state.floor, state.last, state.last_time,
+          [&](uint32_t number) { return recovery.subject(number); });
+}
+
+Result<IndexedStream::Fetched> FileStream::fetch(uint64_t seq, const MessagePlace& place) const {
+  auto read = store_.read_record(place.file, uint64_t{place.offset8} * 8);
+  if (!read) return std::unexpected(read.error());
+  const Record& r = read->record;
+  if (r.type != RecordType::kMessage || r.stream != id_ || r.seq != seq) {
+    return fail(Errc::kCorrupt, "another record stands in its place");
+  }
+  Fetched f;
+  f.message = {StreamSeq(seq), r.time, r.subject, r.headers, r.payload};
+  f.msg_id = r.msg_id;
+  f.pin = std::move(read->pin);
+  return f;
+}
+
+void FileStream::hold(std::shared_ptr<const void> pin) { store_.hold(std::move(pin)); }
+
+void FileStream::dropped(const MessagePlace& place) { store_.place_dropped(place); }
+
+void FileStream::message_lost(uint64_t seq, const Error& why) { store_.message_lost(name_, seq, why); }
+
+void FileStream::each_msg_id(WallNanos since,
+                             const std::function<void(std::string_view, StreamSeq, WallNanos)>& visit) {
+  // Removed and skipped messages keep their ids as long as their journal file is there.
+  std::vector<std::pair<uint64_t, std::pair<std::string, WallNanos>>> found;
+  IndexedStream::each_msg_id(since, [&](std::string_view id, StreamSeq seq, WallNanos time) {
+    found.push_back({seq.value(), {std::string(id), time}});
+  });
+  for (const RecoveredId& id : ids_) {
+    if (index_.find(id.seq) != nullptr || store_.files().find(id.file) == nullptr) continue;
+    auto read = store_.read_record(id.file, id.offset);
+    if (!read || read->record.stream != id_ || read->record.seq != id.seq || read->record.time < since) continue;
+    found.push_back({id.seq, {std::string(read->record.msg_id), read->record.time}});
+  }
+  std::vector<RecoveredId>().swap(ids_);
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  uint64_t last = 0;
+  for (const auto& [seq, id] : found) {
+    if (seq != last) visit(id.first, StreamSeq(seq), id.second);
+    last = seq;
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,412 @@
+#include "store/indexed_stream.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+#include "subject/subject.h"
+#include "subject/token_table.h"
+
+namespace sluice {
+
+uint32_t subject_hash(std::string_view subject) { return hash_token(subject); }
+
+// -- bookkeeping
+
+void IndexedStream::add_subject(uint64_t seq, std::string_view subject) {
+  Count& c = subjects_.get_or_insert(subject);
+  if (c.count == 0) c.first = seq;
+  c.last = seq;
+  c.last_stale = false;
+  ++c.count;
+}
+
+void IndexedStream::remove_subject(uint64_t seq, std::string_view subject) {
+  Count* c = subjects_.find(subject);
+  if (c == nullptr) return;
+  if (c->count <= 1) {
+    subjects_.erase(subject);
+    return;
+  }
+  --c->count;
+  if (seq == c->first) c->first_stale = true;
+  if (seq == c->last) c->last_stale = true;
+  if (c->count != 1) return;
+  if (!c->first_stale) {
+    c->last = c->first;
+    c->last_stale = false;
+  } else if (!c->last_stale) {
+    c->first = c->last;
+    c->first_stale = false;
+  }
+}
+
+void IndexedStream::note_append(uint64_t seq, const MessagePlace& place, std::string_view subject, WallNanos time) {
+  SLUICE_CHECK(seq == last_ + 1);
+  SLUICE_CHECK(index_.put(seq, place));
+  last_ = seq;
+  last_time_ = time;
+  bytes_ += place.accounted_bytes;
+  if (index_.size() == 1) first_ = seq;
+  add_subject(seq, subject);
+}
+
+void IndexedStream::note_skip(uint64_t seq, WallNanos time) {
+  SLUICE_CHECK(seq == last_ + 1);
+  last_ = seq;
+  last_time_ = time;
+  if (index_.empty()) {
+    first_ = seq + 1;
+  } else {
+    gaps_.insert(seq);
+  }
+}
+
+void IndexedStream::close_gap_at_front() {
+  if (index_.empty()) {
+    first_ = last_ + 1;
+    gaps_.clear();
+    bytes_ = 0;
+    return;
+  }
+  first_ = index_.next(first_);
+  gaps_.erase_below(first_);
+}
+
+void IndexedStream::forget(uint64_t seq) {
+  const MessagePlace place = *index_.find(seq);
+  index_.erase(seq);
+  bytes_ -= std::min<uint64_t>(bytes_, place.accounted_bytes);
+  dropped(place);
+}
+
+bool IndexedStream::note_remove(uint64_t seq) {
+  const MessagePlace* place = index_.find(seq);
+  if (place == nullptr) return false;
+  auto fetched = fetch(seq, *place);
+  if (!fetched) {
+    lose(seq, fetched.error());
+    return true;
+  }
+  remove_subject(seq, fetched->message.subject);
+  forget(seq);
+  if (seq != first_) gaps_.insert(seq);
+  close_gap_at_front();
+  return true;
+}
+
+uint64_t IndexedStream::note_purge_below(uint64_t first_kept) {
+  if (first_kept <= first_ && !(index_.empty() && first_kept > last_ + 1)) return 0;
+  const uint64_t before = index_.size();
+  if (first_kept > last_) {
+    for (uint64_t s = index_.next(0); s != 0; s = index_.next(s + 1)) dropped(*index_.find(s));
+    index_.clear();
+    subjects_.clear();
+    last_ = first_kept - 1;
+    close_gap_at_front();
+    return before;
+  }
+  for (uint64_t s = index_.next(first_); s != 0 && s < first_kept; s = index_.next(s + 1)) {
+    auto fetched = fetch(s, *index_.find(s));
+    if (!fetched) {
+      lose(s, fetched.error());
+      continue;
+    }
+    remove_subject(s, fetched->message.subject);
+    forget(s);
+  }
+  first_ = std::max(first_, first_kept);
+  close_gap_at_front();
+  return before - index_.size();
+}
+
+/// A message whose bytes are gone: out of the index, its subject found by its hash.
+void IndexedStream::lose(uint64_t seq, const Error& why) {
+  const uint32_t hash = index_.find(seq)->subject_hash;
+  std::string subject;
+  subjects_.each_match(">", [&](std::string_view name, const Count& c) {
+    if (subject_hash(name) != hash || seq < c.first || seq > c.last) return true;
+    subject = name;
+    return false;
+  });
+  remove_subject(seq, subject);
+  forget(seq);
+  if (seq != first_) gaps_.insert(seq);
+  close_gap_at_front();
+  message_lost(seq, why);
+}
+
+void IndexedStream::restore(uint64_t first_floor, uint64_t last_seq, WallNanos last_time,
+                            const std::function<std::string_view(uint32_t)>& subject_of) {
+  last_ = last_seq;
+  last_time_ = last_time;
+  bytes_ = 0;
+  uint64_t expected = 0;
+  for (uint64_t s = index_.next(0); s != 0; s = index_.next(s + 1)) {
+    MessagePlace* place = index_.find(s);
+    const std::string_view subject = subject_of(place->subject_hash);
+    place->subject_hash = subject_hash(subject);
+    bytes_ += place->accounted_bytes;
+    add_subject(s, subject);
+    if (expected != 0 && s > expected) gaps_.insert_range(expected, s - 1);
+    expected = s + 1;
+  }
+  if (index_.empty()) {
+    last_ = std::max(last_, first_floor == 0 ? 0 : first_floor - 1);
+    first_ = last_ + 1;
+    return;
+  }
+  first_ = index_.next(0);
+  if (expected <= last_) gaps_.insert_range(expected, last_);
+}
+
+// -- reading
+
+StreamState IndexedStream::state() const {
+  StreamState s;
+  s.messages = index_.size();
+  s.bytes = bytes_;
+  s.first_seq = StreamSeq(first_ == 1 && last_ == 0 ? 0 : first_);
+  s.last_seq = StreamSeq(last_);
+  s.last_time = last_time_;
+  s.num_subjects = subjects_.size();
+  if (index_.empty()) return s;
+  s.num_deleted = last_ - first_ + 1 - s.messages;
+  if (first_time_seq_ != first_) {
+    auto fetched = fetch(first_, *index_.find(first_));
+    first_time_ = fetched ? fetched->message.time : kZeroTime;
+    first_time_seq_ = fetched ? first_ : 0;
+  }
+  s.first_time = first_time_;
+  return s;
+}
+
+std::optional<IndexedStream::Fetched> IndexedStream::fetch_or_lose(uint64_t seq) {
+  const MessagePlace* place = index_.find(seq);
+  if (place == nullptr) return std::nullopt;
+  auto fetched = fetch(seq, *place);
+  if (fetched) return std::move(*fetched);
+  if (fetched.error().code == Errc::kCorrupt) lose(seq, fetched.error());
+  return std::nullopt;
+}
+
+std::optional<StoredMessage> IndexedStream::load(StreamSeq seq) {
+  auto fetched = fetch_or_lose(seq.value());
+  if (!fetched) return std::nullopt;
+  hold(std::move(fetched->pin));
+  return fetched->message;
+}
+
+void IndexedStream::resolve_first(std::string_view subject, Count& c) {
+  if (!c.first_stale) return;
+  const uint32_t hash = subject_hash(subject);
+  for (uint64_t s = index_.next(c.first + 1); s != 0 && s <= c.last; s = index_.next(s + 1)) {
+    if (index_.find(s)->subject_hash != hash) continue;
+    auto fetched = fetch(s, *index_.find(s));
+    if (fetched && fetched->message.subject != subject) continue;
+    c.first = s;
+    c.first_stale = false;
+    return;
+  }
+}
+
+void IndexedStream::resolve_last(std::string_view subject, Count& c) {
+  if (!c.last_stale) return;
+  const uint32_t hash = subject_hash(subject);
+  for (uint64_t s = index_.prev(c.last - 1); s != 0 && s >= c.first; s = index_.prev(s - 1)) {
+    if (index_.find(s)->subject_hash == hash) {
+      auto fetched = fetch(s, *index_.find(s));
+      if (!fetched || fetched->message.subject == subject) {
+        c.last = s;
+        c.last_stale = false;
+        return;
+      }
+    }
+  }
+}
+
+/// Which messages of the index are worth a look: bounds, and hashes when few subjects match.
+struct IndexedStream::Scan {
+  static constexpr size_t kFew = 32;
+  std::string_view filter;
+  bool all = false;
+  bool nothing = false;
+  uint64_t from = 0;
+  uint64_t last = UINT64_MAX;
+  size_t hash_count = 0;  ///< 0 = any
+  std::array<uint32_t, kFew> hashes;  ///< the first hash_count are set; a scan is made for each read
+
+  bool may_match(const MessagePlace& place) const {
+    if (hash_count == 0) return true;
+    return std::find(hashes.begin(), hashes.begin() + hash_count, place.subject_hash) != hashes.begin() + hash_count;
+  }
+  bool matches(std::string_view subject) const { return all || subject == filter || subject_matches(filter, subject); }
+};
+
+IndexedStream::Scan IndexedStream::make_scan(uint64_t from, std::string_view filter) {
+  Scan scan;
+  scan.filter = filter;
+  scan.from = std::max(from, first_);
+  if (filter.empty() || filter == ">") {
+    scan.all = true;
+    return scan;
+  }
+  uint64_t first = UINT64_MAX;
+  uint64_t last = 0;
+  size_t matched = 0;
+  const auto take = [&](std::string_view subject, Count& c) {
+    if (matched == Scan::kFew) {
+      ++matched;
+      return false;
+    }
+    scan.hashes[matched++] = subject_hash(subject);
+    first = std::min(first, c.first);
+    last = std::max(last, c.last);
+    return true;
+  };
+  if (has_wildcards(filter)) {
+    subjects_.each_match(filter, take);
+  } else if (Count* c = subjects_.find(filter)) {
+    resolve_first(filter, *c);
+    take(filter, *c);
+  }
+  if (matched > Scan::kFew) return scan;
+  scan.nothing = matched == 0;
+  scan.hash_count = matched;
+  scan.from = std::max(scan.from, first);
+  scan.last = last;
+  return scan;
+}
+
+std::optional<StoredMessage> IndexedStream::load_next(StreamSeq from, std::string_view filter) {
+  const Scan scan = make_scan(from.value(), filter);
+  if (scan.nothing) return std::nullopt;
+  for (uint64_t s = index_.next(scan.from); s != 0 && s <= scan.last; s = index_.next(s + 1)) {
+    if (!scan.may_match(*index_.find(s))) continue;
+    auto fetched = fetch_or_lose(s);
+    if (!fetched || !scan.matches(fetched->message.subject)) continue;
+    hold(std::move(fetched->pin));
+    return fetched->message;
+  }
+  return std::nullopt;
+}
+
+uint64_t IndexedStream::find_last(std::string_view filter) {
+  if (filter.empty() || filter == ">") return index_.prev(UINT64_MAX - 1);
+  while (true) {
+    uint64_t best = 0;
+    bool stale = false;
+    const auto take = [&](std::string_view subject, Count& c) {
+      if (c.last <= best) return true;
+      resolve_last(subject, c);
+      if (c.last > best) {
+        best = c.last;
+        stale = c.last_stale;
+      }
+      return true;
+    };
+    if (has_wildcards(filter)) {
+      subjects_.each_match(filter, take);
+    } else if (Count* c = subjects_.find(filter)) {
+      take(filter, *c);
+    }
+    return stale ? 0 : best;
+  }
+}
+
+std::optional<StoredMessage> IndexedStream::load_last(std::string_view filter) {
+  while (true) {
+    const uint64_t seq = find_last(filter);
+    if (seq == 0) return std::nullopt;
+    if (auto message = load(StreamSeq(seq))) return message;
+    if (index_.find(seq) != nullptr) return std::nullopt;  // unreadable now; lost ones have left the index
+  }
+}
+
+StreamSeq IndexedStream::seq_at_time(WallNanos time) {
+  uint64_t low = first_;
+  uint64_t high = last_ + 1;  // answer in [low, high]
+  while (low < high) {
+    const uint64_t middle = low + (high - low) / 2;
+    const uint64_t seq = index_.next(middle);
+    if (seq == 0 || seq >= high) {
+      high = middle;
+      continue;
+    }
+    auto fetched = fetch_or_lose(seq);
+    if (!fetched) {
+      if (index_.find(seq) != nullptr) return StreamSeq(seq);
+      continue;  // lost just now: look again
+    }
+    if (fetched->message.time >= time) {
+      high = middle;
+    } else {
+      low = seq + 1;
+    }
+  }
+  const uint64_t found = index_.next(low);
+  return StreamSeq(found == 0 ? last_ + 1 : found);
+}
+
+std::optional<SubjectState> IndexedStream::subject_state(std::string_view literal) {
+  Count* c = subjects_.find(literal);
+  if (c == nullptr) return std::nullopt;
+  resolve_first(literal, *c);
+  resolve_last(literal, *c);
+  return SubjectState{c->count, StreamSeq(c->first), StreamSeq(c->last)};
+}
+
+void IndexedStream::each_subject(std::string_view filter,
+                                 const std::function<bool(std::string_view, const SubjectState&)>& visit) {
+  subjects_.each_match(filter, [&](std::string_view subject, Count& c) {
+    resolve_first(subject, c);
+    resolve_last(subject, c);
+    return visit(subject, SubjectState{c.count, StreamSeq(c.first), StreamSeq(c.last)});
+  });
+}
+
+uint64_t IndexedStream::count_all_from(uint64_t from) const {
+  if (index_.empty() || from > last_) return 0;
+  if (from <= first_) return index_.size();
+  uint64_t missing = 0;
+  auto it = gaps_.ranges().upper_bound(from);
+  if (it != gaps_.ranges().begin()) --it;
+  for (; it != gaps_.ranges().end(); ++it) {
+    if (it->second >= from) missing += it->second - std::max(it->first, from) + 1;
+  }
+  return last_ - from + 1 - missing;
+}
+
+uint64_t IndexedStream::count_matching(StreamSeq from, std::string_view filter) {
+  if (filter.empty() || filter == ">") return count_all_from(from.value());
+  uint64_t count = 0;
+  if (from.value() <= first_) {
+    subjects_.each_match(filter, [&](std::string_view, const Count& c) {
+      count += c.count;
+      return true;
+    });
+    return count;
+  }
+  if (Count* c = has_wildcards(filter) ? nullptr : subjects_.find(filter)) {
+    resolve_first(filter, *c);
+    if (from.value() <= c->first) return c->count;
+  }
+  const Scan scan = make_scan(from.value(), filter);
+  if (scan.nothing) return 0;
+  for (uint64_t s = index_.next(scan.from); s != 0 && s <= scan.last; s = index_.next(s + 1)) {
+    if (!scan.may_match(*index_.find(s))) continue;
+    auto fetched = fetch_or_lose(s);
+    if (fetched && scan.matches(fetched->message.subject)) ++count;
+  }
+  return count;
+}
+
+void IndexedStream::each_msg_id(WallNanos since,
+                                const std::function<void(std::string_view, StreamSeq, WallNanos)>& visit) {
+  for (uint64_t s = index_.next(seq_at_time(since).value()); s != 0; s = index_.next(s + 1)) {
+    auto fetched = fetch_or_lose(s);
+    if (fetched && !fetched->msg_id.empty()) visit(fetched->msg_id, StreamSeq(s), fetched->message.time);
+  }
+}
+
+}  // namespace sluice

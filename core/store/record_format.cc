@@ -1,0 +1,167 @@
+#include "store/record_format.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <cstring>
+
+#include "base/check.h"
+#include "base/endian.h"
+#include "base/limits.h"
+
+namespace sluice::format {
+
+uint64_t file_seed(uint64_t store_id, uint64_t file_number) {
+  uint64_t both[2] = {store_id, file_number};
+  return XXH3_64bits(both, sizeof both);
+}
+
+uint64_t checksum(const void* bytes, size_t size, uint64_t seed) {
+  return XXH3_64bits(bytes, size) ^ seed;
+}
+
+void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed) {
+  SLUICE_CHECK(r.subject.size() <= UINT16_MAX && r.msg_id.size() <= UINT16_MAX);
+  SLUICE_CHECK(r.payload.size() <= 2 * kMaxRecord_bytes && r.headers.size() <= kMaxRecord_bytes);
+  store_le64(into + size - 8, 0);  // padding; overwritten below where there are bytes
+  store_le32(into + 8, r.batch);
+  store_le32(into + 12, r.stream);
+  store_le64(into + 16, r.seq);
+  store_le(into + 24, r.time);
+  store_le32(into + 32, static_cast<uint32_t>(r.payload.size()));
+  store_le32(into + 36, static_cast<uint32_t>(r.headers.size()));
+  store_le16(into + 40, static_cast<uint16_t>(r.subject.size()));
+  store_le16(into + 42, static_cast<uint16_t>(r.msg_id.size()));
+  into[44] = static_cast<std::byte>(r.type);
+  into[45] = std::byte{0};
+  store_le16(into + 46, kRecordMark);
+  std::byte* at = into + kRecordHeader;
+  for (std::string_view part : {r.subject, r.headers, r.payload, r.msg_id}) {
+    if (part.empty()) continue;
+    std::memcpy(at, part.data(), part.size());
+    at += part.size();
+  }
+  store_le64(into, checksum(into + 8, size - 8, seed));
+}
+
+size_t peek_record_size(std::span<const std::byte> bytes) {
+  if (bytes.size() < kRecordHeader) return 0;
+  const std::byte* p = bytes.data();
+  if (load_le16(p + 46) != kRecordMark || p[45] != std::byte{0}) return 0;
+  const auto type = static_cast<uint8_t>(p[44]);
+  if (type < static_cast<uint8_t>(RecordType::kMessage) || type > static_cast<uint8_t>(RecordType::kErased)) return 0;
+  const uint64_t payload = load_le32(p + 32);
+  const uint64_t headers = load_le32(p + 36);
+  if (payload > 2 * kMaxRecord_bytes || headers > kMaxRecord_bytes) return 0;
+  return align8(kRecordHeader + payload + headers + load_le16(p + 40) + load_le16(p + 42));
+}
+
+std::optional<Record> decode_record(std::span<const std::byte> bytes, uint64_t seed) {
+  const size_t size = peek_record_size(bytes);
+  if (size == 0 || size > bytes.size()) return std::nullopt;
+  if (load_le64(bytes.data()) != checksum(bytes.data() + 8, size - 8, seed)) return std::nullopt;
+  return parse_record(bytes);
+}
+
+uint32_t accounted_bytes(const Record& r) {
+  const size_t headers = r.headers.empty() ? 0 : 4 + r.headers.size();
+  return static_cast<uint32_t>(22 + r.subject.size() + headers + r.payload.size() + 8);
+}
+
+std::optional<Record> parse_record(std::span<const std::byte> bytes) {
+  const size_t size = peek_record_size(bytes);
+  if (size == 0 || size > bytes.size()) return std::nullopt;
+  const std::byte* p = bytes.data();
+  Record r;
+  r.type = static_cast<RecordType>(p[44]);
+  r.batch = load_le32(p + 8);
+  r.stream = load_le32(p + 12);
+  r.seq = load_le64(p + 16);
+  r.time = load_le<WallNanos>(p + 24);
+  const char* at = reinterpret_cast<const char*>(p + kRecordHeader);
+  const auto take = [&at](size_t length) {
+    const std::string_view part(at, length);
+    at += length;
+    return part;
+  };
+  r.subject = take(load_le16(p + 40));
+  r.headers = take(load_le32(p + 36));
+  r.payload = take(load_le32(p + 32));
+  r.msg_id = take(load_le16(p + 42));
+  return r;
+}
+
+void encode_file_header(std::byte* into, const FileHeader& header) {
+  store_le32(into, header.magic);
+  store_le32(into + 4, header.version);
+  store_le64(into + 8, header.store_id);
+  store_le64(into + 16, header.number);
+  store_le64(into + 24, header.first_batch);
+  store_le64(into + 32, header.proved);
+  store_le64(into + 40, checksum(into, 40, header.store_id));
+}
+
+std::optional<FileHeader> decode_file_header(std::span<const std::byte> bytes, uint32_t magic) {
+  if (bytes.size() < kFileHeader) return std::nullopt;
+  const std::byte* p = bytes.data();
+  FileHeader h;
+  h.magic = load_le32(p);
+  h.version = load_le32(p + 4);
+  h.store_id = load_le64(p + 8);
+  h.number = load_le64(p + 16);
+  h.first_batch = load_le64(p + 24);
+  h.proved = load_le64(p + 32);
+  if (h.magic != magic || load_le64(p + 40) != checksum(p, 40, h.store_id)) return std::nullopt;
+  return h;
+}
+
+void seal_batch(std::span<std::byte> batch, BatchHeader h) {
+  std::byte* p = batch.data();
+  SLUICE_CHECK(batch.size() == h.length && h.length >= kBatchHeader);
+  const uint64_t seed = file_seed(h.store_id, h.generation);
+  store_le32(p, kBatchMagic);
+  store_le32(p + 4, h.version);
+  store_le64(p + 8, h.store_id);
+  store_le64(p + 16, h.generation);
+  store_le64(p + 24, h.number);
+  store_le64(p + 32, h.file_first_batch);
+  store_le64(p + 40, h.durable);
+  store_le64(p + 48, h.length);
+  store_le64(p + 56, h.last_commit);
+  store_le32(p + 64, h.count);
+  store_le32(p + 68, 0);
+  store_le64(p + 72, h.next_stream);
+  store_le64(p + 80, h.next_consumer);
+  store_le64(p + 88, h.next_file);
+  store_le64(p + 96, checksum(p + kBatchHeader, h.length - kBatchHeader, seed));
+  store_le64(p + 104, checksum(p, 104, seed));
+}
+
+std::optional<BatchHeader> decode_batch_header(std::span<const std::byte> bytes) {
+  if (bytes.size() < kBatchHeader || load_le32(bytes.data()) != kBatchMagic) return std::nullopt;
+  const std::byte* p = bytes.data();
+  BatchHeader h;
+  h.version = load_le32(p + 4);
+  h.store_id = load_le64(p + 8);
+  h.generation = load_le64(p + 16);
+  if (load_le64(p + 104) != checksum(p, 104, file_seed(h.store_id, h.generation))) return std::nullopt;
+  h.number = load_le64(p + 24);
+  h.file_first_batch = load_le64(p + 32);
+  h.durable = load_le64(p + 40);
+  h.length = load_le64(p + 48);
+  h.last_commit = load_le64(p + 56);
+  h.count = load_le32(p + 64);
+  h.next_stream = load_le64(p + 72);
+  h.next_consumer = load_le64(p + 80);
+  h.next_file = load_le64(p + 88);
+  h.body_checksum = load_le64(p + 96);
+  return h;
+}
+
+bool batch_body_matches(std::span<const std::byte> batch, const BatchHeader& h) {
+  if (h.length < kBatchHeader || h.length > batch.size()) return false;
+  return h.body_checksum ==
+         checksum(batch.data() + kBatchHeader, h.length - kBatchHeader, file_seed(h.store_id, h.generation));
+}
+
+}  // namespace sluice::format

@@ -1,0 +1,111 @@
+// The bytes of the store's files: headers, batches, records. Pure; docs/storage_format.md is the text.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "base/time_format.h"
+
+namespace sluice::format {
+
+inline constexpr uint32_t kVersion = 1;
+inline constexpr size_t kBlock = 4096;
+inline constexpr size_t kFileHeader = 48;
+inline constexpr size_t kBatchHeader = 112;
+inline constexpr size_t kRecordHeader = 48;
+inline constexpr size_t kTrailer = 40;
+inline constexpr uint32_t kJournalMagic = 0x314A4C53;  // "SLJ1"
+inline constexpr uint32_t kSegmentMagic = 0x31534C53;  // "SLS1"
+inline constexpr uint32_t kBatchMagic = 0x31424C53;    // "SLB1"
+inline constexpr uint32_t kFooterMagic = 0x31464C53;   // "SLF1"
+inline constexpr uint16_t kRecordMark = 0xA55C;
+
+enum class RecordType : uint8_t {
+  kMessage = 1,
+  kSkip,
+  kRemove,
+  kPurgeBelow,
+  kStreamMeta,
+  kStreamDelete,
+  kConsumerMeta,
+  kConsumerDelete,
+  kConsumerDelta,
+  kConsumerSnapshot,
+  kHighWater,
+  kNothing,
+  kErased,
+};
+
+/// What every checksum of a file is mixed with.
+uint64_t file_seed(uint64_t store_id, uint64_t file_number);
+uint64_t checksum(const void* bytes, size_t size, uint64_t seed);
+
+constexpr size_t align8(size_t n) { return (n + 7) & ~size_t{7}; }
+constexpr uint64_t align_block(uint64_t n) { return (n + kBlock - 1) & ~uint64_t{kBlock - 1}; }
+
+/// A record as written and as read; views into the caller's bytes.
+struct Record {
+  RecordType type = RecordType::kNothing;
+  uint32_t batch = 0;
+  uint32_t stream = 0;
+  uint64_t seq = 0;
+  WallNanos time = 0;
+  std::string_view subject;
+  std::string_view headers;
+  std::string_view payload;
+  std::string_view msg_id;
+};
+
+/// Bytes the record takes, padding included.
+inline size_t record_size(const Record& r) {
+  return align8(kRecordHeader + r.subject.size() + r.headers.size() + r.payload.size() + r.msg_id.size());
+}
+/// `into` has record_size(r) bytes.
+void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed);
+/// Size that the header at the front of `bytes` claims; 0 when it can't be a record's (mark, type,
+/// bounds, or fewer than kRecordHeader bytes). May be larger than `bytes`.
+size_t peek_record_size(std::span<const std::byte> bytes);
+/// nullopt when it does not fit in `bytes` or the checksum differs.
+std::optional<Record> decode_record(std::span<const std::byte> bytes, uint64_t seed);
+/// The same without the checksum, for bytes that never left memory.
+std::optional<Record> parse_record(std::span<const std::byte> bytes);
+/// What StreamState::bytes counts for a message on file.
+uint32_t accounted_bytes(const Record& r);
+
+struct FileHeader {
+  uint32_t magic = 0;
+  uint32_t version = kVersion;
+  uint64_t store_id = 0;
+  uint64_t number = 0;
+  uint64_t first_batch = 0;
+  uint64_t proved = 0;  ///< highest batch that was on disk when the file began
+};
+void encode_file_header(std::byte* into, const FileHeader& header);
+/// nullopt when magic or checksum differ.
+std::optional<FileHeader> decode_file_header(std::span<const std::byte> bytes, uint32_t magic);
+
+struct BatchHeader {
+  uint32_t version = kVersion;
+  uint64_t store_id = 0;
+  uint64_t generation = 0;
+  uint64_t number = 0;
+  uint64_t file_first_batch = 0;
+  uint64_t durable = 0;
+  uint64_t length = 0;
+  uint64_t last_commit = 0;
+  uint32_t count = 0;
+  uint64_t next_stream = 1;
+  uint64_t next_consumer = 1;
+  uint64_t next_file = 1;
+  uint64_t body_checksum = 0;
+};
+/// `batch` is the whole batch of header.length bytes; fills the header in front, checksums included.
+void seal_batch(std::span<std::byte> batch, BatchHeader header);
+/// Checks the header alone, against any generation; nullopt when it is none.
+std::optional<BatchHeader> decode_batch_header(std::span<const std::byte> bytes);
+bool batch_body_matches(std::span<const std::byte> batch, const BatchHeader& header);
+
+}  // namespace sluice::format

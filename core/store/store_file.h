@@ -1,0 +1,93 @@
+// What the store keeps in RAM about each of its files, and the newest parts of journal files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "io/disk.h"
+
+namespace sluice {
+
+/// A piece of a journal file as built in memory. Whole batches only; freed when evicted and written.
+struct Window {
+  explicit Window(size_t size) : capacity(size), bytes(std::make_unique_for_overwrite<std::byte[]>(size)) {}
+  uint64_t file_offset = 0;
+  size_t capacity;
+  size_t used = 0;
+  uint64_t last_batch = 0;  ///< newest batch in it; evictable once that is written
+  std::unique_ptr<std::byte[]> bytes;
+};
+
+/// The sequences of one stream within one file (bounds, not every one is there).
+struct StreamSpan {
+  uint64_t first = UINT64_MAX;
+  uint64_t last = 0;
+  bool states_facts = false;  ///< removals, purges or skips stand in it
+
+  void widen(uint64_t seq) {
+    if (seq < first) first = seq;
+    if (seq > last) last = seq;
+  }
+};
+
+struct StoreFile {
+  uint64_t number = 0;
+  bool is_journal = false;
+  std::string path;
+  uint64_t size = 0;
+  uint64_t seed = 0;           ///< of its checksums
+  std::shared_ptr<File> file;  ///< null: not opened (journal: not created yet)
+  uint64_t messages = 0;       ///< ever written to it
+  uint64_t live_messages = 0;
+  uint64_t message_bytes = 0;  ///< accounted
+  uint64_t live_bytes = 0;
+  uint32_t erases_pending = 0;
+  uint64_t full_commit = 0;    ///< journal: newest commit in it, once it is full
+  std::unordered_map<uint32_t, StreamSpan> streams;
+  std::unordered_set<uint64_t> consumers;
+  std::unordered_set<uint32_t> deleted_streams;
+  std::deque<std::shared_ptr<Window>> windows;
+
+  const std::shared_ptr<Window>* window_at(uint64_t offset) const {
+    for (auto it = windows.rbegin(); it != windows.rend(); ++it) {
+      if (offset >= (*it)->file_offset) return offset < (*it)->file_offset + (*it)->used ? &*it : nullptr;
+    }
+    return nullptr;
+  }
+};
+
+/// All files by number. Loop thread only; the pointers live until erase().
+class FileTable {
+ public:
+  StoreFile& add(uint64_t number, bool is_journal, std::string path) {
+    auto& slot = files_[number];
+    slot = std::make_unique<StoreFile>();
+    slot->number = number;
+    slot->is_journal = is_journal;
+    slot->path = std::move(path);
+    return *slot;
+  }
+  StoreFile* find(uint64_t number) const {
+    if (last_ != nullptr && last_->number == number) return last_;
+    const auto it = files_.find(number);
+    if (it == files_.end()) return nullptr;
+    return last_ = it->second.get();
+  }
+  void erase(uint64_t number) {
+    last_ = nullptr;
+    files_.erase(number);
+  }
+  const std::map<uint64_t, std::unique_ptr<StoreFile>>& all() const { return files_; }
+
+ private:
+  std::map<uint64_t, std::unique_ptr<StoreFile>> files_;
+  mutable StoreFile* last_ = nullptr;
+};
+
+}  // namespace sluice
