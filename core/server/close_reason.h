@@ -1,0 +1,29 @@
+// Why a connection ended, in the words of nats-server's connz and disconnect events.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace sluice {
+
+enum class CloseReason : uint8_t {
+  kClientClosed,
+  kAuthenticationTimeout,
+  kAuthenticationFailure,
+  kSlowConsumerPendingBytes,
+  kSlowConsumerWriteDeadline,
+  kReadError,
+  kParseError,
+  kStaleConnection,
+  kProtocolViolation,
+  kBadClientProtocolVersion,
+  kMaxConnections,
+  kMaxPayload,
+  kMaxControlLine,
+  kServerShutdown,
+  kNoRespondersRequiresHeaders,
+};
+
+std::string_view to_string(CloseReason reason);
+
+}  // namespace sluice

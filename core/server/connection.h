@@ -1,0 +1,187 @@
+// One client's session: bytes in → operations → router; messages of its subscriptions → outbox.
+//
+// Happy path: INFO at once; CONNECT (checked), SUB, PUB … in any order; PING answered behind all
+// that was queued before. Failures: each protocol error sends its -ERR text (or none) and closes; a
+// client that doesn't read is cut at max_pending or at the write deadline; one that doesn't answer
+// PINGs is stale. Texts, defaults and order are those of nats-server, as its clients depend on
+// them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ticket.h"
+#include "io/clock.h"
+#include "io/random.h"
+#include "io/timers.h"
+#include "io/transport.h"
+#include "server/authenticator.h"
+#include "server/connection_info.h"
+#include "server/counters.h"
+#include "server/outbox.h"
+#include "server/router.h"
+#include "server/server_options.h"
+#include "wire/info_connect.h"
+#include "wire/parser.h"
+
+namespace sluice {
+
+class Connection;
+
+/// A client's SUB.
+class ClientSubscription final : public Subscription {
+ public:
+  ClientSubscription(Connection& connection, const SubOp& op);
+  bool take(const Message& message, const Origin& origin) override;
+  bool congested() const override;
+
+  const std::string& sid() const { return sid_; }
+
+ private:
+  friend class Connection;
+  Connection& connection_;
+  const std::string sid_;
+  uint64_t delivered_ = 0;
+  uint64_t max_ = 0;  ///< deliveries after which it ends; 0 = without limit
+};
+
+enum class InfoKind : uint8_t { kGreeting, kConnected, kLameDuck };
+
+/// Whoever owns the connections.
+class ConnectionHost {
+ public:
+  virtual ~ConnectionHost() = default;
+  virtual std::string info_line(const Connection& connection, InfoKind kind) = 0;
+  /// Told once. Must not destroy the connection before a later callback.
+  virtual void on_connection_closed(Connection& connection) = 0;
+};
+
+/// What all connections share; outlives them.
+struct ConnectionWorld {
+  const ServerOptions& options;
+  const OutboxOptions& outbox;
+  const StaticAuthenticator& authenticator;
+  Router& router;
+  Clock& clock;
+  Timers& timers;
+  Random& random;
+  FlushList& flushes;
+  ServerCounters& counters;
+  ConnectionHost& host;
+};
+
+/// Loop thread only. Closed before it is destroyed.
+class Connection final : public TransportHandler, public Outbox::Owner {
+ public:
+  Connection(ConnectionWorld& world, uint64_t id, std::unique_ptr<Transport> transport);
+  ~Connection() override;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// Greets and begins to read.
+  void start();
+  /// Ends the session; the -ERR goes out first when `error_text` is not empty.
+  void close(CloseReason reason, std::string_view error_text);
+  /// An INFO outside the order of things; only clients that can take one get it.
+  void send_async_info(InfoKind kind);
+
+  uint64_t id() const { return id_; }
+  const std::string& ip() const { return ip_; }
+  const std::string& user() const { return user_; }
+  const std::string& name() const { return name_; }
+  bool open() const { return state_ != State::kClosed; }
+  bool congested() const { return outbox_.congested(); }
+  bool reading_paused() const { return paused_; }
+  CloseReason close_reason() const { return close_reason_; }
+  ConnectionInfo info() const;
+  std::vector<std::string> subscribed_subjects() const;
+
+  // -- for its subscriptions
+  bool take(ClientSubscription& subscription, const Message& message, const Origin& origin);
+
+  // -- for the parser
+  bool on_connect(std::string_view json);
+  bool on_pub(const PubOp& op);
+  bool on_sub(const SubOp& op);
+  bool on_unsub(const UnsubOp& op);
+  bool on_ping();
+  bool on_pong();
+  void on_error(WireError error);
+
+  // -- TransportHandler, Outbox::Owner
+  void on_bytes(std::string_view bytes) override;
+  void on_drained() override { outbox_.on_drained(); }
+  void on_closed(const Error& why) override;
+  void on_congestion(bool congested) override;
+  void on_stuck() override { world_.router.wake_waiting(); }
+  void on_write_deadline() override;
+
+ private:
+  enum class State : uint8_t { kGreeted, kConnected, kClosed };  ///< kGreeted: no CONNECT yet
+
+  bool accept_connect(const ConnectOptions& options);
+  bool refuse_publish(const PubOp& op);
+  void answer_no_responders(const PubOp& op);
+  void pause_reading();
+  void resume_reading();
+  void drop(ClientSubscription& subscription);
+  void drop_all_subscriptions();
+  void send(std::string_view bytes);
+  void send_error(std::string_view text);
+  void cut_slow_consumer();
+  void on_timer();
+  void on_ping_tick();
+  void start_ping_timer(bool first);
+
+  ConnectionWorld& world_;
+  const uint64_t id_;
+  std::unique_ptr<Transport> transport_;
+  Outbox outbox_;
+  Parser parser_;
+
+  State state_ = State::kGreeted;
+  CloseReason close_reason_ = CloseReason::kClientClosed;
+  // What CONNECT says; until then, and for keys that it leaves out, the defaults of the protocol.
+  bool verbose_ = true;
+  bool pedantic_ = true;
+  bool echo_ = true;
+  bool headers_ = false;
+  bool no_responders_ = false;
+  bool async_info_ = false;  ///< protocol 1
+  bool second_info_sent_ = false;
+  bool active_ = false;  ///< something but PONG came since the last look at the clock
+  bool paused_ = false;
+
+  std::string ip_;
+  uint16_t port_ = 0;
+  std::string user_;
+  std::string name_;
+  std::string lang_;
+  std::string version_;
+
+  /// Keys are views of the subscriptions' sids.
+  std::unordered_map<std::string_view, ClientSubscription*> subscriptions_;
+
+  WallNanos start_wall_;
+  MonoTime start_;
+  MonoTime last_in_;
+  MonoTime ping_sent_{0};  ///< 0 = never
+  std::chrono::nanoseconds rtt_{0};
+  uint32_t pings_out_ = 0;
+  uint64_t in_msgs_ = 0;
+  uint64_t in_bytes_ = 0;
+  uint64_t out_msgs_ = 0;
+  uint64_t out_bytes_ = 0;
+
+  std::unique_ptr<Timer> timer_;  ///< authentication first, then PINGs
+  std::unique_ptr<Timer> pause_timer_;
+  Ticket relief_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,39 @@
+// A connection as the monitor shows it.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/time_format.h"
+#include "server/close_reason.h"
+
+namespace sluice {
+
+struct ConnectionInfo {
+  uint64_t cid = 0;
+  std::string ip;
+  uint16_t port = 0;
+  std::string user;  ///< who authenticated; "" = nobody had to
+  std::string name;
+  std::string lang;
+  std::string version;
+  WallNanos start = 0;
+  WallNanos last_activity = 0;
+  std::chrono::nanoseconds uptime{0};
+  std::chrono::nanoseconds idle{0};
+  std::chrono::nanoseconds rtt{0};  ///< 0 = not measured yet
+  uint64_t in_msgs = 0;
+  uint64_t in_bytes = 0;
+  uint64_t out_msgs = 0;
+  uint64_t out_bytes = 0;
+  size_t pending_bytes = 0;
+  size_t subscriptions = 0;
+  /// Of a closed one.
+  std::optional<CloseReason> reason;
+  WallNanos stop = 0;
+};
+
+}  // namespace sluice

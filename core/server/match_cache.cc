@@ -1,0 +1,88 @@
+#include "server/match_cache.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice {
+namespace {
+
+size_t size_of(const MatchList& list) {
+  size_t count = list.plain.size();
+  for (size_t i = 0; i < list.group_count; ++i) count += list.groups[i].members.size();
+  return count;
+}
+
+}  // namespace
+
+MatchList& MatchCache::find(std::string_view subject, SubscriptionTree& tree) {
+  if (subject.size() > kMaxSubject_bytes) return once(subject, tree);
+  const uint32_t hash = hash_token(subject);
+  Slot& slot = slots_[hash % kSlots];
+  MatchList* known = slot.list_hash == hash ? slot.list.get() : nullptr;
+  if (known != nullptr && known->subject != subject) known = nullptr;
+  if (known != nullptr && known->generation == tree.generation()) {
+    ++hits_;
+    return *known;
+  }
+  // A known one came again; any other must have been the last to miss here as well.
+  if (known == nullptr && std::exchange(slot.missed_hash, hash) != hash) return once(subject, tree);
+  ++misses_;
+  if (slot.list != nullptr) remembered_ -= size_of(*slot.list);
+  if (slot.list != nullptr && slot.list->users > 0) retired_.push_back(std::move(slot.list));
+  if (slot.list == nullptr) slot.list = std::make_unique<MatchList>();
+  slot.list_hash = hash;
+  fill(*slot.list, subject, tree);
+  remembered_ += size_of(*slot.list);
+  if (remembered_ > kMaxRemembered) {
+    // What was just found stays alive for the caller.
+    retired_.push_back(std::move(slot.list));
+    drop_all();
+    return *retired_.back();
+  }
+  return *slot.list;
+}
+
+/// Computes into a list that nobody walks.
+MatchList& MatchCache::once(std::string_view subject, SubscriptionTree& tree) {
+  ++misses_;
+  const auto spare = std::find_if(spares_.begin(), spares_.end(), [](const auto& list) { return list->users == 0; });
+  MatchList& list = spare != spares_.end() ? **spare : *spares_.emplace_back(std::make_unique<MatchList>());
+  fill(list, subject, tree);
+  return list;
+}
+
+void MatchCache::fill(MatchList& list, std::string_view subject, SubscriptionTree& tree) {
+  list.plain.clear();
+  list.group_count = 0;
+  list.subject = subject;
+  list.generation = tree.generation();
+  tree.match(subject, [&list](Subscription* subscription) {
+    const std::string_view queue = subscription->queue();
+    if (queue.empty()) {
+      list.plain.push_back(subscription);
+      return;
+    }
+    for (size_t i = 0; i < list.group_count; ++i) {
+      if (list.groups[i].name != queue) continue;
+      list.groups[i].members.push_back(subscription);
+      return;
+    }
+    if (list.group_count == list.groups.size()) list.groups.emplace_back();
+    MatchList::Group& fresh = list.groups[list.group_count++];
+    fresh.name = queue;
+    fresh.members.assign(1, subscription);
+  });
+}
+
+void MatchCache::drop_all() {
+  auto kept = std::move(retired_.back());
+  retired_.pop_back();
+  for (Slot& slot : slots_) {
+    if (slot.list != nullptr && slot.list->users > 0) retired_.push_back(std::move(slot.list));
+    slot = {};
+  }
+  retired_.push_back(std::move(kept));
+  remembered_ = 0;
+}
+
+}  // namespace sluice

@@ -1,0 +1,90 @@
+// The subscriptions that a subject reaches, remembered.
+//
+// Direct-mapped by the subject's hash: a slot keeps one subject's list, with the generation of the
+// tree it was computed at. A stale or foreign list is computed again in place, reusing its memory, so
+// that a busy server neither flushes nor allocates.
+//
+// A subject enters at its second miss in a row at its slot. Most subjects of a JetStream server come
+// once (inboxes, acknowledgements): they are computed into a spare list and touch only the slot's 16
+// bytes. Remembering them all cost 10 to 12 % of the CPU of pipelined stream publishes and fetches.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/subscription.h"
+#include "subject/subject_tree.h"
+
+namespace sluice {
+
+using SubscriptionTree = SubjectTree<Subscription*>;
+
+struct MatchList {
+  struct Group {
+    std::string_view name;  ///< the queue of its first member
+    std::vector<Subscription*> members;
+  };
+  /// Groups in use; those behind them only keep their memory.
+  size_t group_count = 0;
+  std::vector<Group> groups;
+  std::vector<Subscription*> plain;
+
+  std::string subject;
+  uint64_t generation = 0;
+  uint32_t users = 0;  ///< deliveries that are walking it: it must not change meanwhile
+
+  bool empty() const { return plain.empty() && group_count == 0; }
+  const Group* group(std::string_view name) const {
+    for (size_t i = 0; i < group_count; ++i) {
+      if (groups[i].name == name) return &groups[i];
+    }
+    return nullptr;
+  }
+};
+
+/// Not thread safe.
+class MatchCache {
+ public:
+  static constexpr size_t kSlots = 4096;
+  static constexpr size_t kMaxSubject_bytes = 256;  ///< longer ones are computed each time
+  static constexpr size_t kMaxRemembered =
+      1024 * 1024;  ///< subscriptions in all lists; then all is dropped
+
+  MatchCache() : slots_(kSlots) {}
+
+  /// The list is good until the next find() or change of the tree, and while `users` > 0 even then
+  /// (its subscriptions may be removed() ones).
+  MatchList& find(std::string_view subject, SubscriptionTree& tree);
+  /// Frees lists that were replaced while in use. Only when no delivery is under way.
+  void release_retired() {
+    if (!retired_.empty()) retired_.clear();
+  }
+
+  uint64_t hits() const { return hits_; }
+  uint64_t misses() const { return misses_; }
+
+ private:
+  struct Slot {
+    uint32_t missed_hash = 0;  ///< of the last subject that missed here
+    uint32_t list_hash = 0;    ///< of list->subject: a foreign list is not even looked at
+    std::unique_ptr<MatchList> list;
+  };
+
+  MatchList& once(std::string_view subject, SubscriptionTree& tree);
+  void fill(MatchList& list, std::string_view subject, SubscriptionTree& tree);
+  void drop_all();
+
+  std::vector<Slot> slots_;
+  std::vector<std::unique_ptr<MatchList>> retired_;
+  /// For subjects that are not remembered: as many as deliveries of such were ever nested.
+  std::vector<std::unique_ptr<MatchList>> spares_;
+  size_t remembered_ = 0;
+  uint64_t hits_ = 0;
+  uint64_t misses_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,102 @@
+// Subjects to subscribers, within one account: the server's side of the bus.
+//
+// publish() looks the subject up once (match_cache.h), hands the message to every plain subscriber
+// and to one random member of each queue group. What subscribers do with it may change the
+// subscriptions or publish again: a removed subscription is only marked and freed when the
+// outermost delivery has ended.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/metrics.h"
+#include "bus/bus.h"
+#include "io/executor.h"
+#include "io/random.h"
+#include "server/interest.h"
+#include "server/match_cache.h"
+#include "server/subscription.h"
+
+namespace sluice {
+
+/// Loop thread only. Outlives its subscriptions (checked); watches and tickets may outlive it.
+class Router : public Bus {
+ public:
+  /// A handler that publishes is nested this deep at most; deeper messages are dropped and counted.
+  static constexpr size_t kMaxDepth = 64;
+
+  Router(Executor& executor, Random& random);
+  ~Router() override;
+  Router(const Router&) = delete;
+  Router& operator=(const Router&) = delete;
+
+  // -- Bus
+  std::unique_ptr<BusSubscription> subscribe(std::string_view subject, std::string_view queue,
+                                             BusHandler handler) override;
+  size_t publish(const Message& message) override { return publish(message, Origin{}); }
+  size_t deliver(std::string_view route, std::string_view queue, const Message& message) override {
+    return deliver_to(route, queue, message, Origin{});
+  }
+  bool has_interest(std::string_view subject, std::string_view queue) const override;
+  std::unique_ptr<InterestWatch> watch_interest(
+      std::string_view subject, std::string_view queue,
+      std::move_only_function<void(bool)> changed) override;
+  bool congested(std::string_view route, std::string_view queue) const override;
+  Ticket call_when_relieved(std::move_only_function<void()> relieved) override;
+
+  // -- for connections
+  size_t publish(const Message& message, const Origin& origin) {
+    return deliver_to(message.subject, {}, message, origin);
+  }
+  /// Takes the subscription in. @return nullptr when its subject is not one that can be subscribed
+  /// to.
+  Subscription* add(std::unique_ptr<Subscription> subscription);
+  /// Nothing reaches it any more. Not twice.
+  void remove(Subscription& subscription);
+  /// A plain subscription of that connection which `subject` reaches; nullptr = none.
+  Subscription* find_plain(std::string_view subject, uint64_t connection_id) const;
+  /// A subscriber says that it became congested, or that it no longer is (drained or gone).
+  void congestion_began() { ++congested_count_; }
+  void congestion_ended();
+  /// Lets all that wait for relief look again.
+  void wake_waiting();
+  /// A subscriber says that it took a message while congested…
+  void note_congested_take() { congested_take_ = true; }
+  /// …and the publisher asks whether that happened since it last asked.
+  bool consume_congested_take() { return std::exchange(congested_take_, false); }
+
+  size_t subscription_count() const { return tree_.size(); }
+  size_t congested_count() const { return congested_count_; }
+  void collect(MetricSink& sink) const;
+
+ private:
+  class Busy;
+  class InternalSubscription;
+  class InternalHandle;
+  struct Relief;
+
+  size_t deliver_to(std::string_view route, std::string_view only_queue, const Message& message,
+                    const Origin& origin);
+  size_t hand_to_group(const MatchList::Group& group, const Message& message, const Origin& origin);
+  MatchList& matches(std::string_view subject) const;
+  void end_of_delivery();
+
+  Random& random_;
+  Executor& executor_;
+  mutable SubscriptionTree tree_;  ///< mutable: a look-up fills the cache
+  mutable MatchCache cache_;
+  InterestWatches watches_;
+  std::vector<std::unique_ptr<Subscription>> removed_;  ///< freed when depth_ is back at 0
+  size_t depth_ = 0;
+  size_t congested_count_ = 0;
+  bool congested_take_ = false;
+  uint64_t too_deep_count_ = 0;
+  std::shared_ptr<Relief> relief_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,105 @@
+// The NATS server: listens, owns the connections and the router they meet in.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+#include "base/metrics.h"
+#include "bus/bus.h"
+#include "io/env.h"
+#include "server/authenticator.h"
+#include "server/connection.h"
+#include "server/connection_info.h"
+#include "server/counters.h"
+#include "server/flush_list.h"
+#include "server/outbox.h"
+#include "server/router.h"
+#include "server/server_options.h"
+
+namespace sluice {
+
+/// The account every user lives in.
+inline constexpr std::string_view kGlobalAccount = "$G";
+
+/// Loop thread only. Destroying it cuts all connections at once; drain() first is the polite way.
+class Server final : public ConnectionHost {
+ public:
+  Server(Env& env, ServerOptions options);
+  ~Server() override;
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// Begins to accept clients. The errors of check_options(), or kIo when the address can't be
+  /// bound. The bus works before that.
+  Status start();
+  /// Accepts nobody any more, tells clients that the server goes (INFO with `ldm`), and after
+  /// `grace` closes each connection behind what is queued for it. `done` is posted then. Once.
+  void drain(std::chrono::nanoseconds grace, std::move_only_function<void()> done);
+
+  Bus& bus() { return router_; }
+  /// 0 before start().
+  uint16_t port() const { return listener_ == nullptr ? 0 : listener_->port(); }
+  /// Public key of this run, "N" and 55 characters.
+  const std::string& id() const { return id_; }
+  const std::string& name() const { return options_.server_name; }
+  const ServerOptions& options() const { return options_; }
+
+  // -- for the monitor
+  const ServerCounters& counters() const { return counters_; }
+  WallNanos start_time() const { return start_wall_; }
+  size_t connection_count() const { return connections_.size(); }
+  size_t subscription_count() const { return router_.subscription_count(); }
+  bool auth_required() const { return authenticator_.required(); }
+  bool draining() const { return draining_; }
+  /// By rising cid.
+  std::vector<ConnectionInfo> connections() const;
+  /// The last of those that have closed, oldest first.
+  const std::deque<ConnectionInfo>& closed_connections() const { return closed_; }
+  /// nullptr when there is none of that cid (any more). For this callback only.
+  const Connection* connection(uint64_t cid) const;
+  void collect(MetricSink& sink) const;
+
+  // -- ConnectionHost
+  std::string info_line(const Connection& connection, InfoKind kind) override;
+  void on_connection_closed(Connection& connection) override;
+
+ private:
+  void accept(std::unique_ptr<Transport> transport);
+  void answer_user_info(const Message& request, const Origin& origin);
+  void close_all();
+  void reap();
+
+  Env& env_;
+  ServerOptions options_;
+  const std::string id_;
+  const WallNanos start_wall_;
+  StaticAuthenticator authenticator_;
+  OutboxOptions outbox_options_;
+  ServerCounters counters_;
+  Router router_;
+  FlushList flushes_;
+  ConnectionWorld world_;
+  std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
+  std::vector<std::unique_ptr<Connection>>
+      dead_;  ///< closed in this round, maybe still on the stack
+  std::deque<ConnectionInfo> closed_;
+  uint64_t last_id_ = 0;
+  uint64_t answers_ = 0;  ///< to $SYS requests
+  bool draining_ = false;
+  std::move_only_function<void()> drained_;
+  std::unique_ptr<Timer> drain_timer_;
+  std::unique_ptr<BusSubscription> user_info_;
+  std::unique_ptr<Listener> listener_;
+  std::shared_ptr<Server*> self_;  ///< null once destroyed; posted tasks look
+};
+
+}  // namespace sluice
