@@ -53,7 +53,8 @@ class Stream {
   /// answer (a PubAck JSON) goes to `done` when durable or refused.
   virtual void offer(const Message& message, std::move_only_function<void(std::string_view pub_ack)> done) = 0;
 
-  /// @return 10057 family errors as the API words them (sealed 10109, deny_delete, no message found).
+  /// @return 10057 family errors as the API words them (sealed 10109, deny_delete, no message
+  /// found); 10043 for a sequence that was removed before, in memory for every one that is not there.
   virtual Status delete_message(StreamSeq seq, bool erase) = 0;
   /// @return number purged; 10109, 10110, 10003.
   virtual Result<uint64_t> purge(const PurgeRequest& request) = 0;

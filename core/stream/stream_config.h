@@ -24,9 +24,24 @@ struct ConsumerLimits {
   bool operator==(const ConsumerLimits&) const = default;
 };
 
+/// What SubjectTransform takes, as the client wrote it.
+struct SubjectMapping {
+  std::string source;       ///< empty = ">"
+  std::string destination;  ///< empty = the subject stays
+  bool operator==(const SubjectMapping&) const = default;
+};
+
+/// Stored messages whose subject `source` matches are published again, as `destination` says.
+struct RepublishConfig {
+  std::string source;
+  std::string destination;  ///< empty = off
+  bool headers_only = false;
+  bool operator==(const RepublishConfig&) const = default;
+};
+
 /// Normalised: -1 = unlimited, zero durations = off. Options of the API that this version does not
-/// carry out (mirror, sources, transforms, republish, TTL, counters, batches, schedules, compression,
-/// replicas > 1) are refused when parsed, never stored.
+/// carry out (mirror, sources, delete markers, counters, batches, schedules,
+/// compression, replicas > 1) are refused when parsed, never stored.
 struct StreamConfig {
   std::string name;
   std::string description;
@@ -44,6 +59,8 @@ struct StreamConfig {
   bool no_ack = false;
   std::chrono::nanoseconds duplicate_window{0};
   uint64_t first_seq = 0;
+  std::optional<SubjectMapping> subject_transform;  ///< applied to a publish before anything else
+  std::optional<RepublishConfig> republish;
   bool allow_direct = false;
   bool mirror_direct = false;
   bool discard_new_per_subject = false;
@@ -52,9 +69,56 @@ struct StreamConfig {
   bool deny_purge = false;
   bool allow_rollup_hdrs = false;
   ConsumerLimits consumer_limits;
+  bool allow_msg_ttl = false;  ///< messages may bring a TTL (Nats-TTL, ADR-43)
   std::map<std::string, std::string> metadata;
 
   bool operator==(const StreamConfig&) const = default;
 };
+
+/// A configuration as a client sent it, not yet checked.
+struct StreamRequest {
+  StreamConfig config;
+  bool pedantic = false;  ///< refuse (10157) instead of changing what the client sent
+  /// The first option that this version does not carry out, in words; empty = none.
+  std::string unsupported;
+};
+
+/// What the server shows about itself in `metadata` of create, update and info replies.
+struct ServerMetadata {
+  std::string version;
+  int api_level = 0;
+};
+
+inline constexpr std::chrono::nanoseconds kDefaultDuplicateWindow = std::chrono::minutes(2);
+inline constexpr size_t kMaxDescription_bytes = 4096;
+inline constexpr size_t kMaxMetadata_bytes = 131'072;
+inline constexpr int kMaxReplicas = 5;
+
+/// Decodes the body of STREAM.CREATE and STREAM.UPDATE. Strict: 10025 for unknown keys, wrong types
+/// and unknown enum words.
+Result<StreamRequest> parse_stream_request(std::string_view json);
+/// Fills in defaults and checks, in the reference's order; the first failure is returned: 10052 with
+/// its text, 10133, 10074, 10155, 10156, 10157 when pedantic.
+/// @param max_duplicate_window  the server's limit; zero = none.
+Result<StreamConfig> check_stream_config(const StreamRequest& request,
+                                         std::chrono::nanoseconds max_duplicate_window);
+/// The part of it on subject_transform and republish, which also rewrites republish from ">" to ">" where
+/// it means the transformed subjects.
+Status check_subject_mappings(StreamConfig& config, bool pedantic);
+/// Both of the above.
+Result<StreamConfig> parse_stream_config(std::string_view json,
+                                         std::chrono::nanoseconds max_duplicate_window = {});
+/// May `was` become `updated`? 10052 with its text. Applies what sealing forces to `updated`.
+Status check_stream_update(const StreamConfig& was, StreamConfig& updated);
+
+/// The object in the reference's order of fields. `server` adds `_nats.ver` and `_nats.level`.
+std::string stream_config_json(const StreamConfig& config, const ServerMetadata* server);
+
+const char* to_string(Retention retention);
+const char* to_string(Discard discard);
+const char* to_string(StorageKind storage);
+
+/// A stream or consumer name: 1–255 bytes without space, '.', '*', '>', '/', '\\' or control characters.
+bool is_valid_asset_name(std::string_view name);
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 // All streams of one account: create, update, delete, find; routes publishes to the right one.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/metrics.h"
 #include "bus/bus.h"
 #include "io/env.h"
@@ -25,6 +27,7 @@ struct StreamsOptions {
   std::string domain;             ///< shown in PubAcks when set
   size_t max_buffered_msgs = 100'000;            ///< appended, not yet durable, of one stream; beyond: 429/10167
   size_t max_buffered_bytes = 128 * kMiB;
+  int api_level = 0;              ///< direct gets that ask for more get 412
 };
 
 class Streams {

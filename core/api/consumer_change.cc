@@ -1,0 +1,107 @@
+// CONSUMER.CREATE in its forms, DELETE, PAUSE, UNPIN.
+#include <fmt/format.h>
+
+#include <array>
+
+#include "api/api_request.h"
+#include "api/consumer_reply.h"
+#include "api/consumer_verbs.h"
+
+namespace sluice::verbs {
+namespace {
+
+std::unexpected<Error> no(uint16_t code) { return fail_api(Errc::kInvalidArgument, code, {}); }
+
+ConsumerAction action_of(const ConsumerRequest& request) {
+  if (request.action == "create") return ConsumerAction::kCreate;
+  if (request.action == "update") return ConsumerAction::kUpdate;
+  return ConsumerAction::kCreateOrUpdate;
+}
+
+/// The subject's name and filter against the body's.
+Status check_named(ConsumerConfig& config, std::string_view name, std::string_view filter) {
+  if (!config.durable_name.empty() && config.durable_name != name) return no(10017);
+  config.name = name;
+  if (filter.empty()) return {};
+  if (!config.filter_subjects.empty()) return no(10137);
+  if (config.filter_subject != filter) return no(10131);
+  return {};
+}
+
+Status check_subject(ConsumerConfig& config, const ApiCall& call, bool durable_form) {
+  const std::string_view name = call.token[1];
+  if (durable_form) {
+    if (config.durable_name.empty()) return no(10018);
+    if (config.durable_name != name) return no(10017);
+    return {};
+  }
+  if (!name.empty()) return check_named(config, name, call.token[2]);
+  return config.durable_name.empty() ? Status{} : Status{no(10020)};
+}
+
+Result<Consumer*> create(ApiContext& context, const ApiCall& call, bool durable_form) {
+  auto request = parse_consumer_request(call.body);
+  if (!request) return std::unexpected(request.error());
+  ConsumerConfig& config = request->config;
+  if (request->stream_name != call.token[0]) return no(10056);
+  if (Status s = check_subject(config, call, durable_form); !s) return std::unexpected(s.error());
+  for (const std::string* name : {&config.name, &config.durable_name}) {
+    if (name->find_first_of("/\\") != std::string::npos) return no(10127);
+  }
+  if (config.num_replicas > 1) return no(10074);
+  Stream* stream = context.streams.find(call.token[0]);
+  if (stream == nullptr) return fail_api(Errc::kNotFound, 10059, {});
+  strip_server_metadata(config.metadata);
+  return context.consumers.put(*stream, std::move(config), action_of(*request), request->pedantic);
+}
+
+ApiAnswer answer_create(ApiContext& context, const ApiCall& call, bool durable_form) {
+  const auto consumer = create(context, call, durable_form);
+  if (!consumer) return ApiAnswer::failed(consumer.error());
+  return ApiAnswer::ok(consumer_json(context, **consumer, true));
+}
+
+}  // namespace
+
+ApiAnswer consumer_create(ApiContext& context, const ApiCall& call) { return answer_create(context, call, false); }
+
+ApiAnswer consumer_durable_create(ApiContext& context, const ApiCall& call) {
+  return answer_create(context, call, true);
+}
+
+ApiAnswer consumer_delete(ApiContext& context, const ApiCall& call) {
+  if (!is_empty_request(call.body)) return ApiAnswer::failed(10038);
+  const auto consumer = named_consumer(context, call);
+  if (!consumer) return ApiAnswer::failed(consumer.error());
+  if (Status s = context.consumers.remove(call.token[0], call.token[1]); !s) return ApiAnswer::failed(s.error());
+  return ApiAnswer::ok(R"({"success":true})");
+}
+
+ApiAnswer consumer_pause(ApiContext& context, const ApiCall& call) {
+  WallNanos until = kZeroTime;
+  if (!is_empty_request(call.body)) {
+    const std::array fields{
+        JsonField{"pause_until", [&](const JsonElement& e) { return read_json_time(e, until); }}};
+    if (Status s = parse_json_object(call.body, fields); !s) return ApiAnswer::failed(s.error());
+  }
+  const auto consumer = named_consumer(context, call);
+  if (!consumer) return ApiAnswer::failed(consumer.error());
+  const WallNanos now = context.env.clock.wall();
+  if (until <= now) until = kZeroTime;
+  context.consumers.pause(**consumer, until);
+  if (until == kZeroTime) return ApiAnswer::ok(R"({"paused":false,"pause_until":"0001-01-01T00:00:00Z"})");
+  return ApiAnswer::ok(fmt::format(R"({{"paused":true,"pause_until":"{}","pause_remaining":{}}})",
+                                   format_rfc3339(until), until - now));
+}
+
+ApiAnswer consumer_unpin(ApiContext& context, const ApiCall& call) {
+  if (call.body.empty()) return ApiAnswer::failed(10025, "unexpected end of JSON input");
+  std::string group;
+  const std::array fields{JsonField::into("group", group)};
+  if (Status s = parse_json_object(call.body, fields); !s) return ApiAnswer::failed(s.error());
+  const auto consumer = named_consumer(context, call);
+  if (!consumer) return ApiAnswer::failed(consumer.error());
+  return ApiAnswer::failed(10160);  // no consumer of this version has groups
+}
+
+}  // namespace sluice::verbs

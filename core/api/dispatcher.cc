@@ -1,0 +1,180 @@
+#include "api/dispatcher.h"
+
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "api/advisory.h"
+#include "base/check.h"
+#include "stream/api_level.h"
+#include "stream/pub_ack.h"
+#include "subject/subject.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kPlainPrefix = "$JS.API.";
+
+/// What the wildcards of `pattern` stand for; the subscription guarantees that it matches.
+std::array<std::string_view, 3> wildcard_tokens(std::string_view pattern, std::string_view subject) {
+  std::array<std::string_view, 3> out;
+  size_t count = 0;
+  SubjectTokens tokens(pattern);
+  for (std::string_view token; tokens.next(token);) {
+    SLUICE_CHECK(count < out.size() || token != "*");
+    if (token == ">") {
+      out[count] = subject;
+      break;
+    }
+    const size_t dot = subject.find('.');
+    if (token == "*") out[count++] = subject.substr(0, dot);
+    subject.remove_prefix(dot == std::string_view::npos ? subject.size() : dot + 1);
+  }
+  return out;
+}
+
+class Dispatcher : public ApiDispatcher {
+ public:
+  Dispatcher(Env& env, Bus& bus, Store* store, Streams& streams, Consumers& consumers,
+             const ApiOptions& options)
+      : options_(options),
+        context_{env, bus, store, streams, consumers, options_, stats_} {}
+  ~Dispatcher() override { *alive_ = false; }
+
+  void start();
+  const ApiStats& stats() const override { return stats_; }
+  void collect(MetricSink& sink) const override;
+
+ private:
+  void listen(std::string prefix);
+  void on_call(const ApiVerb& verb, size_t prefix_size, const Message& message,
+               const Origin& origin);
+  ApiAnswer carry_out(const ApiVerb& verb, const ApiCall& call);
+  std::string envelope(const ApiVerb& verb, const ApiAnswer& answer) const;
+  void audit(const Message& message, const Origin& origin, std::string_view response);
+  void reply_when_durable(std::string_view reply, std::string body);
+
+  const ApiOptions options_;
+  ApiStats stats_;
+  ApiContext context_;
+  size_t waiting_ = 0;
+  uint64_t overflowed_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::vector<std::unique_ptr<BusSubscription>> subscriptions_;
+};
+
+/// One subscription a verb rather than one for all: so a subject that no row answers has no interest,
+/// and requesters (also those of direct gets and pulls on what does not exist) get the 503 at once.
+void Dispatcher::start() {
+  listen(std::string(kPlainPrefix));
+  if (options_.domain.empty()) return;
+  const std::string prefix = fmt::format("$JS.{}.API.", options_.domain);
+  listen(prefix);
+  // Buckets of a domain are reached through its API prefix.
+  for (std::string_view bucket : {"$KV.>", "$OBJ.>"})
+    subscriptions_.push_back(context_.bus.subscribe(
+        prefix + std::string(bucket), "",
+        [this, size = prefix.size()](const Message& m, const Origin&) {
+          context_.bus.publish({.subject = m.subject.substr(size),
+                                .reply = m.reply,
+                                .headers = m.headers,
+                                .payload = m.payload});
+        }));
+}
+
+void Dispatcher::listen(std::string prefix) {
+  for (const ApiVerb& verb : api_verbs())
+    subscriptions_.push_back(context_.bus.subscribe(
+        prefix + std::string(verb.pattern), "",
+        [this, &verb, size = prefix.size()](const Message& message, const Origin& origin) {
+          on_call(verb, size, message, origin);
+        }));
+}
+
+void Dispatcher::on_call(const ApiVerb& verb, size_t prefix_size, const Message& message,
+                         const Origin& origin) {
+  ++stats_.total;
+  const ApiCall call{.subject = message.subject,
+                     .token = wildcard_tokens(verb.pattern, message.subject.substr(prefix_size)),
+                     .body = message.payload,
+                     .headers = message.headers};
+  const ApiAnswer answer = carry_out(verb, call);
+  if (answer.error) ++stats_.errors;
+  std::string body = envelope(verb, answer);
+  if (answer.audited) audit(message, origin, body);
+  if (!message.reply.empty()) reply_when_durable(message.reply, std::move(body));
+}
+
+ApiAnswer Dispatcher::carry_out(const ApiVerb& verb, const ApiCall& call) {
+  if (waiting_ >= kMaxWaitingApiReplies) {
+    ++overflowed_;
+    return ApiAnswer::failed(10167);
+  }
+  if (context_.store != nullptr && context_.store->failed()) return ApiAnswer::failed(10008);
+  if (!api_level_suffices(call.headers, options_.api_level)) return ApiAnswer::failed(10185);
+  return verb.handle(context_, call);
+}
+
+std::string Dispatcher::envelope(const ApiVerb& verb, const ApiAnswer& answer) const {
+  std::string out = fmt::format(R"({{"type":"io.nats.jetstream.api.v1.{}")", verb.response);
+  if (answer.error) out += fmt::format(R"(,"error":{})", api_error_json(*answer.error));
+  std::string_view members = answer.fields;
+  if (members.size() > 2) {
+    SLUICE_CHECK(members.front() == '{' && members.back() == '}');
+    out += ',';
+    out += members.substr(1, members.size() - 2);
+  }
+  out += '}';
+  return out;
+}
+
+void Dispatcher::audit(const Message& message, const Origin& origin, std::string_view response) {
+  if (!context_.bus.has_interest("$JS.EVENT.ADVISORY.API", "")) return;
+  std::string members =
+      fmt::format(R"("server":{},"client":{{"id":{}}},"subject":{})",
+                  json_quoted(options_.server_name), origin.connection_id,
+                  json_quoted(message.subject));
+  if (!message.payload.empty())
+    members += fmt::format(R"(,"request":{})", json_quoted(message.payload));
+  members += fmt::format(R"(,"response":{})", json_quoted(response));
+  publish_advisory(context_, "API", "api_audit", members);
+}
+
+void Dispatcher::reply_when_durable(std::string_view reply, std::string body) {
+  Store* store = context_.store;
+  if (store == nullptr || store->failed() || store->durable() >= store->last_commit()) {
+    context_.bus.publish({.subject = reply, .reply = "", .headers = "", .payload = body});
+    return;
+  }
+  ++waiting_;
+  store->when_durable(store->last_commit(), [this, alive = alive_, to = std::string(reply),
+                                             text = std::move(body)] {
+    if (!*alive) return;
+    --waiting_;
+    context_.bus.publish({.subject = to, .reply = "", .headers = "", .payload = text});
+  });
+}
+
+void Dispatcher::collect(MetricSink& sink) const {
+  sink.counter("sluice_api_requests_total", "Requests of the JetStream API.", {},
+               static_cast<double>(stats_.total));
+  sink.counter("sluice_api_errors_total", "Requests answered with an error.", {},
+               static_cast<double>(stats_.errors));
+  sink.counter("sluice_api_overflowed_total", "Requests refused because too many were waiting.", {},
+               static_cast<double>(overflowed_));
+  sink.gauge("sluice_api_waiting_replies", "Replies that wait for the disk.", {},
+             static_cast<double>(waiting_));
+}
+
+}  // namespace
+
+std::unique_ptr<ApiDispatcher> ApiDispatcher::make(Env& env, Bus& bus, Store* store,
+                                                   Streams& streams, Consumers& consumers,
+                                                   const ApiOptions& options) {
+  auto dispatcher = std::make_unique<Dispatcher>(env, bus, store, streams, consumers, options);
+  dispatcher->start();
+  return dispatcher;
+}
+
+}  // namespace sluice

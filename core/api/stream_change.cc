@@ -1,0 +1,135 @@
+// STREAM.CREATE, UPDATE, DELETE, PURGE, and what this version answers to snapshots and cluster calls.
+#include <array>
+
+#include <fmt/format.h>
+
+#include "api/advisory.h"
+#include "api/api_request.h"
+#include "api/stream_verbs.h"
+#include "consumer/consumer.h"
+#include "consumer/consumers.h"
+#include "stream/stream_info.h"
+
+namespace sluice::verbs {
+namespace {
+
+std::string info_members(ApiContext& context, Stream& stream) {
+  const ServerMetadata server{context.options.version, context.options.api_level};
+  return stream_info_members(stream,
+                             {.consumer_count = context.consumers.count(stream.config().name),
+                              .server = &server,
+                              .domain = context.options.domain,
+                              .leader = {}},
+                             context.env.clock.wall());
+}
+
+/// The checks that create and update share before they look at streams.
+Result<StreamRequest> decode(const ApiCall& call) {
+  // An empty body is a configuration without a name.
+  if (call.body.empty()) return fail_api(Errc::kInvalidArgument, 10056, "");
+  auto request = parse_stream_request(call.body);
+  if (!request) return request;
+  if (request->config.name != call.token[0]) return fail_api(Errc::kInvalidArgument, 10056, "");
+  if (request->config.name.find_first_of("/\\") != std::string::npos)
+    return fail_api(Errc::kInvalidArgument, 10128, "");
+  return request;
+}
+
+Result<Stream*> create(ApiContext& context, const ApiCall& call) {
+  const auto request = decode(call);
+  if (!request) return std::unexpected(request.error());
+  if (request->config.sealed)
+    return fail_api(Errc::kInvalidArgument, 10052,
+                    "stream configuration for create can not be sealed");
+  const auto config = check_stream_config(*request, context.options.max_duplicate_window);
+  if (!config) return std::unexpected(config.error());
+  return context.streams.create(*config);
+}
+
+/// Consumers whose own values are above what `limits` would allow, as "k,l".
+std::string violated_by(ApiContext& context, std::string_view stream, const ConsumerLimits& limits) {
+  std::string names;
+  context.consumers.each(stream, [&](Consumer& consumer) {
+    const ConsumerConfig& c = consumer.config();
+    const bool inactive = limits.inactive_threshold.count() > 0 &&
+                          c.inactive_threshold > limits.inactive_threshold;
+    const bool pending = limits.max_ack_pending > 0 && c.max_ack_pending > limits.max_ack_pending;
+    if (!inactive && !pending) return;
+    if (!names.empty()) names += ',';
+    names += consumer.name();
+  });
+  return names;
+}
+
+Result<Stream*> update(ApiContext& context, const ApiCall& call) {
+  const auto request = decode(call);
+  if (!request) return std::unexpected(request.error());
+  if (context.streams.find(request->config.name) == nullptr)
+    return fail_api(Errc::kNotFound, 10059, "");
+  const auto config = check_stream_config(*request, context.options.max_duplicate_window);
+  if (!config) return std::unexpected(config.error());
+  if (auto names = violated_by(context, config->name, config->consumer_limits); !names.empty())
+    return fail_api(Errc::kInvalidArgument, 10069,
+                    fmt::format("change to limits violates consumers: {}", names));
+  return context.streams.update(*config);
+}
+
+}  // namespace
+
+ApiAnswer stream_create(ApiContext& context, const ApiCall& call) {
+  const bool existed = context.streams.find(call.token[0]) != nullptr;
+  const auto stream = create(context, call);
+  if (!stream) return ApiAnswer::failed(stream.error(), 10049);
+  if (!existed) advise_stream(context, call.token[0], AssetAction::kCreate);
+  return ApiAnswer::ok(fmt::format(R"({{{},"did_create":true}})", info_members(context, **stream)));
+}
+
+ApiAnswer stream_update(ApiContext& context, const ApiCall& call) {
+  const auto stream = update(context, call);
+  if (!stream) return ApiAnswer::failed(stream.error(), 10069);
+  advise_stream(context, (*stream)->config().name, AssetAction::kModify);
+  return ApiAnswer::ok(fmt::format("{{{}}}", info_members(context, **stream)));
+}
+
+ApiAnswer stream_delete(ApiContext& context, const ApiCall& call) {
+  if (!is_empty_request(call.body)) return ApiAnswer::failed(10038);
+  if (auto status = context.streams.remove(call.token[0]); !status)
+    return ApiAnswer::failed(status.error(), 10050);
+  advise_stream(context, call.token[0], AssetAction::kDelete);
+  return ApiAnswer::ok(R"({"success":true})");
+}
+
+ApiAnswer stream_purge(ApiContext& context, const ApiCall& call) {
+  PurgeRequest request;
+  uint64_t below = 0;
+  if (!is_empty_request(call.body)) {
+    const std::array fields{JsonField::into("filter", request.filter),
+                            JsonField::into("seq", below), JsonField::into("keep", request.keep)};
+    if (auto status = parse_json_object(call.body, fields); !status)
+      return ApiAnswer::failed(status.error());
+  }
+  request.below = StreamSeq(below);
+  auto failed = [](Error error) {
+    ApiAnswer answer = ApiAnswer::failed(std::move(error), 10110);
+    answer.fields = R"({"purged":0})";
+    return answer;
+  };
+  Stream* stream = context.streams.find(call.token[0]);
+  if (stream == nullptr) return failed(Error{Errc::kNotFound, 10059, {}});
+  const auto purged = stream->purge(request);
+  if (!purged) return failed(purged.error());
+  return ApiAnswer::ok(fmt::format(R"({{"success":true,"purged":{}}})", *purged));
+}
+
+ApiAnswer stream_snapshot(ApiContext& context, const ApiCall& call) {
+  if (context.streams.find(call.token[0]) == nullptr) return ApiAnswer::failed(10059);
+  return ApiAnswer::failed(10064, "snapshots are not supported by this server version");
+}
+
+ApiAnswer stream_restore(ApiContext&, const ApiCall&) {
+  return ApiAnswer::failed(10062, "restores are not supported by this server version");
+}
+
+ApiAnswer clustering_required(ApiContext&, const ApiCall&) { return ApiAnswer::failed(10010); }
+
+}  // namespace sluice::verbs

@@ -1,0 +1,92 @@
+#include "consumer/ack_reply.h"
+
+#include <array>
+#include <charconv>
+
+#include "stream/json_object.h"
+#include "subject/subject.h"
+
+namespace sluice {
+namespace {
+
+template <class T>
+void append_number(std::string& out, T value) {
+  char digits[24];
+  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+  out.append(digits, end);
+}
+
+template <class T>
+bool read_number(std::string_view text, T& out) {
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return failed == std::errc{} && end == text.data() + text.size() && !text.empty();
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r\n\v\f";
+  const size_t first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+std::optional<std::chrono::nanoseconds> parse_delay(std::string_view text) {
+  text = trim(text);
+  if (text.empty()) return std::nullopt;
+  if (text.front() != '{') return parse_go_duration(text);
+  std::chrono::nanoseconds delay{0};
+  const std::array fields = {JsonField::into("delay", delay)};
+  if (!parse_json_object(text, fields, UnknownKeys::kIgnore)) return std::nullopt;
+  return delay;
+}
+
+}  // namespace
+
+AckSubject::AckSubject(std::string_view stream, std::string_view consumer) {
+  buffer_.append("$JS.ACK.").append(stream).append(".").append(consumer).append(".");
+  prefix_ = buffer_.size();
+}
+
+std::string_view AckSubject::format(const DeliveryMeta& meta) {
+  buffer_.resize(prefix_);
+  append_number(buffer_, meta.deliveries);
+  buffer_.push_back('.');
+  append_number(buffer_, meta.stream_seq.value());
+  buffer_.push_back('.');
+  append_number(buffer_, meta.consumer_seq.value());
+  buffer_.push_back('.');
+  append_number(buffer_, meta.time);
+  buffer_.push_back('.');
+  append_number(buffer_, meta.num_pending);
+  return buffer_;
+}
+
+std::optional<DeliveryMeta> parse_ack_subject(std::string_view subject) {
+  std::array<std::string_view, 12> tokens;
+  size_t count = 0;
+  SubjectTokens walk(subject);
+  std::string_view token;
+  while (count < tokens.size() && walk.next(token)) tokens[count++] = token;
+  if (count != 9 && count < 11) return std::nullopt;
+  const size_t at = count == 9 ? 4 : 6;  // of the delivery count
+  uint64_t sseq = 0;
+  uint64_t cseq = 0;
+  DeliveryMeta meta;
+  if (!read_number(tokens[at], meta.deliveries) || !read_number(tokens[at + 1], sseq) ||
+      !read_number(tokens[at + 2], cseq) || !read_number(tokens[at + 3], meta.time) ||
+      !read_number(tokens[at + 4], meta.num_pending))
+    return std::nullopt;
+  meta.stream_seq = StreamSeq(sseq);
+  meta.consumer_seq = ConsumerSeq(cseq);
+  return meta;
+}
+
+AckBody parse_ack_body(std::string_view body) {
+  if (body.empty() || body == "+ACK" || body == "+OK") return {AckVerb::kAck, std::nullopt, {}};
+  if (body.starts_with("-NAK")) return {AckVerb::kNak, parse_delay(body.substr(4)), {}};
+  if (body == "+WPI") return {AckVerb::kProgress, std::nullopt, {}};
+  if (body.starts_with("+NXT")) return {AckVerb::kNext, std::nullopt, trim(body.substr(4))};
+  if (body.starts_with("+TERM")) return {AckVerb::kTerm, std::nullopt, trim(body.substr(5))};
+  return {};
+}
+
+}  // namespace sluice

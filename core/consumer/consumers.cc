@@ -1,0 +1,347 @@
+#include "consumer/consumers.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/nuid.h"
+#include "consumer/consumer.h"
+#include "subject/subject.h"
+
+namespace sluice {
+namespace {
+
+constexpr Logger log_{"consumer"};
+constexpr size_t kEphemeralNameLength = 8;
+
+std::unexpected<Error> no(uint16_t code, std::string detail = {}) {
+  return fail_api(Errc::kInvalidArgument, code, std::move(detail));
+}
+
+/// Version keys of the API and a pause do not make two configurations different.
+ConsumerConfig comparable(ConsumerConfig config) {
+  config.pause_until.reset();
+  std::erase_if(config.metadata, [](const auto& entry) { return entry.first.starts_with("_nats."); });
+  return config;
+}
+
+/// On a work queue a message belongs to one consumer only.
+Status check_work_queue(const ConsumerConfig& config, const std::vector<const ConsumerConfig*>& others) {
+  if (config.ack_policy != AckPolicy::kExplicit) return no(10098);
+  if (config.deliver_policy != DeliverPolicy::kAll) return no(10101);
+  if (others.empty()) return {};
+  const auto filters = config.filters();
+  if (filters.empty()) return no(10099);
+  for (const ConsumerConfig* other : others) {
+    const auto theirs = other->filters();
+    if (theirs.empty()) return no(10100);
+    for (const std::string& a : filters) {
+      for (const std::string& b : theirs) {
+        if (subjects_collide(a, b)) return no(10100);
+      }
+    }
+  }
+  return {};
+}
+
+class LocalConsumers final : public Consumers {
+ public:
+  LocalConsumers(Env& env, Bus& bus, Streams& streams, Store* store, ConsumersOptions options)
+      : env_(env), bus_(bus), streams_(streams), store_(store), options_(std::move(options)),
+        anchor_(std::make_shared<LocalConsumers*>(this)) {}
+
+  ~LocalConsumers() override {
+    if (store_ != nullptr) store_->set_consumer_snapshot_source({});
+  }
+
+  void start();
+
+  Result<Consumer*> put(Stream& stream, ConsumerConfig config, ConsumerAction action, bool pedantic) override;
+  Status remove(std::string_view stream, std::string_view consumer) override;
+  void pause(Consumer& consumer, WallNanos until) override;
+  Consumer* find(std::string_view stream, std::string_view consumer) override;
+  void each(std::string_view stream, const std::function<void(Consumer&)>& visit) override;
+  size_t count(std::string_view stream) const override;
+  size_t size() const override { return total_; }
+  void when_durable(Stream& stream, std::move_only_function<void()> done) override;
+  void shut_down() override;
+  void collect(MetricSink& sink) const override;
+
+ private:
+  using ByName = std::map<std::string, std::unique_ptr<Consumer>, std::less<>>;
+
+  ConsumerLimitsInForce limits() const { return {options_.max_ack_pending_limit, options_.max_request_batch}; }
+  bool is_kept(const Stream& stream, const ConsumerConfig& config) const {
+    return store_ != nullptr && stream.config().storage == StorageKind::kFile && !config.mem_storage;
+  }
+  Consumer::Place place(Stream& stream, bool kept, ConsumerKey key);
+  Consumer& adopt(std::unique_ptr<Consumer> consumer);
+  void store_meta(const Consumer& consumer, const ConsumerConfig& config);
+  Result<Consumer*> create(Stream& stream, const ConsumerConfig& config);
+  Result<Consumer*> update(Consumer& existing, ConsumerConfig config);
+  Status check_among_others(Stream& stream, const ConsumerConfig& config);
+  std::string fresh_name(Stream& stream);
+  void recover(Stream& stream);
+  void drop_stream(Stream& stream);
+  void discard(ByName::iterator at, ByName& of);
+  void bury(std::unique_ptr<Consumer> consumer);
+
+  Env& env_;
+  Bus& bus_;
+  Streams& streams_;
+  Store* store_;
+  const ConsumersOptions options_;
+  std::map<std::string, ByName, std::less<>> streams_by_name_;
+  std::map<ConsumerKey, Consumer*> by_key_;
+  size_t total_ = 0;
+  /// Closed ones; freed from the loop, because the call that closed them may come from within.
+  std::vector<std::unique_ptr<Consumer>> closed_;
+  bool burying_ = false;
+  uint64_t unreadable_ = 0;
+  std::shared_ptr<LocalConsumers*> anchor_;
+};
+
+void LocalConsumers::start() {
+  if (store_ != nullptr) {
+    store_->set_consumer_snapshot_source([this](ConsumerKey key) {
+      const auto found = by_key_.find(key);
+      return found == by_key_.end() ? std::string() : found->second->snapshot();
+    });
+  }
+  streams_.each([this](Stream& stream) { recover(stream); });
+  streams_.on_created([this](Stream& stream) {
+    if (!streams_by_name_.contains(stream.config().name)) streams_by_name_[stream.config().name];
+  });
+  streams_.on_deleting([this](Stream& stream) { drop_stream(stream); });
+}
+
+Consumer::Place LocalConsumers::place(Stream& stream, bool kept, ConsumerKey key) {
+  return Consumer::Place{
+      .env = env_,
+      .bus = bus_,
+      .stream = stream,
+      .store = kept ? store_ : nullptr,
+      .key = key,
+      .options = options_,
+      .on_inactive = [this](Consumer& c) { (void)remove(c.stream().config().name, c.name()); }};
+}
+
+Consumer& LocalConsumers::adopt(std::unique_ptr<Consumer> consumer) {
+  Consumer& it = *consumer;
+  if (it.kept()) by_key_[it.key()] = &it;
+  auto& slot = streams_by_name_[it.stream().config().name][it.name()];
+  SLUICE_CHECK(slot == nullptr);
+  slot = std::move(consumer);
+  ++total_;
+  it.stream().add_observer(it);
+  return it;
+}
+
+void LocalConsumers::recover(Stream& stream) {
+  streams_by_name_[stream.config().name];
+  if (store_ == nullptr || stream.config().storage != StorageKind::kFile) return;
+  std::vector<Consumer*> recovered;
+  for (const RecoveredConsumer& found : store_->consumers(stream.config().name)) {
+    auto meta = parse_consumer_meta(found.meta);
+    if (!meta || meta->config.name != found.name) {
+      ++unreadable_;
+      SLUICE_LOG(log_, kError, "consumer configuration unreadable, left alone stream={} consumer={} why={}", found.stream,
+                 found.name, meta ? std::string("name differs") : meta.error().detail);
+      continue;
+    }
+    auto consumer = std::make_unique<Consumer>(place(stream, true, found.key), meta->config, meta->created);
+    by_key_[found.key] = consumer.get();
+    if (!consumer->recover(found)) ++unreadable_;
+    recovered.push_back(&adopt(std::move(consumer)));
+  }
+  for (Consumer* consumer : recovered) consumer->run();
+  stream.interest_changed();
+}
+
+Result<Consumer*> LocalConsumers::put(Stream& stream, ConsumerConfig config, ConsumerAction action, bool pedantic) {
+  const ConsumerLimitsInForce limit = limits();
+  if (config.is_durable() && config.name.empty()) config.name = config.durable_name;
+  if (Status s = normalise_consumer_config(config, stream.config(), limit, pedantic); !s) return std::unexpected(s.error());
+  if (Status s = check_consumer_config(config, stream.config(), limit); !s) return std::unexpected(s.error());
+  if (config.num_replicas > 1) return no(10074);
+  if (Consumer* existing = config.name.empty() ? nullptr : find(stream.config().name, config.name)) {
+    if (action != ConsumerAction::kCreate) return update(*existing, std::move(config));
+    if (comparable(existing->config()) == comparable(config)) return existing;
+    return no(10148);
+  }
+  if (action == ConsumerAction::kUpdate) return no(10149);
+  if (config.name.empty()) config.name = fresh_name(stream);
+  return create(stream, config);
+}
+
+Status LocalConsumers::check_among_others(Stream& stream, const ConsumerConfig& config) {
+  if (stream.config().retention != Retention::kWorkQueue) return {};
+  std::vector<const ConsumerConfig*> others;
+  each(stream.config().name, [&](Consumer& other) {
+    if (other.name() != config.name) others.push_back(&other.config());
+  });
+  return check_work_queue(config, others);
+}
+
+Result<Consumer*> LocalConsumers::create(Stream& stream, const ConsumerConfig& config) {
+  const int64_t bound = stream.config().max_consumers;
+  if (bound > 0 && count(stream.config().name) >= static_cast<size_t>(bound)) return no(10026);
+  if (options_.max_consumers_per_account > 0 && total_ >= static_cast<size_t>(options_.max_consumers_per_account))
+    return no(10026);
+  if (Status s = check_among_others(stream, config); !s) return std::unexpected(s.error());
+  const WallNanos created = env_.clock.wall();
+  const bool kept = is_kept(stream, config);
+  ConsumerKey key;
+  if (kept) {
+    const std::string meta = consumer_meta_json({created, config});
+    key = store_->put_consumer(stream.config().name, config.name, meta);
+  }
+  Consumer& it = adopt(std::make_unique<Consumer>(place(stream, kept, key), config, created));
+  it.begin();
+  it.run();
+  it.advisories().created();
+  stream.interest_changed();
+  return &it;
+}
+
+void LocalConsumers::store_meta(const Consumer& consumer, const ConsumerConfig& config) {
+  if (!consumer.kept()) return;
+  store_->put_consumer(consumer.stream().config().name, consumer.name(),
+                       consumer_meta_json({consumer.created(), config}));
+}
+
+Result<Consumer*> LocalConsumers::update(Consumer& existing, ConsumerConfig config) {
+  const ConsumerConfig& before = existing.config();
+  config.pause_until = before.pause_until;  // only PAUSE changes it
+  if (comparable(before) == comparable(config)) return &existing;
+  const bool moves = before.is_push() && config.is_push() && before.deliver_subject != config.deliver_subject;
+  if (moves && bus_.has_interest(before.deliver_subject, before.deliver_group)) return no(10013);
+  if (Status s = check_consumer_update(before, config); !s) return std::unexpected(s.error());
+  if (Status s = check_among_others(existing.stream(), config); !s) return std::unexpected(s.error());
+  const bool new_filters = before.filters() != config.filters();
+  store_meta(existing, config);
+  existing.update(config);
+  if (new_filters) existing.stream().interest_changed();
+  return &existing;
+}
+
+void LocalConsumers::pause(Consumer& consumer, WallNanos until) {
+  consumer.pause(until);
+  store_meta(consumer, consumer.config());
+}
+
+std::string LocalConsumers::fresh_name(Stream& stream) {
+  while (true) {
+    std::string name = random_base62(kEphemeralNameLength, env_.random);
+    if (find(stream.config().name, name) == nullptr) return name;
+  }
+}
+
+Status LocalConsumers::remove(std::string_view stream, std::string_view consumer) {
+  const auto of = streams_by_name_.find(stream);
+  if (of == streams_by_name_.end()) return no(10014);
+  const auto at = of->second.find(consumer);
+  if (at == of->second.end()) return no(10014);
+  Stream& its_stream = at->second->stream();
+  discard(at, of->second);
+  its_stream.interest_changed();
+  return {};
+}
+
+void LocalConsumers::discard(ByName::iterator at, ByName& of) {
+  std::unique_ptr<Consumer> consumer = std::move(at->second);
+  of.erase(at);
+  --total_;
+  consumer->advisories().deleted();
+  consumer->close("409 Consumer Deleted", false);
+  if (consumer->kept()) {
+    by_key_.erase(consumer->key());
+    store_->delete_consumer(consumer->key());
+  }
+  bury(std::move(consumer));
+}
+
+void LocalConsumers::bury(std::unique_ptr<Consumer> consumer) {
+  closed_.push_back(std::move(consumer));
+  if (burying_) return;
+  burying_ = true;
+  env_.executor.post([weak = std::weak_ptr<LocalConsumers*>(anchor_)] {
+    const auto self = weak.lock();
+    if (!self) return;
+    (*self)->burying_ = false;
+    std::vector<std::unique_ptr<Consumer>> gone;
+    gone.swap((*self)->closed_);
+  });
+}
+
+void LocalConsumers::drop_stream(Stream& stream) {
+  const auto of = streams_by_name_.find(stream.config().name);
+  if (of == streams_by_name_.end()) return;
+  while (!of->second.empty()) discard(of->second.begin(), of->second);
+  streams_by_name_.erase(stream.config().name);
+}
+
+Consumer* LocalConsumers::find(std::string_view stream, std::string_view consumer) {
+  const auto of = streams_by_name_.find(stream);
+  if (of == streams_by_name_.end()) return nullptr;
+  const auto at = of->second.find(consumer);
+  return at == of->second.end() ? nullptr : at->second.get();
+}
+
+void LocalConsumers::each(std::string_view stream, const std::function<void(Consumer&)>& visit) {
+  const auto of = streams_by_name_.find(stream);
+  if (of == streams_by_name_.end()) return;
+  for (const auto& [name, consumer] : of->second) visit(*consumer);
+}
+
+size_t LocalConsumers::count(std::string_view stream) const {
+  const auto of = streams_by_name_.find(stream);
+  return of == streams_by_name_.end() ? 0 : of->second.size();
+}
+
+void LocalConsumers::when_durable(Stream& stream, std::move_only_function<void()> done) {
+  if (store_ == nullptr || stream.config().storage != StorageKind::kFile) return stream.when_durable(std::move(done));
+  store_->when_durable(store_->last_commit(), std::move(done));
+}
+
+void LocalConsumers::shut_down() {
+  for (auto& [stream, consumers] : streams_by_name_) {
+    for (auto& [name, consumer] : consumers) consumer->close("409 Server Shutdown", true);
+  }
+}
+
+void LocalConsumers::collect(MetricSink& sink) const {
+  ConsumerCounters sum;
+  size_t pending = 0;
+  for (const auto& [stream, consumers] : streams_by_name_) {
+    for (const auto& [name, consumer] : consumers) {
+      const ConsumerCounters& c = consumer->counters();
+      sum.delivered += c.delivered;
+      sum.redelivered += c.redelivered;
+      sum.acked += c.acked;
+      sum.exhausted += c.exhausted;
+      pending += consumer->state().pending().size();
+    }
+  }
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  sink.gauge("sluice_consumers", "Consumers of all streams.", {}, number(total_));
+  sink.gauge("sluice_consumer_ack_pending_messages", "Delivered and not yet acknowledged.", {}, number(pending));
+  sink.counter("sluice_consumer_delivered_total", "Messages handed out.", {}, number(sum.delivered));
+  sink.counter("sluice_consumer_redelivered_total", "Of these, not for the first time.", {}, number(sum.redelivered));
+  sink.counter("sluice_consumer_acked_total", "Messages acknowledged or terminated.", {}, number(sum.acked));
+  sink.counter("sluice_consumer_exhausted_total", "Given up after max_deliver.", {}, number(sum.exhausted));
+  sink.counter("sluice_consumer_unreadable_total", "Records found unreadable at start.", {}, number(unreadable_));
+}
+
+}  // namespace
+
+std::unique_ptr<Consumers> Consumers::make(Env& env, Bus& bus, Streams& streams, Store* store,
+                                           const ConsumersOptions& options) {
+  auto consumers = std::make_unique<LocalConsumers>(env, bus, streams, store, options);
+  consumers->start();
+  return consumers;
+}
+
+}  // namespace sluice

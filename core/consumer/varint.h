@@ -1,0 +1,45 @@
+// LEB128 numbers for consumer state records.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+inline void put_varint(std::string& out, uint64_t value) {
+  while (value >= 0x80) {
+    out.push_back(static_cast<char>(value | 0x80));
+    value >>= 7;
+  }
+  out.push_back(static_cast<char>(value));
+}
+
+/// Reads forward over bytes from disk. After a failure ok() is false and every value is 0.
+class VarintReader {
+ public:
+  explicit VarintReader(std::string_view bytes) : rest_(bytes) {}
+  uint64_t next() {
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      if (rest_.empty()) break;
+      const auto byte = static_cast<unsigned char>(rest_.front());
+      rest_.remove_prefix(1);
+      value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+      if ((byte & 0x80) == 0) return value;
+    }
+    ok_ = false;
+    rest_ = {};
+    return 0;
+  }
+  bool more() const { return ok_ && !rest_.empty(); }
+  bool ok() const { return ok_; }
+  size_t left() const { return rest_.size(); }
+
+ private:
+  std::string_view rest_;
+  bool ok_ = true;
+};
+
+}  // namespace sluice

@@ -1,0 +1,61 @@
+// Answers of one stream that wait for the disk, in the order of their publishes.
+//
+// Everything that a publish decided stands here until its commit is durable: stored messages (with or
+// without an answer), duplicates, and refusals that tell a state which is not on disk yet. So no answer
+// overtakes another and none tells of what a crash could take back.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+
+namespace sluice {
+
+/// Where an answer goes: a reply subject, an in-process caller, or nowhere.
+using OfferDone = std::move_only_function<void(std::string_view pub_ack)>;
+
+class AckQueue {
+ public:
+  enum class Kind : uint8_t { kStored, kDuplicate, kRefused };
+  struct Entry {
+    CommitNo commit;
+    StreamSeq seq{};           ///< stored: its own; duplicate: the original's; refused: 0
+    uint32_t message_bytes = 0;
+    uint32_t reply_bytes = 0;  ///< length of its reply subject; 0 = none
+    Kind kind = Kind::kStored;
+    bool has_done = false;
+  };
+  /// One answer taken out of the queue.
+  struct Answer {
+    Entry entry;
+    std::string reply;
+    std::string refusal;  ///< the body, when refused
+    OfferDone done;
+  };
+
+  bool empty() const { return entries_.empty(); }
+  size_t count() const { return entries_.size(); }
+  size_t message_bytes() const { return message_bytes_; }
+
+  void push(Entry entry, std::string_view reply, OfferDone done, std::string refusal = {});
+  const Entry& front() const { return entries_.front(); }
+  const std::deque<Entry>& entries() const { return entries_; }
+  /// Takes the oldest out; `into` keeps its capacities.
+  void pop(Answer& into);
+  void clear();
+
+ private:
+  std::deque<Entry> entries_;
+  // Reply subjects end to end, to spare an allocation for each publish.
+  std::string replies_;
+  size_t replies_head_ = 0;
+  std::deque<OfferDone> dones_;
+  std::deque<std::string> refusals_;
+  size_t message_bytes_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,186 @@
+// The stream of this process: Stream over one StreamStore.
+//
+// Happy path of a publish: take() → subject transform → Ingest::judge → append → trim by limits →
+// AckQueue; when the store's journal has it on disk: visible_last rises, the message is republished,
+// answers go out in order, observers are told once.
+// local_stream.cc is the way in and out; stream_limits.cc and stream_expiry.cc are what makes messages
+// leave.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/metrics.h"
+#include "io/timers.h"
+#include "stream/ack_queue.h"
+#include "stream/dedup_window.h"
+#include "stream/ingest.h"
+#include "stream/message_ttl.h"
+#include "stream/observer_list.h"
+#include "stream/pub_ack.h"
+#include "stream/republisher.h"
+#include "stream/stream.h"
+#include "stream/streams.h"
+
+namespace sluice {
+
+class DirectGet;
+class LocalStream;
+
+/// What a stream asks of the registry that owns it.
+class StreamOwner {
+ public:
+  virtual ~StreamOwner() = default;
+  /// `stream` has answers waiting: call its settle() when the store is durable up to a new commit,
+  /// or, for a memory stream, soon.
+  virtual void settle_later(LocalStream& stream) = 0;
+  /// The bytes of `stream` changed: its recount() says by how much. Told once until then.
+  virtual void resized(LocalStream& stream) = 0;
+  /// May `bytes` more be kept in storage of this kind? 10002, 10023, 10077.
+  virtual Status room_for(StorageKind kind, uint64_t bytes) = 0;
+};
+
+class LocalStream : public Stream {
+ public:
+  struct Parts {
+    Env& env;
+    Bus& bus;
+    Store* store;  ///< nullptr for a memory stream
+    StreamOwner& owner;
+    const StreamsOptions& options;
+    StreamConfig config;
+    WallNanos created;
+    StreamStore* file;                    ///< a file stream's, owned by `store`
+    std::unique_ptr<StreamStore> memory;  ///< a memory stream's
+  };
+  explicit LocalStream(Parts parts);
+  ~LocalStream() override;
+  LocalStream(const LocalStream&) = delete;
+  LocalStream& operator=(const LocalStream&) = delete;
+
+  // -- for the registry
+  /// Subscribes subjects and direct gets; publishes are taken from here on.
+  void open();
+  /// No publish, answer or timer after this; observers are told. The store may go right after.
+  void close();
+  bool closed() const { return closed_; }
+  /// Applies a checked configuration.
+  void reconfigure(StreamConfig config);
+  /// Sends what became durable. @return true while more is waiting.
+  bool settle(CommitNo durable);
+  bool in_memory() const { return parts_.store == nullptr; }
+  /// By how many bytes it grew since the last recount.
+  int64_t recount();
+  /// Bytes as of the last recount.
+  uint64_t counted_bytes() const { return counted_bytes_; }
+  void collect(MetricSink& sink) const;
+
+  // -- Stream
+  const StreamConfig& config() const override { return parts_.config; }
+  WallNanos created() const override { return parts_.created; }
+  StreamStore& store() override { return store_; }
+  StreamSeq visible_last() const override { return visible_; }
+  CommitNo last_commit() const override { return store_.last_commit(); }
+  void when_durable(std::move_only_function<void()> done) override;
+  void add_observer(StreamObserver& observer) override { observers_.add(observer); }
+  void remove_observer(StreamObserver& observer) override { observers_.remove(observer); }
+  void offer(const Message& message, OfferDone done) override;
+  Status delete_message(StreamSeq seq, bool erase) override;
+  Result<uint64_t> purge(const PurgeRequest& request) override;
+  void consumer_done(StreamSeq seq) override;
+  void interest_changed() override;
+
+ private:
+  /// Above this many at once, observers are told one purge instead of each removal.
+  static constexpr uint64_t kBulkRemoval = 256;
+
+  struct Counters {
+    uint64_t stored = 0;
+    uint64_t duplicates = 0;
+    uint64_t refused = 0;
+    uint64_t overflowed = 0;  ///< refused with 429: the queue of answers was full
+    uint64_t skipped = 0;     ///< no interest
+    uint64_t expired = 0;     ///< removed by their own TTL
+  };
+
+  void subscribe();
+  void retire_direct_get();
+  void recover();
+  void recover_ttls();
+  void tell_resized();
+  // -- the way in (local_stream.cc)
+  void compile_transform();
+  void take(const Message& message, OfferDone done);
+  void act(const Verdict& verdict, const Message& message, std::string_view msg_id, WallNanos now,
+           OfferDone done);
+  void store_message(const Verdict& verdict, const Message& message, std::string_view msg_id,
+                     WallNanos now, OfferDone done);
+  void skip_message(const Verdict& verdict, const Message& message, std::string_view msg_id,
+                    WallNanos now, OfferDone done);
+  void refuse(const Message& message, const Error& why, OfferDone done);
+  void refuse_overflow(const Message& message, OfferDone done);
+  void answer_past_queue(std::string_view reply, std::string_view headers, const std::string& body,
+                         OfferDone done);
+  void enqueue(AckQueue::Entry entry, std::string_view reply, OfferDone done,
+               std::string refusal = {});
+  std::string_view answered_reply(const Message& message) const;
+  void send(AckQueue::Answer& answer);
+  void reply_to(std::string_view reply, std::string_view headers, std::string_view body);
+  /// The queue learns that sequences up to `last` are used without a message (purge beyond the end).
+  void advance_to(StreamSeq last);
+
+  // -- the way out (stream_limits.cc)
+  void roll_up(Rollup rollup, std::string_view subject, StreamSeq keep);
+  void trim_subject(std::string_view subject);
+  void trim_totals();
+  void trim_all_subjects();
+  void trim_after_update(const StreamConfig& was);
+  bool drop(StreamSeq seq, bool erase);
+  bool remove_stored(StreamSeq seq, bool erase);
+  uint64_t remove_below(StreamSeq first_kept);
+  uint64_t purge_matching(const PurgeRequest& request);
+  StreamSeq first_of_newest(uint64_t keep) const;
+  bool needed(StreamSeq seq, std::string_view subject) const;
+  void sweep_uninteresting();
+
+  // -- the way out with time (stream_expiry.cc)
+  void expire();
+  bool expire_by_ttl(WallNanos now);
+  bool expire_by_age(WallNanos now);
+  void arm_expiry_timer();
+  std::optional<WallNanos> next_due_by_age();
+  void wake_at(WallNanos due);
+
+  Parts parts_;
+  StreamStore& store_;
+  ObserverList observers_;
+  DedupWindow dedup_;
+  TtlIndex ttl_;
+  std::string last_msg_id_;
+  Ingest ingest_;
+  PubAckText pub_ack_;
+  std::optional<SubjectTransform> transform_;  ///< set when it changes anything
+  Republisher republisher_;
+  AckQueue answers_;
+  AckQueue::Answer answer_;   ///< scratch of settle()
+  std::string headers_;       ///< scratch of take(): a rewritten header block
+  StreamSeq visible_;
+  bool closed_ = false;
+  bool settling_ = false;
+  StreamSeq sweep_from_;      ///< interest sweep: next sequence to look at
+  StreamSeq age_from_;        ///< below it nothing is stored that max_age could remove
+  bool resized_ = false;      ///< the owner was told and has not counted yet
+  uint64_t counted_bytes_ = 0;
+  Counters counters_;
+  std::unique_ptr<Timer> expiry_timer_;
+  MonoTime expiry_timer_at_{0};  ///< when it fires, while it is active
+  std::unique_ptr<Timer> sweep_timer_;
+  std::unique_ptr<DirectGet> direct_get_;
+  std::vector<std::unique_ptr<BusSubscription>> subscriptions_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,283 @@
+// The registry of one account's streams. Failure path: a stream whose meta can't be read is left on
+// disk untouched, logged, and its name stays taken.
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "io/executor.h"
+#include "stream/local_stream.h"
+#include "stream/stream_meta.h"
+#include "stream/streams.h"
+#include "subject/subject.h"
+
+namespace sluice {
+namespace {
+
+constexpr Logger log_{"stream"};
+
+class LocalStreams : public Streams, public StreamOwner {
+ public:
+  LocalStreams(Env& env, Bus& bus, Store* store, const StreamsOptions& options)
+      : env_(env), bus_(bus), store_(store), options_(options) {}
+  ~LocalStreams() override { *alive_ = false; }
+
+  void start();
+
+  Result<Stream*> create(const StreamConfig& config) override;
+  Result<Stream*> update(const StreamConfig& config) override;
+  Status remove(std::string_view name) override;
+  Stream* find(std::string_view name) override {
+    auto found = streams_.find(name);
+    return found == streams_.end() ? nullptr : found->second.get();
+  }
+  void each(const std::function<void(Stream&)>& visit) override;
+  size_t size() const override { return streams_.size(); }
+  void on_created(std::move_only_function<void(Stream&)> listener) override {
+    created_listeners_.push_back(std::move(listener));
+  }
+  void on_deleting(std::move_only_function<void(Stream&)> listener) override {
+    deleting_listeners_.push_back(std::move(listener));
+  }
+  void collect(MetricSink& sink) const override;
+
+  void settle_later(LocalStream& stream) override;
+  void resized(LocalStream& stream) override { resized_.push_back(&stream); }
+  Status room_for(StorageKind kind, uint64_t bytes) override;
+
+ private:
+  Status check_overlap(const StreamConfig& config) const;
+  Status check_reservation(const StreamConfig& config, int64_t had) const;
+  Result<LocalStream*> add(const StreamConfig& config, WallNanos created, StreamStore* file);
+  int64_t limit_of(StorageKind kind) const {
+    return kind == StorageKind::kFile ? options_.max_file_bytes : options_.max_memory_bytes;
+  }
+  void recover(const RecoveredStream& found);
+  int64_t& used(StorageKind kind) {
+    return kind == StorageKind::kFile ? used_file_bytes_ : used_memory_bytes_;
+  }
+  void recount();
+  void on_durable(CommitNo durable);
+  void settle_memory();
+
+  Env& env_;
+  Bus& bus_;
+  Store* store_;
+  const StreamsOptions options_;
+  std::map<std::string, std::unique_ptr<LocalStream>, std::less<>> streams_;
+  std::set<std::string> unreadable_;
+  std::vector<std::move_only_function<void(Stream&)>> created_listeners_;
+  std::vector<std::move_only_function<void(Stream&)>> deleting_listeners_;
+  std::vector<LocalStream*> waiting_for_disk_;
+  std::vector<LocalStream*> waiting_in_memory_;
+  std::vector<LocalStream*> resized_;  ///< changed since the last recount(), each once
+  int64_t used_file_bytes_ = 0;        ///< as of the last recount()
+  int64_t used_memory_bytes_ = 0;
+  bool settle_posted_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+void LocalStreams::start() {
+  if (store_ == nullptr) return;
+  store_->on_durable([this, alive = alive_](CommitNo durable) {
+    if (*alive) on_durable(durable);
+  });
+  for (const RecoveredStream& found : store_->streams()) recover(found);
+}
+
+void LocalStreams::recover(const RecoveredStream& found) {
+  auto meta = parse_stream_meta(found.meta);
+  StreamStore* file = store_->find_stream(found.name);
+  if (!meta || file == nullptr || meta->config.name != found.name) {
+    SLUICE_LOG(log_, kError, "stream left alone, its description can't be read stream={} why={}",
+               found.name, meta ? "name differs" : meta.error().detail);
+    unreadable_.insert(found.name);
+    return;
+  }
+  if (!add(meta->config, meta->created, file)) unreadable_.insert(found.name);
+}
+
+Result<LocalStream*> LocalStreams::add(const StreamConfig& config, WallNanos created,
+                                       StreamStore* file) {
+  std::unique_ptr<StreamStore> memory;
+  const bool in_memory = config.storage == StorageKind::kMemory;
+  if (in_memory) memory = make_memory_store(StreamSeq(config.first_seq));
+  auto stream = std::make_unique<LocalStream>(LocalStream::Parts{.env = env_,
+                                                                 .bus = bus_,
+                                                                 .store = in_memory ? nullptr : store_,
+                                                                 .owner = *this,
+                                                                 .options = options_,
+                                                                 .config = config,
+                                                                 .created = created,
+                                                                 .file = file,
+                                                                 .memory = std::move(memory)});
+  LocalStream* raw = stream.get();
+  streams_.emplace(config.name, std::move(stream));
+  raw->open();
+  return raw;
+}
+
+Status LocalStreams::check_overlap(const StreamConfig& config) const {
+  for (const auto& [name, other] : streams_) {
+    if (name == config.name) continue;
+    for (const std::string& theirs : other->config().subjects)
+      for (const std::string& ours : config.subjects)
+        if (subjects_collide(theirs, ours)) return fail_api(Errc::kExists, 10065, "");
+  }
+  return {};
+}
+
+/// Streams with max_bytes reserve them of the account's limit.
+Status LocalStreams::check_reservation(const StreamConfig& config, int64_t had) const {
+  const int64_t limit = limit_of(config.storage);
+  if (limit < 0 || config.max_bytes <= 0 || config.max_bytes <= had) return {};
+  int64_t reserved = config.max_bytes;
+  for (const auto& [name, other] : streams_) {
+    const StreamConfig& theirs = other->config();
+    if (name != config.name && theirs.storage == config.storage && theirs.max_bytes > 0)
+      reserved += theirs.max_bytes;
+  }
+  if (reserved <= limit) return {};
+  return fail_api(Errc::kFull, config.storage == StorageKind::kFile ? 10047 : 10028, "");
+}
+
+Result<Stream*> LocalStreams::create(const StreamConfig& config) {
+  if (Stream* existing = find(config.name)) {
+    if (existing->config() == config) return existing;
+    return fail_api(Errc::kExists, 10058, "");
+  }
+  if (unreadable_.contains(config.name)) return fail_api(Errc::kExists, 10058, "");
+  if (options_.max_streams >= 0 && streams_.size() >= static_cast<size_t>(options_.max_streams))
+    return fail_api(Errc::kFull, 10027, "");
+  if (auto status = check_reservation(config, 0); !status) return std::unexpected(status.error());
+  if (auto status = check_overlap(config); !status) return std::unexpected(status.error());
+  const WallNanos created = env_.clock.wall();
+  StreamStore* file = nullptr;
+  if (config.storage == StorageKind::kFile) {
+    if (store_ == nullptr)
+      return fail_api(Errc::kUnsupported, 10049, "this server has no store directory");
+    if (auto status = store_->writable(); !status)
+      return fail_api(status.error().code, 10049, status.error().detail);
+    auto made = store_->create_stream(config.name, stream_meta_json(config, created),
+                                      StreamSeq(config.first_seq));
+    if (!made) return fail_api(made.error().code, 10049, made.error().detail);
+    file = *made;
+  }
+  auto stream = add(config, created, file);
+  if (!stream) return std::unexpected(stream.error());
+  SLUICE_LOG(log_, kInfo, "stream created stream={} storage={}", config.name,
+             to_string(config.storage));
+  for (auto& listener : created_listeners_) listener(**stream);
+  return *stream;
+}
+
+Result<Stream*> LocalStreams::update(const StreamConfig& config) {
+  auto found = streams_.find(config.name);
+  if (found == streams_.end()) return fail_api(Errc::kNotFound, 10059, "");
+  LocalStream& stream = *found->second;
+  StreamConfig updated = config;
+  const StreamConfig& was = stream.config();
+  if (auto status = check_stream_update(was, updated); !status)
+    return std::unexpected(status.error());
+  if (auto status = check_reservation(updated, was.max_bytes); !status)
+    return std::unexpected(status.error());
+  if (auto status = check_overlap(updated); !status) return std::unexpected(status.error());
+  if (updated == was) return &stream;
+  if (!stream.in_memory())
+    store_->update_stream_meta(updated.name, stream_meta_json(updated, stream.created()));
+  stream.reconfigure(std::move(updated));
+  SLUICE_LOG(log_, kInfo, "stream updated stream={}", config.name);
+  return &stream;
+}
+
+Status LocalStreams::remove(std::string_view name) {
+  auto found = streams_.find(name);
+  if (found == streams_.end()) return fail_api(Errc::kNotFound, 10059, "");
+  for (auto& listener : deleting_listeners_) listener(*found->second);
+  std::shared_ptr<LocalStream> stream = std::move(found->second);
+  streams_.erase(found);
+  std::erase(waiting_for_disk_, stream.get());
+  std::erase(waiting_in_memory_, stream.get());
+  stream->close();
+  std::erase(resized_, stream.get());
+  used(stream->config().storage) -= static_cast<int64_t>(stream->counted_bytes());
+  if (!stream->in_memory()) store_->delete_stream(stream->config().name);
+  SLUICE_LOG(log_, kInfo, "stream deleted stream={}", stream->config().name);
+  // One of its own handlers may be on the stack.
+  env_.executor.post([stream = std::move(stream)] {});
+  return {};
+}
+
+void LocalStreams::each(const std::function<void(Stream&)>& visit) {
+  for (const auto& [name, stream] : streams_) visit(*stream);
+}
+
+// -- answers that wait
+
+void LocalStreams::settle_later(LocalStream& stream) {
+  auto& list = stream.in_memory() ? waiting_in_memory_ : waiting_for_disk_;
+  if (std::find(list.begin(), list.end(), &stream) == list.end()) list.push_back(&stream);
+  if (!stream.in_memory() || settle_posted_) return;
+  settle_posted_ = true;
+  env_.executor.post([this, alive = alive_] {
+    if (*alive) settle_memory();
+  });
+}
+
+void LocalStreams::on_durable(CommitNo durable) {
+  // Streams may be deleted (by handlers of the answers) meanwhile: they only close, and go later.
+  const std::vector<LocalStream*> ready = std::exchange(waiting_for_disk_, {});
+  for (LocalStream* stream : ready)
+    if (stream->settle(durable)) settle_later(*stream);
+}
+
+void LocalStreams::settle_memory() {
+  settle_posted_ = false;
+  const std::vector<LocalStream*> ready = std::exchange(waiting_in_memory_, {});
+  for (LocalStream* stream : ready)
+    if (stream->settle(CommitNo(UINT64_MAX))) settle_later(*stream);
+}
+
+Status LocalStreams::room_for(StorageKind kind, uint64_t bytes) {
+  if (kind == StorageKind::kFile && store_ != nullptr) {
+    if (auto status = store_->writable(); !status) [[unlikely]] {
+      if (status.error().code == Errc::kNoSpace) return fail_api(Errc::kNoSpace, 10023, "");
+      return fail_api(status.error().code, 10077, status.error().detail);
+    }
+  }
+  const int64_t limit = limit_of(kind);
+  if (limit < 0) return {};
+  recount();
+  if (used(kind) + static_cast<int64_t>(bytes) > limit) return fail_api(Errc::kFull, 10002, "");
+  return {};
+}
+
+/// Asks only the streams that changed.
+void LocalStreams::recount() {
+  for (LocalStream* stream : resized_) used(stream->config().storage) += stream->recount();
+  resized_.clear();
+}
+
+void LocalStreams::collect(MetricSink& sink) const {
+  sink.gauge("sluice_streams", "Streams.", {}, static_cast<double>(streams_.size()));
+  sink.gauge("sluice_streams_unreadable", "Streams on disk whose description can't be read.", {},
+             static_cast<double>(unreadable_.size()));
+  for (const auto& [name, stream] : streams_) stream->collect(sink);
+}
+
+}  // namespace
+
+std::unique_ptr<Streams> Streams::make(Env& env, Bus& bus, Store* store,
+                                       const StreamsOptions& options) {
+  auto streams = std::make_unique<LocalStreams>(env, bus, store, options);
+  streams->start();
+  return streams;
+}
+
+}  // namespace sluice

@@ -1,0 +1,76 @@
+#include "stream/publish_headers.h"
+
+#include "base/headers.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kPlainFirstLine = "NATS/1.0\r\n";
+
+/// Trailing blanks belong to the value (two ids that differ in them are two ids).
+std::string_view with_trailing_blanks(std::string_view value, std::string_view block) {
+  const char* end = value.data() + value.size();
+  const char* block_end = block.data() + block.size();
+  while (end < block_end && (*end == ' ' || *end == '\t')) ++end;
+  return {value.data(), static_cast<size_t>(end - value.data())};
+}
+
+void first_wins(std::string_view& out, std::string_view value) {
+  if (out.empty()) out = value;
+}
+
+bool equals_ignoring_case(std::string_view a, std::string_view lower) {
+  if (a.size() != lower.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const char c = a[i] >= 'A' && a[i] <= 'Z' ? static_cast<char>(a[i] - 'A' + 'a') : a[i];
+    if (c != lower[i]) return false;
+  }
+  return true;
+}
+
+void take_field(PublishHeaders& out, std::string_view name, std::string_view value) {
+  if (name == "Msg-Id") return first_wins(out.msg_id, value);
+  if (name == "Rollup") return first_wins(out.rollup, value);
+  if (name == "TTL") return first_wins(out.ttl, value);
+  if (name == "Request-Info") {
+    out.needs_rewrite = true;
+    return;
+  }
+  if (name.starts_with("Expected-")) {
+    if (name == "Expected-Stream") return first_wins(out.expected_stream, value);
+    if (name == "Expected-Last-Sequence") return first_wins(out.expected_last_seq, value);
+    if (name == "Expected-Last-Subject-Sequence")
+      return first_wins(out.expected_last_subject_seq, value);
+    if (name == "Expected-Last-Subject-Sequence-Subject")
+      return first_wins(out.expected_last_subject_seq_subject, value);
+    if (name == "Expected-Last-Msg-Id") return first_wins(out.expected_last_msg_id, value);
+    return;
+  }
+  if (name == "Incr") out.has_counter = true;
+  if (name == "Batch-Id") out.has_batch = true;
+  if (name.starts_with("Schedule")) out.has_schedule = true;
+  if (name == "Stream-Source") out.has_stream_source = true;
+}
+
+}  // namespace
+
+PublishHeaders parse_publish_headers(std::string_view block) {
+  PublishHeaders out;
+  if (!block.starts_with(kPlainFirstLine)) out.needs_rewrite = true;
+  constexpr std::string_view kPrefix = "Nats-";
+  HeaderFields fields(block);
+  for (HeaderField field; fields.next(field);) {
+    if (!field.name.starts_with(kPrefix) || field.value.empty()) continue;
+    take_field(out, field.name.substr(kPrefix.size()), with_trailing_blanks(field.value, block));
+  }
+  return out;
+}
+
+Rollup parse_rollup(std::string_view value) {
+  if (value.empty()) return Rollup::kNone;
+  if (equals_ignoring_case(value, "sub")) return Rollup::kSubject;
+  if (equals_ignoring_case(value, "all")) return Rollup::kAll;
+  return Rollup::kInvalid;
+}
+
+}  // namespace sluice

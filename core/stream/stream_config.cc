@@ -1,0 +1,249 @@
+#include "stream/stream_config.h"
+
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "stream/json_object.h"
+
+namespace sluice {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kReservedMetadata[] = {"_nats.ver", "_nats.level", "_nats.req.level"};
+
+template <class T>
+struct Word {
+  std::string_view text;
+  T value;
+};
+
+template <class T, size_t N>
+JsonField enum_field(std::string_view name, T& out, const Word<T> (&words)[N]) {
+  return {name, [&out, &words](const JsonElement& from) -> Status {
+            if (from.is_null()) return {};
+            std::string text;
+            if (auto status = read_json(from, text); !status) return status;
+            for (const Word<T>& word : words) {
+              if (word.text != text) continue;
+              out = word.value;
+              return {};
+            }
+            return bad_json(fmt::format("can not unmarshal \"\\\"{}\\\"\"", text));
+          }};
+}
+
+constexpr Word<Retention> kRetentions[] = {{"limits", Retention::kLimits},
+                                           {"interest", Retention::kInterest},
+                                           {"workqueue", Retention::kWorkQueue}};
+constexpr Word<Discard> kDiscards[] = {{"old", Discard::kOld}, {"new", Discard::kNew}};
+constexpr Word<StorageKind> kStorages[] = {{"file", StorageKind::kFile},
+                                           {"memory", StorageKind::kMemory}};
+
+/// True for the values that ask for nothing: null, false, 0, "", {}, [].
+bool asks_for_nothing(const JsonElement& value) {
+  switch (value.type()) {
+    case simdjson::dom::element_type::NULL_VALUE: return true;
+    case simdjson::dom::element_type::BOOL: return !value.get_bool().value_unsafe();
+    case simdjson::dom::element_type::INT64: return value.get_int64().value_unsafe() == 0;
+    case simdjson::dom::element_type::UINT64: return value.get_uint64().value_unsafe() == 0;
+    case simdjson::dom::element_type::DOUBLE: return value.get_double().value_unsafe() == 0.0;
+    case simdjson::dom::element_type::STRING: return value.get_string().value_unsafe().empty();
+    case simdjson::dom::element_type::OBJECT: return value.get_object().value_unsafe().size() == 0;
+    case simdjson::dom::element_type::ARRAY: return value.get_array().value_unsafe().size() == 0;
+  }
+  return false;
+}
+
+/// An option of the API that this version refuses unless it is off. `off_word` = its default text.
+JsonField refused(std::string_view name, const char* what, std::string& unsupported,
+                  std::string_view off_word = {}) {
+  return {name, [what, &unsupported, off_word](const JsonElement& from) -> Status {
+            std::string_view text;
+            const bool off = asks_for_nothing(from) ||
+                             (!off_word.empty() && from.get_string().get(text) == simdjson::SUCCESS &&
+                              text == off_word);
+            if (!off && unsupported.empty())
+              unsupported = fmt::format("{} not supported by this server version", what);
+            return {};
+          }};
+}
+
+JsonField compression_field(std::string& unsupported) {
+  return {"compression", [&unsupported](const JsonElement& from) -> Status {
+            if (from.is_null()) return {};
+            std::string text;
+            if (auto status = read_json(from, text); !status) return status;
+            if (text == "none" || text.empty()) return {};
+            if (text != "s2") return bad_json("unknown compression algorithm");
+            if (unsupported.empty())
+              unsupported = "compression is not supported by this server version";
+            return {};
+          }};
+}
+
+JsonField consumer_limits_field(ConsumerLimits& limits) {
+  return {"consumer_limits", [&limits](const JsonElement& from) {
+            const std::array fields{
+                JsonField::into("inactive_threshold", limits.inactive_threshold),
+                JsonField::into("max_ack_pending", limits.max_ack_pending),
+            };
+            return read_json_object(from, fields);
+          }};
+}
+
+JsonField subject_transform_field(std::optional<SubjectMapping>& out) {
+  return {"subject_transform", [&out](const JsonElement& from) -> Status {
+            if (from.is_null()) return {};
+            SubjectMapping& mapping = out.emplace();
+            const std::array fields{JsonField::into("src", mapping.source),
+                                    JsonField::into("dest", mapping.destination)};
+            return read_json_object(from, fields);
+          }};
+}
+
+JsonField republish_field(std::optional<RepublishConfig>& out) {
+  return {"republish", [&out](const JsonElement& from) -> Status {
+            if (from.is_null()) return {};
+            RepublishConfig& republish = out.emplace();
+            const std::array fields{JsonField::into("src", republish.source),
+                                    JsonField::into("dest", republish.destination),
+                                    JsonField::into("headers_only", republish.headers_only)};
+            return read_json_object(from, fields);
+          }};
+}
+
+Json metadata_json(const StreamConfig& config, const ServerMetadata* server) {
+  std::map<std::string, std::string> shown = config.metadata;
+  shown["_nats.req.level"] = config.allow_msg_ttl ? "1" : "0";
+  if (server != nullptr) {
+    shown["_nats.ver"] = server->version;
+    shown["_nats.level"] = std::to_string(server->api_level);
+  }
+  Json out = Json::object();
+  for (const auto& [key, value] : shown) out[key] = value;
+  return out;
+}
+
+Json republish_json(const RepublishConfig& republish) {
+  Json out = Json::object();
+  if (!republish.source.empty()) out["src"] = republish.source;
+  out["dest"] = republish.destination;
+  if (republish.headers_only) out["headers_only"] = true;
+  return out;
+}
+
+}  // namespace
+
+const char* to_string(Retention retention) {
+  switch (retention) {
+    case Retention::kLimits: return "limits";
+    case Retention::kInterest: return "interest";
+    case Retention::kWorkQueue: return "workqueue";
+  }
+  return "limits";
+}
+
+const char* to_string(Discard discard) { return discard == Discard::kNew ? "new" : "old"; }
+
+const char* to_string(StorageKind storage) {
+  return storage == StorageKind::kMemory ? "memory" : "file";
+}
+
+Result<StreamRequest> parse_stream_request(std::string_view json) {
+  StreamRequest request;
+  StreamConfig& c = request.config;
+  std::string& no = request.unsupported;
+  const std::array fields{
+      JsonField::into("name", c.name),
+      JsonField::into("description", c.description),
+      JsonField::into("subjects", c.subjects),
+      enum_field("retention", c.retention, kRetentions),
+      JsonField::into("max_consumers", c.max_consumers),
+      JsonField::into("max_msgs", c.max_msgs),
+      JsonField::into("max_bytes", c.max_bytes),
+      JsonField::into("max_age", c.max_age),
+      JsonField::into("max_msgs_per_subject", c.max_msgs_per_subject),
+      JsonField::into("max_msg_size", c.max_msg_size),
+      enum_field("discard", c.discard, kDiscards),
+      enum_field("storage", c.storage, kStorages),
+      JsonField::into("num_replicas", c.num_replicas),
+      JsonField::into("no_ack", c.no_ack),
+      JsonField::into("duplicate_window", c.duplicate_window),
+      refused("placement", "placement is", no),
+      refused("mirror", "mirrors are", no),
+      refused("sources", "sources are", no),
+      compression_field(no),
+      JsonField::into("first_seq", c.first_seq),
+      subject_transform_field(c.subject_transform),
+      republish_field(c.republish),
+      JsonField::into("allow_direct", c.allow_direct),
+      JsonField::into("mirror_direct", c.mirror_direct),
+      JsonField::into("discard_new_per_subject", c.discard_new_per_subject),
+      JsonField::into("sealed", c.sealed),
+      JsonField::into("deny_delete", c.deny_delete),
+      JsonField::into("deny_purge", c.deny_purge),
+      JsonField::into("allow_rollup_hdrs", c.allow_rollup_hdrs),
+      consumer_limits_field(c.consumer_limits),
+      JsonField::into("allow_msg_ttl", c.allow_msg_ttl),
+      refused("subject_delete_marker_ttl", "subject delete markers are", no),
+      refused("allow_msg_counter", "message counters are", no),
+      refused("allow_atomic", "atomic batches are", no),
+      refused("allow_msg_schedules", "message schedules are", no),
+      refused("persist_mode", "asynchronous persistence is", no, "default"),
+      refused("allow_batched", "batched publishing is", no),
+      JsonField::into("metadata", c.metadata),
+      JsonField::into("pedantic", request.pedantic),
+  };
+  if (auto status = parse_json_object(json, fields); !status)
+    return std::unexpected(status.error());
+  for (std::string_view key : kReservedMetadata) c.metadata.erase(std::string(key));
+  return request;
+}
+
+std::string stream_config_json(const StreamConfig& c, const ServerMetadata* server) {
+  Json out;
+  out["name"] = c.name;
+  if (!c.description.empty()) out["description"] = c.description;
+  if (!c.subjects.empty()) out["subjects"] = c.subjects;
+  out["retention"] = to_string(c.retention);
+  out["max_consumers"] = c.max_consumers;
+  out["max_msgs"] = c.max_msgs;
+  out["max_bytes"] = c.max_bytes;
+  out["max_age"] = c.max_age.count();
+  out["max_msgs_per_subject"] = c.max_msgs_per_subject;
+  if (c.max_msg_size != 0) out["max_msg_size"] = c.max_msg_size;
+  out["discard"] = to_string(c.discard);
+  out["storage"] = to_string(c.storage);
+  out["num_replicas"] = c.num_replicas;
+  if (c.no_ack) out["no_ack"] = true;
+  if (c.duplicate_window.count() != 0) out["duplicate_window"] = c.duplicate_window.count();
+  out["compression"] = "none";
+  if (c.first_seq != 0) out["first_seq"] = c.first_seq;
+  if (c.subject_transform)
+    out["subject_transform"] = {{"src", c.subject_transform->source},
+                                {"dest", c.subject_transform->destination}};
+  if (c.republish) out["republish"] = republish_json(*c.republish);
+  out["allow_direct"] = c.allow_direct;
+  out["mirror_direct"] = c.mirror_direct;
+  if (c.discard_new_per_subject) out["discard_new_per_subject"] = true;
+  out["sealed"] = c.sealed;
+  out["deny_delete"] = c.deny_delete;
+  out["deny_purge"] = c.deny_purge;
+  out["allow_rollup_hdrs"] = c.allow_rollup_hdrs;
+  Json limits = Json::object();
+  if (c.consumer_limits.inactive_threshold.count() != 0)
+    limits["inactive_threshold"] = c.consumer_limits.inactive_threshold.count();
+  if (c.consumer_limits.max_ack_pending != 0)
+    limits["max_ack_pending"] = c.consumer_limits.max_ack_pending;
+  out["consumer_limits"] = std::move(limits);
+  out["allow_msg_ttl"] = c.allow_msg_ttl;
+  out["metadata"] = metadata_json(c, server);
+  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace sluice

@@ -1,0 +1,213 @@
+// What makes messages leave a stream: limits, retention, rollup, delete and purge. For age and TTLs
+// see stream_expiry.cc.
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "stream/local_stream.h"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Messages looked at in one go by the sweep of interest retention.
+constexpr int kSweepSlice = 1000;
+
+}  // namespace
+
+/// The one way by which a single message leaves the store.
+bool LocalStream::drop(StreamSeq seq, bool erase) {
+  if (!store_.remove(seq, erase)) return false;
+  ttl_.forget(seq);
+  tell_resized();
+  return true;
+}
+
+bool LocalStream::remove_stored(StreamSeq seq, bool erase) {
+  if (observers_.empty()) return drop(seq, erase);
+  const auto stored = store_.load(seq);
+  if (!stored) return false;
+  const std::string subject(stored->subject);
+  if (!drop(seq, erase)) return false;
+  observers_.each([&](StreamObserver& o) { o.on_removed(seq, subject); });
+  return true;
+}
+
+uint64_t LocalStream::remove_below(StreamSeq first_kept) {
+  const StreamSeq last = store_.state().last_seq;
+  const uint64_t removed = store_.purge_below(first_kept);
+  ttl_.forget_below(first_kept);
+  tell_resized();
+  if (const StreamSeq moved = store_.state().last_seq; moved > last) advance_to(moved);
+  observers_.each([first_kept](StreamObserver& o) { o.on_purged_below(first_kept); });
+  return removed;
+}
+
+void LocalStream::roll_up(Rollup rollup, std::string_view subject, StreamSeq keep) {
+  if (rollup == Rollup::kAll) {
+    remove_below(keep);
+    return;
+  }
+  for (;;) {
+    const auto state = store_.subject_state(subject);
+    if (!state || state->first >= keep) return;
+    if (!remove_stored(state->first, false)) return;
+  }
+}
+
+void LocalStream::trim_subject(std::string_view subject) {
+  const auto limit = static_cast<uint64_t>(parts_.config.max_msgs_per_subject);
+  for (;;) {
+    const auto state = store_.subject_state(subject);
+    if (!state || state->count <= limit) return;
+    if (!remove_stored(state->first, false)) return;
+  }
+}
+
+void LocalStream::trim_totals() {
+  const StreamConfig& c = parts_.config;
+  if (c.max_msgs <= 0 && c.max_bytes <= 0) return;
+  if (c.discard == Discard::kNew) return;  // a full stream refuses; lowering its limit removes nothing
+  const StreamState at_start = store_.state();
+  if (c.max_msgs > 0 && at_start.messages > static_cast<uint64_t>(c.max_msgs) + kBulkRemoval)
+    remove_below(first_of_newest(static_cast<uint64_t>(c.max_msgs)));
+  for (;;) {
+    const StreamState state = store_.state();
+    const bool over = (c.max_msgs > 0 && state.messages > static_cast<uint64_t>(c.max_msgs)) ||
+                      (c.max_bytes > 0 && state.bytes > static_cast<uint64_t>(c.max_bytes));
+    if (!over || state.messages == 0) return;
+    if (!remove_stored(state.first_seq, false)) return;
+  }
+}
+
+void LocalStream::trim_all_subjects() {
+  std::vector<std::string> over;
+  const auto limit = static_cast<uint64_t>(parts_.config.max_msgs_per_subject);
+  store_.each_subject(">", [&](std::string_view subject, const SubjectState& state) {
+    if (state.count > limit) over.emplace_back(subject);
+    return true;
+  });
+  for (const std::string& subject : over) trim_subject(subject);
+}
+
+void LocalStream::trim_after_update(const StreamConfig& was) {
+  const StreamConfig& now = parts_.config;
+  if (now.max_msgs_per_subject > 0 && now.max_msgs_per_subject != was.max_msgs_per_subject)
+    trim_all_subjects();
+  trim_totals();
+  if (now.max_age != was.max_age) arm_expiry_timer();
+  if (now.retention != was.retention) interest_changed();
+}
+
+// -- delete and purge
+
+Status LocalStream::delete_message(StreamSeq seq, bool erase) {
+  if (parts_.config.sealed) return fail_api(Errc::kDenied, 10109, "");
+  if (parts_.config.deny_delete)
+    return fail_api(Errc::kDenied, 10057, "message delete not permitted");
+  if (!seq.is_zero() && remove_stored(seq, erase)) return {};
+  const StreamState state = store_.state();
+  const bool within = seq >= state.first_seq && seq <= state.last_seq;
+  if (within || parts_.config.storage == StorageKind::kMemory)
+    return fail_api(Errc::kNotFound, 10043, fmt::format("{}", seq.value()));
+  return fail_api(Errc::kNotFound, 10057,
+                  seq > state.last_seq ? "stream store EOF" : "no message found");
+}
+
+Result<uint64_t> LocalStream::purge(const PurgeRequest& request) {
+  if (parts_.config.sealed) return fail_api(Errc::kDenied, 10109, "");
+  if (parts_.config.deny_purge)
+    return fail_api(Errc::kDenied, 10110, "stream purge not permitted");
+  if (!request.below.is_zero() && request.keep > 0)
+    return fail_api(Errc::kInvalidArgument, 10003, "");
+  if (!request.filter.empty() && request.filter != ">") return purge_matching(request);
+  const StreamState state = store_.state();
+  if (!request.below.is_zero()) return remove_below(request.below);
+  if (request.keep == 0) return remove_below(state.last_seq.next());
+  if (state.messages <= request.keep) return uint64_t{0};
+  return remove_below(first_of_newest(request.keep));
+}
+
+/// The sequence at which the newest `keep` messages begin, gaps taken into account.
+StreamSeq LocalStream::first_of_newest(uint64_t keep) const {
+  uint64_t last = store_.state().last_seq.value();
+  const auto& gaps = store_.deleted().ranges();
+  for (auto gap = gaps.rbegin(); gap != gaps.rend(); ++gap) {
+    const auto [gap_first, gap_last] = *gap;
+    if (gap_last > last) continue;
+    const uint64_t above = last - gap_last;
+    if (above >= keep) break;
+    keep -= above;
+    last = gap_first - 1;
+  }
+  return StreamSeq(last >= keep ? last - keep + 1 : 1);
+}
+
+uint64_t LocalStream::purge_matching(const PurgeRequest& request) {
+  const StreamSeq end =
+      request.below.is_zero() ? store_.state().last_seq.next() : request.below;
+  uint64_t left = UINT64_MAX;
+  if (request.keep > 0) {
+    const uint64_t matching = store_.count_matching(StreamSeq(1), request.filter);
+    left = matching > request.keep ? matching - request.keep : 0;
+  }
+  uint64_t purged = 0;
+  for (StreamSeq from(1); purged < left;) {
+    const auto stored = store_.load_next(from, request.filter);
+    if (!stored || stored->seq >= end) break;
+    from = stored->seq.next();
+    const StreamSeq seq = stored->seq;
+    const std::string subject(stored->subject);
+    if (!drop(seq, false)) continue;
+    ++purged;
+    observers_.each([&](StreamObserver& o) { o.on_removed(seq, subject); });
+  }
+  return purged;
+}
+
+// -- retention
+
+bool LocalStream::needed(StreamSeq seq, std::string_view subject) const {
+  return observers_.any([&](const StreamObserver& o) { return o.needs(seq, subject); });
+}
+
+void LocalStream::consumer_done(StreamSeq seq) {
+  if (closed_) return;
+  switch (parts_.config.retention) {
+    case Retention::kLimits: return;
+    case Retention::kWorkQueue: remove_stored(seq, false); return;
+    case Retention::kInterest: {
+      const auto stored = store_.load(seq);
+      if (!stored) return;
+      const std::string subject(stored->subject);
+      if (!needed(seq, subject)) remove_stored(seq, false);
+      return;
+    }
+  }
+}
+
+void LocalStream::interest_changed() {
+  if (closed_ || parts_.config.retention != Retention::kInterest) return;
+  sweep_from_ = StreamSeq(1);
+  sweep_timer_->start(0ns);
+}
+
+/// Looks at every stored message once, a slice at a time so that the loop goes on meanwhile.
+void LocalStream::sweep_uninteresting() {
+  if (parts_.config.retention != Retention::kInterest) return;
+  for (int looked_at = 0; looked_at < kSweepSlice; ++looked_at) {
+    const auto stored = store_.load_next(sweep_from_, ">");
+    if (!stored) return;
+    const StreamSeq seq = stored->seq;
+    const std::string subject(stored->subject);
+    sweep_from_ = seq.next();
+    if (!needed(seq, subject)) remove_stored(seq, false);
+  }
+  sweep_timer_->start(0ns);
+}
+
+}  // namespace sluice
