@@ -1,5 +1,5 @@
 // A connection to a NATS system, whatever it is: the embedded core through the bus (BusLink), or any
-// NATS server through cnats (core/remote). Adapters, the replicator and the spool see nothing below.
+// NATS server over the network (core/remote). Adapters, the replicator and the spool see nothing below.
 #pragma once
 
 #include <chrono>

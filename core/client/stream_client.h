@@ -28,9 +28,9 @@ struct PubAck {
 
 /// Options of a stream to make; JSON fields of the same names. Zero/empty = the server's default.
 struct StreamSpec {
-  std::string name;
-  std::string description;
-  std::vector<std::string> subjects;
+  std::string name{};
+  std::string description{};
+  std::vector<std::string> subjects{};
   int64_t max_msgs = -1;
   int64_t max_bytes = -1;
   std::chrono::nanoseconds max_age{0};
@@ -44,6 +44,7 @@ struct StreamSpec {
 
 struct StreamFigures {
   std::string name;
+  std::vector<std::string> subjects;
   WallNanos created = 0;
   uint64_t messages = 0;
   uint64_t bytes = 0;
@@ -52,11 +53,12 @@ struct StreamFigures {
 };
 
 struct ConsumerSpec {
-  std::string stream;
-  std::string durable;  ///< empty = ephemeral, named by us
-  std::string filter_subject;
-  StreamSeq start_seq;  ///< zero = deliver all
-  bool ack_all = false; ///< else explicit
+  std::string stream{};
+  std::string durable{};  ///< empty = ephemeral, named by us
+  std::string filter_subject{};
+  StreamSeq start_seq{};  ///< zero = deliver all
+  bool ack_all = false;   ///< an ack covers everything before it; else explicit
+  bool ack_none = false;  ///< no acks at all: ack_wait and max_ack_pending are left out
   std::chrono::nanoseconds ack_wait{30'000'000'000};
   std::chrono::nanoseconds inactive_threshold{0};
   int64_t max_ack_pending = 1000;

@@ -1,0 +1,127 @@
+#include "remote/handshake.h"
+
+#include <simdjson.h>
+
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "base/base64.h"
+#include "crypto/signature.h"
+
+namespace sluice {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr uint64_t kMaxCredentials_bytes = 64 * 1024;
+constexpr size_t kMaxConnectUrls_count = 64;
+
+template <class T>
+T field(simdjson::dom::element from, std::string_view key, T otherwise) {
+  T value{};
+  return from[key].get(value) == simdjson::SUCCESS ? value : otherwise;
+}
+
+/// What stands between the lines "-----BEGIN <kind>-----" and "------END …".
+std::string_view block(std::string_view text, std::string_view begin) {
+  const size_t at = text.find(begin);
+  if (at == std::string_view::npos) return {};
+  text.remove_prefix(at + begin.size());
+  const size_t start = text.find_first_not_of("-\r\n ");
+  if (start == std::string_view::npos) return {};
+  text.remove_prefix(start);
+  return text.substr(0, text.find_first_of("\r\n "));
+}
+
+std::string base64_url(std::string_view bytes) {
+  std::string text = base64_encode(bytes);
+  while (text.ends_with('=')) text.pop_back();
+  for (char& c : text) c = c == '+' ? '-' : c == '/' ? '_' : c;
+  return text;
+}
+
+Result<std::string> read_file(Disk& disk, const std::string& path) {
+  auto file = disk.open(path, OpenMode::kRead);
+  if (!file) return std::unexpected(file.error());
+  const auto size = (*file)->size();
+  if (!size) return std::unexpected(size.error());
+  if (*size > kMaxCredentials_bytes) return fail(Errc::kInvalidArgument, path + " is too large");
+  std::string text(*size, '\0');
+  const auto got = (*file)->read_at(0, std::as_writable_bytes(std::span(text)));
+  if (!got) return std::unexpected(got.error());
+  text.resize(*got);
+  return text;
+}
+
+Status sign_in(Disk& disk, const LinkOptions& options, const ServerInfo& info, Json& connect) {
+  const auto text = read_file(disk, options.credentials_file);
+  if (!text) return std::unexpected(text.error());
+  const auto credentials = parse_credentials(*text);
+  if (!credentials) return std::unexpected(credentials.error());
+  const auto seed = decode_user_seed(credentials->seed);
+  if (!seed) return fail(Errc::kInvalidArgument, "the credentials' seed is no user seed");
+  const Ed25519Signature signature = sign_ed25519(*seed, info.nonce);
+  connect["jwt"] = credentials->jwt;
+  connect["sig"] = base64_url({reinterpret_cast<const char*>(signature.data()), signature.size()});
+  return {};
+}
+
+}  // namespace
+
+Result<ServerInfo> parse_server_info(std::string_view json) {
+  simdjson::dom::parser parser;
+  simdjson::dom::object object;
+  simdjson::dom::element root;
+  if (parser.parse(json.data(), json.size()).get(root) != simdjson::SUCCESS ||
+      root.get(object) != simdjson::SUCCESS)
+    return fail(Errc::kCorrupt, "INFO is no JSON object");
+  ServerInfo info;
+  info.max_payload = field<uint64_t>(root, "max_payload", info.max_payload);
+  info.tls_required = field(root, "tls_required", false);
+  info.tls_available = field(root, "tls_available", false);
+  info.lame_duck = field(root, "ldm", false);
+  info.nonce = field<std::string_view>(root, "nonce", "");
+  info.server_name = field<std::string_view>(root, "server_name", "");
+  simdjson::dom::array urls;
+  if (root["connect_urls"].get(urls) == simdjson::SUCCESS) {
+    for (const auto url : urls) {
+      std::string_view text;
+      if (url.get(text) == simdjson::SUCCESS && info.connect_urls.size() < kMaxConnectUrls_count)
+        info.connect_urls.emplace_back(text);
+    }
+  }
+  return info;
+}
+
+Result<Credentials> parse_credentials(std::string_view text) {
+  Credentials credentials{std::string(block(text, "BEGIN NATS USER JWT")),
+                          std::string(block(text, "BEGIN USER NKEY SEED"))};
+  if (credentials.jwt.empty() || credentials.seed.empty())
+    return fail(Errc::kInvalidArgument, "the credentials file holds no user JWT and seed");
+  return credentials;
+}
+
+Result<std::string> make_connect_line(Disk& disk, const LinkOptions& options, const ServerUrl& url,
+                                      const ServerInfo& info, bool tls) {
+  Json connect = {{"verbose", false},     {"pedantic", false}, {"tls_required", tls},
+                  {"name", options.name}, {"lang", "sluice"},  {"version", "0.1.0"},
+                  {"protocol", 1},        {"echo", true},      {"headers", true},
+                  {"no_responders", true}};
+  if (!options.credentials_file.empty()) {
+    if (auto signed_in = sign_in(disk, options, info, connect); !signed_in)
+      return std::unexpected(signed_in.error());
+  } else if (!url.user.empty() && !url.has_password) {
+    connect["auth_token"] = url.user;
+  } else if (!url.user.empty()) {
+    connect["user"] = url.user;
+    connect["pass"] = url.password;
+  } else if (!options.token.empty()) {
+    connect["auth_token"] = options.token;
+  } else if (!options.user.empty()) {
+    connect["user"] = options.user;
+    connect["pass"] = options.password;
+  }
+  return "CONNECT " + connect.dump(-1, ' ', false, Json::error_handler_t::replace) + "\r\n";
+}
+
+}  // namespace sluice
