@@ -1,0 +1,71 @@
+// One whole engine, built from an Env: store, server, streams, consumers, API. The daemon and the
+// simulator both call it; it knows neither uv nor configuration files.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "api/dispatcher.h"
+#include "base/error.h"
+#include "base/metrics.h"
+#include "bus/bus.h"
+#include "consumer/consumers.h"
+#include "io/env.h"
+#include "server/server.h"
+#include "store/store.h"
+#include "stream/streams.h"
+
+namespace sluice {
+
+struct NodeOptions {
+  ServerOptions server;
+  StoreOptions store;       ///< used when server.jetstream is set
+  StreamsOptions streams;
+  ConsumersOptions consumers;
+  int64_t max_file_bytes = -1;    ///< account limits; -1 = none
+  int64_t max_memory_bytes = -1;
+};
+
+/// Loop thread only. Without server.jetstream it is a plain message server: no store is opened.
+class Node {
+ public:
+  /// Opens the store and recovers it (blocking, start-up only), then builds everything on top. Errors
+  /// are those of Store::open.
+  static Result<std::unique_ptr<Node>> make(Env& env, NodeOptions options);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  /// Begins to accept clients. The bus works before.
+  Status start();
+  /// Waiting pulls are told, clients are told and closed after `grace`, what is left is synced. `done`
+  /// runs once with the store's last word. No other call may follow but destruction.
+  void stop(std::chrono::nanoseconds grace, std::move_only_function<void(Status)> done);
+
+  Server& server() { return *server_; }
+  Bus& bus() { return server_->bus(); }
+  bool jetstream() const { return streams_ != nullptr; }
+  /// The following are there when jetstream() is true.
+  Store& store() { return *store_; }
+  Streams& streams() { return *streams_; }
+  Consumers& consumers() { return *consumers_; }
+  ApiDispatcher& api() { return *api_; }
+
+  void collect(MetricSink& sink) const;
+
+ private:
+  Node(Env& env, NodeOptions options);
+  Status open();
+
+  Env& env_;
+  NodeOptions options_;
+  // Built in this order, taken down in reverse.
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<Streams> streams_;
+  std::unique_ptr<Consumers> consumers_;
+  std::unique_ptr<ApiDispatcher> api_;
+};
+
+}  // namespace sluice
