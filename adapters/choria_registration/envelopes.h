@@ -1,0 +1,43 @@
+// Choria's envelopes, protocol versions 1 and 2 in any mix, and the record that its adapters store.
+//
+// Sources: Choria's published protocol schemas; encodings held against recordings of go-choria
+// 0.29.4 (tests/fixtures/choria). Pure functions: no clock, no I/O.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+struct UnwrapRules {
+  /// true: secure requests (registration); false: secure replies.
+  bool requests = true;
+  /// Refuse what carries a signature or hash that does not match. Messages marked as unsigned (the
+  /// words "insecure" and "insecure registration") pass all the same, as Choria's nodes without
+  /// certificate send them. A certificate's issuer is not checked.
+  bool verify_signatures = true;
+};
+
+struct UnwrappedMessage {
+  std::string sender;  ///< safe as one or more subject tokens
+  std::string request_id;
+  std::string record;  ///< JSON of protocol choria:adapters:choria_streams:output:1
+};
+
+/// `reason` is one of bad_json, bad_base64, bad_transport, unknown_protocol, bad_envelope,
+/// bad_signature, bad_sender, bad_time.
+struct Rejection {
+  std::string_view reason;
+  std::string detail;
+};
+
+std::expected<UnwrappedMessage, Rejection> unwrap_envelope(std::string_view payload,
+                                                           const UnwrapRules& rules);
+
+/// Whether the sender can stand in a subject: tokens without blanks, wildcards or control
+/// characters, none of them empty.
+bool is_safe_sender(std::string_view sender);
+
+}  // namespace sluice
