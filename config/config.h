@@ -1,0 +1,39 @@
+// The whole configuration of the daemon, as plain data.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "adapters/choria_registration/options.h"
+#include "base/log.h"
+#include "replicator/options.h"
+#include "server/server_options.h"
+#include "store/store.h"
+
+namespace sluice {
+
+struct ServerSettings : ServerOptions {
+  ServerSettings() { host = "127.0.0.1"; }
+  bool allow_anonymous = false;  ///< listen beyond loopback without any authentication
+};
+
+struct StoreSettings : StoreOptions {
+  StoreSettings() { dir = "./sluice-data"; }
+};
+
+struct MonitorSettings {
+  bool enabled = true;
+  std::string host = "127.0.0.1";
+  uint16_t port = 8222;
+};
+
+struct Config {
+  ServerSettings server;
+  StoreSettings store;
+  MonitorSettings monitor;
+  LogOptions log;
+  std::vector<ChoriaRegistrationOptions> choria_registration;
+  ReplicatorOptions replicator;
+};
+
+}  // namespace sluice

@@ -1,0 +1,155 @@
+// Store, monitor, log, and the file itself.
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "config/config.h"
+#include "config/sections.h"
+
+namespace sluice {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+constexpr int64_t kGi = static_cast<int64_t>(kGiB);
+constexpr int64_t kMi = static_cast<int64_t>(kMiB);
+
+/// Adapters are told apart by their `type`; each kind has rows of its own.
+void read_adapters(ReadContext& context, const YamlNode& node, const FieldRow&, Config& config) {
+  if (node.kind == YamlNode::Kind::kNull) return;
+  if (node.kind != YamlNode::Kind::kList) {
+    context.problems.add(node.place, "'adapters' must be a list (lines that begin with '- ')");
+    return;
+  }
+  const std::vector<std::string> kinds = {"choria_registration"};
+  for (size_t i = 0; i < node.items.size(); ++i) {
+    const YamlNode& item = node.items[i];
+    const YamlNode::Entry* type = nullptr;
+    for (const YamlNode::Entry& entry : item.entries) {
+      if (entry.key == "type") type = &entry;
+    }
+    if (type == nullptr) {
+      context.problems.add(
+          item.place, fmt::format("'type' is missing; known types: {}", fmt::join(kinds, ", ")));
+      continue;
+    }
+    inside(context, "[" + std::to_string(i) + "]", item.place, [&] {
+      auto kind = read_text(context, type->value);
+      if (!kind) return;
+      if (*kind == "choria_registration") {
+        auto& options = config.choria_registration.emplace_back();
+        read_section(context, item, choria_registration_fields(), &options);
+        return;
+      }
+      std::string_view near = nearest_word(*kind, kinds);
+      context.problems.add(
+          type->value.place,
+          near.empty() ? fmt::format("unknown adapter type '{}'; known types: {}", *kind,
+                                     fmt::join(kinds, ", "))
+                       : fmt::format("unknown adapter type '{}', did you mean '{}'?", *kind, near));
+    });
+  }
+}
+
+void read_core(ReadContext& context, const YamlNode& node, const FieldRow&, Config&) {
+  auto text = read_text(context, node);
+  if (!text || *text == "embedded") return;
+  if (text->starts_with("nats://") || text->starts_with("tls://")) {
+    context.problems.add(node.place,
+                         "'core': this version runs on its embedded core only; a remote core "
+                         "(a NATS URL) is not supported yet");
+    return;
+  }
+  context.problems.add(node.place, fmt::format("'core' must be embedded, found '{}'", *text));
+}
+
+}  // namespace
+
+const FieldRows& store_fields() {
+  static const FieldRows rows = [] {
+    using O = StoreSettings;
+    FieldTable<O> t("Where streams are kept.");
+    t.text("dir", &O::dir)
+        .doc("Folder of the store; created when missing, locked while the daemon runs.");
+    t.word("sync", &O::sync,
+           {{"always", SyncMode::kAlways},
+            {"interval", SyncMode::kInterval},
+            {"none", SyncMode::kNone}})
+        .doc(
+            "What an acknowledgement promises. `always`: on disk; `interval`: handed to the "
+            "kernel, synced "
+            "every `sync_interval`; `none`: handed to the kernel.");
+    t.time("sync_interval", &O::sync_interval)
+        .between(milliseconds(1), hours(24))
+        .doc("With `sync: interval`: longest time an acknowledged message may be unsynced.");
+    t.size("journal_file_size", &O::journal_file_bytes)
+        .between(kMi, 4 * kGi)
+        .doc("Size of one journal file, written in advance and recycled.");
+    t.size("segment_size", &O::segment_max_bytes)
+        .between(kMi, 4 * kGi)
+        .doc("Bytes a segment of a stream holds before a new one is opened.");
+    t.size("cache_size", &O::cache_bytes)
+        .between(kMi, 1024 * kGi)
+        .doc("Memory for messages read and written lately.");
+    t.size("max_size", &O::max_bytes)
+        .doc("Bytes the store may take. 0: the free space of the disk decides.");
+    t.size("reserve", &O::reserve_bytes)
+        .doc("Disk space kept free so that removals and acks go on when the disk is full.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& monitor_fields() {
+  static const FieldRows rows = [] {
+    using O = MonitorSettings;
+    FieldTable<O> t("The HTTP port for /healthz, /varz, /jsz and /metrics.");
+    t.flag("enabled", &O::enabled).doc("Serve it at all.");
+    t.address("listen", &O::host, &O::port)
+        .doc("Address of the HTTP port. It has no authentication.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& log_fields() {
+  static const FieldRows rows = [] {
+    using O = LogOptions;
+    FieldTable<O> t("The log.");
+    t.word("level", &O::level,
+           {{"trace", LogLevel::kTrace},
+            {"debug", LogLevel::kDebug},
+            {"info", LogLevel::kInfo},
+            {"warn", LogLevel::kWarn},
+            {"error", LogLevel::kError},
+            {"off", LogLevel::kOff}})
+        .reloadable()
+        .doc("Least important level that is written.");
+    t.word("format", &O::json, {{"text", false}, {"json", true}})
+        .reloadable()
+        .doc("Lines of text, or one JSON object a line.");
+    t.text("file", &O::file).reloadable().doc("File to append to; standard error when empty.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& config_fields() {
+  static const FieldRows rows = [] {
+    FieldTable<Config> t("");
+    t.own("core", FieldKind::kText, "embedded", &read_core)
+        .doc("The engine behind adapters and copies. This version: `embedded`.");
+    t.section("server", &Config::server, server_fields());
+    t.section("store", &Config::store, store_fields());
+    t.section("monitor", &Config::monitor, monitor_fields());
+    t.section("log", &Config::log, log_fields());
+    FieldRow& adapters = t.own("adapters", FieldKind::kSectionList, "", &read_adapters);
+    adapters.nested = &choria_registration_fields();
+    adapters.item_type = "choria_registration";
+    t.section("replicator", &Config::replicator, replicator_fields());
+    return t.take();
+  }();
+  return rows;
+}
+
+}  // namespace sluice

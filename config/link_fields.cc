@@ -1,0 +1,103 @@
+// How a far NATS system is named: network of an adapter, source and target of a copy.
+#include <fmt/format.h>
+
+#include "config/field.h"
+
+namespace sluice {
+namespace {
+
+/// Adds one URL after a look at its shape; user:password@ inside makes the file hold a secret.
+void add_url(ReadContext& context, const YamlNode& node, const std::string& url,
+             LinkOptions& link) {
+  std::string_view rest = url;
+  if (rest.starts_with("nats://")) {
+    rest.remove_prefix(7);
+  } else if (rest.starts_with("tls://")) {
+    rest.remove_prefix(6);
+  } else {
+    context.problems.add(node.place, fmt::format("'{}' is not a URL such as nats://host:4222 or "
+                                                 "tls://host:4222",
+                                                 url));
+    return;
+  }
+  size_t at = rest.rfind('@');
+  if (at != std::string_view::npos) {
+    if (node.text.find("${") == std::string::npos) context.inline_secrets.push_back(node.place);
+    rest.remove_prefix(at + 1);
+  }
+  size_t colon = rest.rfind(':');
+  bool has_port =
+      colon != std::string_view::npos && rest.find(']', colon) == std::string_view::npos;
+  std::string_view host = has_port ? rest.substr(0, colon) : rest;
+  Result<int64_t> port = has_port ? parse_integer(rest.substr(colon + 1)) : Result<int64_t>(4222);
+  if (host.empty() || host.find('/') != std::string_view::npos || !port || *port < 1 ||
+      *port > 65535) {
+    context.problems.add(node.place, "this URL has no host, or a wrong port");
+    return;
+  }
+  link.urls.push_back(url);
+}
+
+void add_urls(ReadContext& context, const YamlNode& node, LinkOptions& link) {
+  if (node.kind == YamlNode::Kind::kList) {
+    for (const YamlNode& item : node.items) {
+      if (auto url = read_text(context, item)) add_url(context, item, *url, link);
+    }
+    if (node.items.empty()) context.problems.add(node.place, "the list of servers is empty");
+  } else if (auto url = read_text(context, node)) {
+    add_url(context, node, *url, link);
+  }
+}
+
+}  // namespace
+
+const FieldRows& tls_fields() {
+  static const FieldRows rows = [] {
+    FieldTable<LinkOptions> t("TLS towards a far server (`tls://`).");
+    t.text("ca", &LinkOptions::tls_ca_file)
+        .doc("PEM file of the authorities to trust; the system's when empty.");
+    t.text("cert", &LinkOptions::tls_cert_file).doc("PEM file of our certificate.");
+    t.text("key", &LinkOptions::tls_key_file).doc("PEM file of its key.");
+    t.flag("insecure", &LinkOptions::tls_insecure).doc("Do not verify the server's certificate.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& link_fields() {
+  static const FieldRows rows = [] {
+    FieldTable<LinkOptions> t(
+        "A far NATS system. In place of the section, `embedded` or one URL may stand.");
+    t.own("servers", FieldKind::kTextList, "",
+          [](ReadContext& c, const YamlNode& n, const FieldRow&, LinkOptions& link) {
+            add_urls(c, n, link);
+          })
+        .needed()
+        .doc("URLs, tried in turn: `nats://host:port` or `tls://host:port`.");
+    t.text("user", &LinkOptions::user).doc("User name.");
+    t.secret("password", &LinkOptions::password, "Its password.");
+    t.secret("token", &LinkOptions::token, "Token, instead of user and password.");
+    t.text("credentials", &LinkOptions::credentials_file)
+        .doc("File with JWT and seed, as nsc writes it.");
+    t.group("tls", tls_fields()).doc("TLS settings.");
+    t.time("connect_timeout", &LinkOptions::connect_timeout)
+        .between(std::chrono::milliseconds(100), std::chrono::minutes(2))
+        .doc("Longest time one connection attempt may take.");
+    t.count("max_pending_messages", &LinkOptions::max_pending_messages)
+        .between(16, 1'000'000)
+        .doc("Messages taken from the network and not yet handled, before reading pauses.");
+    return t.take();
+  }();
+  return rows;
+}
+
+void read_link(ReadContext& context, const YamlNode& node, LinkOptions& link) {
+  if (node.kind == YamlNode::Kind::kMap) {
+    read_section(context, node, link_fields(), &link);
+    return;
+  }
+  if (node.kind == YamlNode::Kind::kScalar && node.text == "embedded") return;
+  add_urls(context, node, link);
+}
+
+}  // namespace sluice

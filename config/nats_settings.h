@@ -1,0 +1,43 @@
+// What a nats-server configuration says, as far as this version carries it out.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "config/nats_conf.h"
+#include "server/server_options.h"
+#include "store/store.h"
+
+namespace sluice {
+
+/// Defaults are nats-server's, but for the store: an ack means on disk unless the file says
+/// otherwise.
+struct NatsSettings {
+  ServerOptions server{};      ///< its port is not used
+  int port = 4222;             ///< -1 = any free one
+  std::string monitor_host{};  ///< empty = the server's
+  int monitor_port = 0;        ///< 0 = none; -1 = any free one
+  std::string store_dir{};     ///< empty = a temporary one
+  SyncMode sync = SyncMode::kAlways;
+  std::chrono::milliseconds sync_interval{0};  ///< kInterval only
+  int64_t max_memory_bytes = -1;               ///< -1 = no limit
+  int64_t max_file_bytes = -1;
+  bool debug = false;
+  bool trace = false;
+  bool logtime = true;
+  bool logtime_utc = false;
+  std::string log_file{};
+  std::string pid_file{};
+  std::string ports_file_dir{};
+  std::chrono::nanoseconds lame_duck_grace = std::chrono::seconds(10);
+  /// "F:1:0: words"; the reference takes them as errors when it only checks a file.
+  std::vector<std::string> warnings{};
+};
+
+/// @return kInvalidArgument with all that is wrong or not carried out, one "F:1:0: words\n" each.
+Result<NatsSettings> read_nats_settings(const NatsConf& conf);
+
+}  // namespace sluice

@@ -1,0 +1,170 @@
+#include "config/validate.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "config/load.h"
+
+namespace sluice {
+namespace {
+
+class Checker {
+ public:
+  Checker(ReadContext& context, Config& config) : context_(context), config_(config) {}
+
+  void run() {
+    check_server();
+    check_addresses();
+    for (size_t i = 0; i < config_.choria_registration.size(); ++i) check_adapter(i);
+    check_replicator();
+  }
+
+ private:
+  void tell(const std::string& path, std::string text) {
+    context_.problems.add(context_.place_of(path), std::move(text));
+  }
+
+  void check_server() {
+    const ServerSettings& server = config_.server;
+    if (server.user.empty() != server.password.empty()) {
+      tell(server.user.empty() ? "server.password" : "server.user",
+           "'user' and 'password' belong together");
+    }
+    std::set<std::string> names;
+    for (size_t i = 0; i < server.users.size(); ++i) {
+      std::string path = fmt::format("server.users[{}]", i);
+      const UserOptions& user = server.users[i];
+      if (user.password.empty()) tell(path, fmt::format("user '{}' has no password", user.user));
+      if (!names.insert(user.user).second)
+        tell(path, fmt::format("user '{}' stands here twice", user.user));
+    }
+    bool anonymous = server.user.empty() && server.token.empty() && server.users.empty();
+    if (anonymous && !is_loopback(server.host) && !server.allow_anonymous) {
+      tell("server.listen",
+           fmt::format("'{}' is reachable from other machines and nobody has to log in: set "
+                       "user and password, a token or users, or allow_anonymous: true",
+                       server.host));
+    }
+  }
+
+  void check_addresses() {
+    if (!config_.monitor.enabled || config_.server.port == 0 ||
+        config_.server.port != config_.monitor.port)
+      return;
+    bool overlap = config_.server.host == config_.monitor.host ||
+                   config_.server.host == "0.0.0.0" || config_.monitor.host == "0.0.0.0" ||
+                   config_.server.host == "::" || config_.monitor.host == "::";
+    if (overlap) {
+      tell("monitor.listen",
+           fmt::format("port {} is taken by server.listen already", config_.monitor.port));
+    }
+  }
+
+  void check_link(const std::string& path, const LinkOptions& link) {
+    if (link.user.empty() && !link.password.empty())
+      tell(path + ".password", "'password' without 'user'");
+    int ways = (link.user.empty() ? 0 : 1) + (link.token.empty() ? 0 : 1) +
+               (link.credentials_file.empty() ? 0 : 1);
+    if (ways > 1) tell(path, "more than one of 'user', 'token' and 'credentials'");
+    if (link.tls_cert_file.empty() != link.tls_key_file.empty()) {
+      tell(path + ".tls", "'cert' and 'key' belong together");
+    }
+  }
+
+  void check_subject(const std::string& path, std::string_view subject, bool wildcards) {
+    bool good = !subject.empty() && subject.size() <= kMaxNameLength_bytes;
+    size_t begin = 0;
+    while (good && begin <= subject.size()) {
+      size_t end = std::min(subject.find('.', begin), subject.size());
+      std::string_view token = subject.substr(begin, end - begin);
+      bool wild = token == "*" || (token == ">" && end == subject.size());
+      good = !token.empty() &&
+             (wild ? wildcards : token.find_first_of("*> \t") == std::string_view::npos);
+      begin = end + 1;
+    }
+    if (!good) tell(path, fmt::format("'{}' is not a valid subject", subject));
+  }
+
+  void check_stream_name(const std::string& path, std::string_view name) {
+    bool good = !name.empty() && name.size() <= kMaxNameLength_bytes &&
+                name.find_first_of(" \t\r\n.*>/\\") == std::string_view::npos;
+    if (!good) tell(path, fmt::format("'{}' is not a valid stream name", name));
+  }
+
+  void check_name(const std::string& path, std::string_view name) {
+    bool good = !name.empty() && name.size() <= 64 &&
+                std::all_of(name.begin(), name.end(), [](unsigned char c) {
+                  return std::isalnum(c) || c == '_' || c == '-';
+                });
+    if (!good)
+      tell(path,
+           fmt::format("'{}' is not a valid name: letters, digits, '_' and '-', at most 64", name));
+  }
+
+  void check_adapter(size_t index) {
+    auto& adapter = config_.choria_registration[index];
+    std::string path = fmt::format("adapters[{}]", index);
+    check_name(path + ".name", adapter.name);
+    if (!adapter_names_.insert(adapter.name).second) {
+      tell(path + ".name", fmt::format("two adapters are called '{}'", adapter.name));
+    }
+    if (adapter.queue_group.empty()) adapter.queue_group = "sluice_" + adapter.name;
+    for (const std::string& subject : adapter.ingest_subjects) {
+      check_subject(path + ".ingest.subjects", subject, true);
+    }
+    check_stream_name(path + ".stream.name", adapter.stream);
+    std::string sample = adapter.subject;
+    if (size_t at = sample.find("%s"); at != std::string::npos) sample.replace(at, 2, "sender");
+    check_subject(path + ".stream.subject", sample, false);
+    check_link(path + ".network", adapter.network);
+  }
+
+  void check_replicator() {
+    auto& replicator = config_.replicator;
+    check_name("replicator.name", replicator.name);
+    if (replicator.state_dir.empty()) replicator.state_dir = config_.store.dir + "/replicator";
+    std::set<std::string> names;
+    for (size_t i = 0; i < replicator.streams.size(); ++i) {
+      auto& copy = replicator.streams[i];
+      std::string path = fmt::format("replicator.streams[{}]", i);
+      if (copy.stream.empty()) continue;  // told as missing already
+      if (copy.target_stream.empty()) copy.target_stream = copy.stream;
+      if (copy.name.empty()) copy.name = copy.stream;
+      check_stream_name(path + ".stream", copy.stream);
+      check_stream_name(path + ".target_stream", copy.target_stream);
+      check_name(path + ".name", copy.name);
+      if (!names.insert(copy.name).second)
+        tell(path, fmt::format("two copies are called '{}'", copy.name));
+      if (!copy.filter_subject.empty())
+        check_subject(path + ".filter_subject", copy.filter_subject, true);
+      check_link(path + ".source", copy.source);
+      check_link(path + ".target", copy.target);
+      if (copy.source.urls == copy.target.urls && copy.stream == copy.target_stream) {
+        tell(path, fmt::format("stream '{}' would be copied onto itself", copy.stream));
+      }
+    }
+  }
+
+  ReadContext& context_;
+  Config& config_;
+  std::set<std::string> adapter_names_;
+};
+
+}  // namespace
+
+bool is_loopback(std::string_view host) {
+  if (host == "localhost") return true;
+  std::string text(host);
+  in_addr v4{};
+  if (inet_pton(AF_INET, text.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  in6_addr v6{};
+  if (inet_pton(AF_INET6, text.c_str(), &v6) != 1) return false;
+  return IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+void validate(ReadContext& context, Config& config) { Checker(context, config).run(); }
+
+}  // namespace sluice

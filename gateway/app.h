@@ -1,0 +1,60 @@
+// The daemon: owns everything, starts it in order, stops it in reverse.
+//
+// Start: log → store and recovery → engine → monitor port → NATS listener → copies and adapters →
+// ready. Stop (SIGTERM, SIGINT, SIGUSR2): adapters and copies settle what is in flight → listener
+// closes, clients are told and closed → streams flush and sync → the loop closes empty. A second
+// signal skips the waiting and goes to flush and sync.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "base/time_format.h"
+#include "config/config.h"
+
+namespace sluice {
+
+struct AppReady {
+  WallNanos now = 0;
+  uint16_t client_port = 0;
+  uint16_t monitor_port = 0;  ///< 0 = none
+};
+
+struct AppOptions {
+  Config config{};
+  std::string config_path{};  ///< read again on SIGHUP; empty = there is none
+  int64_t max_file_bytes = -1;  ///< JetStream's limits; -1 = none
+  int64_t max_memory_bytes = -1;
+  /// Between the notice to clients and their end.
+  std::chrono::nanoseconds stop_grace = std::chrono::milliseconds(500);
+  std::chrono::nanoseconds lame_duck_grace = std::chrono::milliseconds(500);  ///< the same for SIGUSR2
+  std::move_only_function<void(const AppReady&)> on_ready{};
+  /// Called instead of reading config_path again, on SIGHUP and SIGUSR1.
+  std::move_only_function<void(WallNanos, int signal)> on_reload{};
+  /// The first signal that ends the daemon.
+  std::move_only_function<void(WallNanos, int signal)> on_stopping{};
+  /// Told instead of logged when the start fails.
+  std::move_only_function<void(WallNanos, const Error&)> on_failure{};
+};
+
+/// One for a process. Not thread safe.
+class App {
+ public:
+  explicit App(AppOptions options);
+  ~App();
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  /// Runs until a signal ends it. @return the exit code.
+  int run();
+
+ private:
+  class Running;
+  AppOptions options_;
+};
+
+}  // namespace sluice

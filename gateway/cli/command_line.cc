@@ -1,0 +1,46 @@
+#include "gateway/cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+
+#include <string_view>
+
+namespace sluice {
+
+int run_command_line(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::string_view name = argc > 0 ? argv[0] : "sluice";
+  if (size_t slash = name.rfind('/'); slash != std::string_view::npos)
+    name.remove_prefix(slash + 1);
+  if (name == "nats-server") return nats_server_verb(arguments);
+  if (!arguments.empty() && arguments[0] == "nats-server") {
+    arguments.erase(arguments.begin());
+    return nats_server_verb(arguments);
+  }
+
+  CLI::App app("One daemon: a JetStream-compatible NATS server with adapters and a replicator.",
+               "sluice");
+  app.require_subcommand(1);
+  std::string config_path;
+  CLI::App* run = app.add_subcommand("run", "Run the daemon in the foreground.");
+  run->add_option("-c,--config", config_path, "configuration file (YAML)")->required();
+  CLI::App* check = app.add_subcommand(
+      "check", "Tell everything that is wrong with a configuration; start nothing.");
+  check->add_option("FILE", config_path, "configuration file (YAML)")->required();
+  app.add_subcommand("version", "Print versions.");
+  CLI::App* config = app.add_subcommand("config", "About the configuration.");
+  config->require_subcommand(1);
+  config->add_subcommand("reference", "Print the reference page of all settings (Markdown).");
+  app.add_subcommand("nats-server",
+                     "Behave as nats-server does, with its flags and its configuration file; -h lists them.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  if (run->parsed()) return run_verb(config_path);
+  if (check->parsed()) return check_verb(config_path);
+  if (config->parsed()) return config_reference_verb();
+  return version_verb();
+}
+
+}  // namespace sluice

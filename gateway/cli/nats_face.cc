@@ -1,0 +1,240 @@
+#include "gateway/cli/nats_face.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <set>
+#include <utility>
+
+#include "config/load.h"
+#include "config/nats_conf_lexical.h"
+#include "crypto/digest.h"
+#include "gateway/cli/command_line.h"
+#include "server/version.h"
+
+namespace sluice {
+namespace {
+
+std::string digest_of(const NatsConf& conf) {
+  std::string out = "sha256:";
+  for (uint8_t byte : sha256(canonical_json(conf))) out += fmt::format("{:02x}", byte);
+  return out;
+}
+
+LogOptions engine_log(const NatsSettings& settings) {
+  LogOptions out;
+  out.level = settings.trace   ? LogLevel::kTrace
+              : settings.debug ? LogLevel::kDebug
+                               : LogLevel::kWarn;
+  out.file = settings.log_file;
+  return out;
+}
+
+bool open_to_everybody(const NatsSettings& settings) {
+  const ServerOptions& server = settings.server;
+  return server.user.empty() && server.password.empty() && server.token.empty() &&
+         server.users.empty() && !is_loopback(server.host);
+}
+
+std::string store_root(const NatsSettings& settings) {
+  return settings.store_dir.empty() ? "/tmp/nats" : settings.store_dir;
+}
+
+uint16_t bound_port(int port) { return static_cast<uint16_t>(port == -1 ? 0 : port); }
+
+std::string without_last_newline(std::string text) {
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+Result<FaceSetup> make_face_setup(const NatsServerFlags& flags) {
+  FaceSetup out;
+  out.flags = flags;
+  if (flags.config_file) {
+    auto conf = load_nats_conf(*flags.config_file, process_environment());
+    if (!conf) return std::unexpected(conf.error());
+    auto settings = read_nats_settings(*conf);
+    if (!settings)
+      return fail(Errc::kInvalidArgument, without_last_newline(settings.error().detail));
+    out.settings = std::move(*settings);
+    out.conf = std::move(*conf);
+    out.digest = digest_of(out.conf);
+  }
+  apply_flags(flags, out.settings);
+  if (auto good = check_options(out.settings.server); !good) return std::unexpected(good.error());
+  return out;
+}
+
+std::vector<std::string> changed_keys(const NatsConf& before, const NatsConf& after) {
+  static const std::set<std::string> kLogging{"debug",       "trace",   "logtime",
+                                              "logtime_utc", "logfile", "log_file"};
+  const auto text_of = [](const NatsConf& conf, const std::string& key) {
+    NatsConf one;
+    one.root.kind = ConfValue::Kind::kMap;
+    for (const ConfEntry& entry : conf.root.entries) {
+      if (to_conf_lower(entry.key) == key) one.root.entries.push_back(entry);
+    }
+    return canonical_json(one);
+  };
+  std::set<std::string> keys;
+  for (const NatsConf* conf : {&before, &after}) {
+    for (const ConfEntry& entry : conf->root.entries) keys.insert(to_conf_lower(entry.key));
+  }
+  std::vector<std::string> out;
+  for (const std::string& key : keys) {
+    if (!kLogging.contains(key) && text_of(before, key) != text_of(after, key)) out.push_back(key);
+  }
+  return out;
+}
+
+Status NatsFace::apply_logging(const NatsSettings& settings) {
+  return log_.open({settings.log_file, settings.logtime, settings.logtime_utc});
+}
+
+AppOptions NatsFace::app_options() {
+  const NatsSettings& settings = setup_.settings;
+  AppOptions out;
+  Config& config = out.config;
+  static_cast<ServerOptions&>(config.server) = settings.server;
+  config.server.port = bound_port(settings.port);
+  config.server.allow_anonymous = true;
+  config.store.dir = store_root(settings) + "/" + kFaceStoreFolder;
+  config.store.sync = settings.sync;
+  if (settings.sync == SyncMode::kInterval) config.store.sync_interval = settings.sync_interval;
+  config.monitor.enabled = settings.monitor_port != 0;
+  config.monitor.host = settings.monitor_host;
+  config.monitor.port = bound_port(settings.monitor_port);
+  config.log = engine_log(settings);
+  out.max_file_bytes = settings.max_file_bytes;
+  out.max_memory_bytes = settings.max_memory_bytes;
+  out.stop_grace = std::chrono::nanoseconds(0);
+  out.lame_duck_grace = settings.lame_duck_grace;
+  out.on_ready = [this](const AppReady& ready) { say_ready(ready); };
+  out.on_failure = [this](WallNanos now, const Error& why) { log_.fatal(now, why.detail); };
+  out.on_reload = [this](WallNanos now, int signal) { reload(now, signal); };
+  out.on_stopping = [this](WallNanos now, int signal) {
+    const char* name = signal == SIGINT    ? "interrupt"
+                       : signal == SIGUSR2 ? "user defined signal 2"
+                                           : "terminated";
+    log_.line(now, "INF", fmt::format("Trapped \"{}\" signal", name));
+    log_.line(now, "INF",
+              signal == SIGUSR2 ? "Entering lame duck mode, stop accepting new clients"
+                                : "Initiating Shutdown...");
+  };
+  return out;
+}
+
+int NatsFace::run() {
+  if (auto opened = apply_logging(setup_.settings); !opened) {
+    std::fprintf(stderr, "nats-server: %s\n", opened.error().detail.c_str());
+    return kExitFailure;
+  }
+  if (const std::string& path = setup_.settings.pid_file; !path.empty()) {
+    if (auto written = write_pid_file(path); !written) {
+      std::fprintf(stderr, "nats-server: could not write pidfile: %s\n",
+                   written.error().detail.c_str());
+      return kExitFailure;
+    }
+  }
+  return App(app_options()).run();
+}
+
+void NatsFace::say_warnings(WallNanos now) {
+  const NatsSettings& settings = setup_.settings;
+  for (const std::string& warning : settings.warnings) log_.line(now, "WRN", warning);
+  if (settings.trace) {
+    log_.line(now, "WRN",
+              "trace: this version of Sluice does not trace the protocol, only its own decisions");
+  }
+  if (open_to_everybody(settings)) {
+    log_.line(now, "WRN",
+              fmt::format("Clients need no authentication, and {} is reachable from other machines",
+                          settings.server.host));
+  }
+  if (!settings.server.jetstream) return;
+  const std::string root = store_root(settings);
+  if (settings.store_dir.empty()) {
+    log_.line(now, "WRN", "Temporary storage directory used, data could be lost on system reboot");
+  }
+  std::error_code ignored;
+  if (std::filesystem::is_directory(root + "/jetstream", ignored)) {
+    log_.line(now, "WRN",
+              fmt::format("{0}/jetstream holds nats-server's files: they are not touched and not "
+                          "read, Sluice keeps "
+                          "its own in {0}/{1}",
+                          root, kFaceStoreFolder));
+  }
+  // Of a sync_interval the engine warns itself.
+}
+
+void NatsFace::say_ready(const AppReady& ready) {
+  const NatsSettings& settings = setup_.settings;
+  const WallNanos now = ready.now;
+  log_.line(now, "INF", "Starting nats-server");
+  log_.line(now, "INF", fmt::format("  Version:  {} (Sluice {})", kCompatVersion, kSluiceVersion));
+  if (setup_.flags.config_file) {
+    log_.line(
+        now, "INF",
+        fmt::format("Using configuration file: {} ({})", *setup_.flags.config_file, setup_.digest));
+  }
+  say_warnings(now);
+  if (settings.server.jetstream) {
+    log_.line(now, "INF",
+              fmt::format("  Store Directory: \"{}/{}\"", store_root(settings), kFaceStoreFolder));
+  }
+  if (ready.monitor_port != 0) {
+    log_.line(
+        now, "INF",
+        fmt::format("Starting http monitor on {}:{}", settings.monitor_host, ready.monitor_port));
+  }
+  log_.line(now, "INF",
+            fmt::format("Listening for client connections on {}:{}", settings.server.host,
+                        ready.client_port));
+  log_.line(now, "INF", "Server is ready");
+  if (settings.ports_file_dir.empty()) return;
+  auto written = ports_file_.write(
+      settings.ports_file_dir,
+      {settings.server.host, ready.client_port, settings.monitor_host, ready.monitor_port});
+  if (!written) log_.line(now, "ERR", "Error writing ports file: " + written.error().detail);
+}
+
+void NatsFace::reload(WallNanos now, int signal) {
+  if (signal == SIGUSR1) {
+    if (auto opened = apply_logging(setup_.settings); !opened)
+      log_.line(now, "ERR", opened.error().detail);
+    configure_logging(engine_log(setup_.settings));
+    log_.line(now, "INF", "File log re-opened");
+    return;
+  }
+  const auto failed = [&](const std::string& why) {
+    log_.line(now, "ERR", "Failed to reload server configuration: " + why);
+  };
+  if (!setup_.flags.config_file)
+    return failed("can only reload config when a file is provided using -c or --config");
+  auto fresh = make_face_setup(setup_.flags);
+  if (!fresh) return failed(fresh.error().detail);
+  if (auto opened = apply_logging(fresh->settings); !opened) return failed(opened.error().detail);
+  configure_logging(engine_log(fresh->settings));
+  NatsSettings& settings = setup_.settings;
+  settings.debug = fresh->settings.debug;
+  settings.trace = fresh->settings.trace;
+  settings.logtime = fresh->settings.logtime;
+  settings.logtime_utc = fresh->settings.logtime_utc;
+  settings.log_file = fresh->settings.log_file;
+  // Compared with what runs, so that a change is told at every reload until the restart.
+  const auto waiting = changed_keys(setup_.conf, fresh->conf);
+  if (waiting.empty()) {
+    log_.line(now, "INF", "Reloaded server configuration");
+  } else {
+    log_.line(now, "WRN",
+              fmt::format("Reloaded log settings only: {} need{} a restart",
+                          fmt::join(waiting, ", "), waiting.size() == 1 ? "s" : ""));
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,203 @@
+#include "config/nats_settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <limits>
+#include <map>
+
+namespace sluice {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Result<NatsSettings> read(const std::string& text) {
+  const auto no_files = [](const std::string&) -> Result<std::string> {
+    return fail(Errc::kNotFound, "none");
+  };
+  const auto no_variables = [](const std::string&) -> std::optional<std::string> {
+    return std::nullopt;
+  };
+  auto conf = parse_nats_conf("f.conf", text, no_files, no_variables);
+  if (!conf) return std::unexpected(conf.error());
+  return read_nats_settings(*conf);
+}
+
+std::string refusal(const std::string& text) {
+  auto settings = read(text);
+  return settings ? "" : settings.error().detail;
+}
+
+TEST(NatsSettings, EverythingCarriedOut) {
+  auto s = read(R"(
+listen: "127.0.0.1:-1"
+server_name: n1
+http: "[::1]:8222"
+max_payload: 2MB, max_pending: 128MB, max_control_line: 8KB
+max_connections: 10, max_subscriptions: 20, max_closed_clients: 5
+ping_interval: "2m30s"
+ping_max: 5
+write_deadline: "3s"
+lame_duck_grace_period: "1s"
+no_auth_user: b
+authorization {
+  timeout: 0.5
+  users = [
+    {user: a, password: "p"}
+    {username: b, pass: q}
+  ]
+}
+jetstream {
+  store_dir: "/d", domain: hub, sync_interval: always, strict: true
+  max_mem: 1Gb, max_file: "10G"
+}
+debug: true; trace: yes; logtime: false; logtime_utc: true
+log_file: /l; pid_file: /p; ports_file_dir: /q
+)");
+  ASSERT_TRUE(s) << s.error().detail;
+  EXPECT_EQ(s->server.host, "127.0.0.1");
+  EXPECT_EQ(s->port, -1);
+  EXPECT_EQ(s->server.server_name, "n1");
+  EXPECT_EQ(s->monitor_host, "::1");
+  EXPECT_EQ(s->monitor_port, 8222);
+  EXPECT_EQ(s->server.max_payload, 2u << 20);
+  EXPECT_EQ(s->server.max_pending, 128u << 20);
+  EXPECT_EQ(s->server.max_control_line, 8192u);
+  EXPECT_EQ(s->server.max_connections, 10u);
+  EXPECT_EQ(s->server.max_subscriptions, 20u);
+  EXPECT_EQ(s->server.max_closed_connections, 5u);
+  EXPECT_EQ(s->server.ping_interval, nanoseconds(seconds(150)));
+  EXPECT_EQ(s->server.ping_max, 5u);
+  EXPECT_EQ(s->server.write_deadline, nanoseconds(seconds(3)));
+  EXPECT_EQ(s->lame_duck_grace, nanoseconds(seconds(1)));
+  EXPECT_EQ(s->server.auth_timeout, nanoseconds(milliseconds(500)));
+  ASSERT_EQ(s->server.users.size(), 2u);
+  EXPECT_EQ(s->server.users[1].user, "b");
+  EXPECT_EQ(s->server.users[1].password, "q");
+  EXPECT_EQ(s->server.no_auth_user, "b");
+  EXPECT_TRUE(s->server.jetstream);
+  EXPECT_EQ(s->store_dir, "/d");
+  EXPECT_EQ(s->server.domain, "hub");
+  EXPECT_EQ(s->sync, SyncMode::kAlways);
+  EXPECT_EQ(s->max_memory_bytes, int64_t{1} << 30);
+  EXPECT_EQ(s->max_file_bytes, int64_t{10} << 30);
+  EXPECT_TRUE(s->debug && s->trace && s->logtime_utc);
+  EXPECT_FALSE(s->logtime);
+  EXPECT_EQ(s->log_file + s->pid_file + s->ports_file_dir, "/l/p/q");
+  EXPECT_TRUE(s->warnings.empty());
+}
+
+TEST(NatsSettings, Defaults) {
+  auto s = read("PORT: 0\n");
+  ASSERT_TRUE(s);
+  EXPECT_EQ(s->server.host, "0.0.0.0");
+  EXPECT_FALSE(s->server.jetstream);
+  EXPECT_EQ(s->sync, SyncMode::kAlways) << "an unset sync_interval means always";
+  EXPECT_EQ(s->server.max_payload, 1u << 20);
+  EXPECT_EQ(read("max_connections: -1")->server.max_connections,
+            std::numeric_limits<size_t>::max());
+  EXPECT_EQ(read("max_connections: 0")->server.max_connections, 65'536u);
+  EXPECT_EQ(read("max_subs: -1")->server.max_subscriptions, 0u);
+}
+
+TEST(NatsSettings, JetStreamInEveryShape) {
+  for (const char* on :
+       {"jetstream: true", "jetstream: enabled", "jetstream {}", "jetstream { enabled: true }"}) {
+    EXPECT_TRUE(read(on)->server.jetstream) << on;
+  }
+  for (const char* off : {"jetstream: no", "jetstream: disabled", "jetstream { enabled: false }"}) {
+    EXPECT_FALSE(read(off)->server.jetstream) << off;
+  }
+  auto s = read("store_dir: /x\njetstream { sync_interval: \"2m\" }");
+  ASSERT_TRUE(s) << s.error().detail;
+  EXPECT_EQ(s->store_dir, "/x");
+  EXPECT_EQ(s->sync, SyncMode::kInterval);
+  EXPECT_EQ(s->sync_interval, milliseconds(120'000));
+}
+
+TEST(NatsSettings, NumbersInPlaceOfDurationsAreWarnedOf) {
+  auto s = read("write_deadline: 5");
+  ASSERT_TRUE(s);
+  EXPECT_EQ(s->server.write_deadline, nanoseconds(seconds(5)));
+  EXPECT_THAT(
+      s->warnings,
+      ElementsAre("f.conf:1:0: invalid use of field \"write_deadline\": write_deadline should be "
+                  "converted to a duration"));
+}
+
+TEST(NatsSettings, MistakesInTheReferencesWords) {
+  const std::map<std::string, std::string> cases{
+      {"foo: 1", "f.conf:1:0: unknown field \"foo\"\n"},
+      {"foo: 1\nbar: 2\n max_payload: x",
+       "f.conf:1:0: unknown field \"foo\"\nf.conf:2:1: unknown field \"bar\"\n"
+       "f.conf:3:2: interface conversion: interface {} is string, not int64\n"},
+      {"X: 3\nport: $X\nY: 1", "f.conf:3:1: unknown field \"Y\"\n"},
+      {"authorization { user: a\n foo: b\n}", "f.conf:2:2: unknown field \"foo\"\n"},
+      {"jetstream { foo: 1 }", "f.conf:1:12: unknown field \"foo\"\n"},
+      {"port: \"abc\"", "f.conf:1:0: interface conversion: interface {} is string, not int64\n"},
+      {"port: 4222.5", "f.conf:1:0: interface conversion: interface {} is float64, not int64\n"},
+      {"debug: 3", "f.conf:1:0: interface conversion: interface {} is int64, not bool\n"},
+      {"server_name: 12", "f.conf:1:0: interface conversion: interface {} is int64, not string\n"},
+      {"server_name: \"a b\"", "f.conf:1:0: server name cannot contain spaces\n"},
+      {"listen: 1.2.3.4", "f.conf:1:0: could not parse address string \"1.2.3.4\"\n"},
+      {"listen: \"1.2.3.4:abc\"", "f.conf:1:0: could not parse port \"abc\"\n"},
+      {"ping_interval: \"x\"",
+       "f.conf:1:0: error parsing ping_interval: time: invalid duration \"x\"\n"},
+      {"jetstream: 12",
+       "f.conf:1:0: Expected map, bool or string to define JetStream, got int64\n"},
+      {"jetstream: \"no\"",
+       "f.conf:1:0: Expected 'enabled' or 'disabled' for string value, got 'no'\n"},
+      {"jetstream { max_mem: foo }",
+       "f.conf:1:12: max_mem_store strconv.ParseInt: parsing \"fo\": invalid syntax\n"},
+      {"jetstream { store_dir: a }\nstore_dir: b",
+       "f.conf:2:1: Duplicate 'store_dir' configuration\n"},
+      {"authorization { user: a, password: b, token: c}",
+       "f.conf:1:0: Cannot have a user/pass and token\n"},
+      {"authorization { users: [{user: a, password: b}], user: c, password: d}",
+       "f.conf:1:0: Can not have a single user/pass and a users array\n"},
+      {"authorization { token: t, users: [{user: a, password: b}] }",
+       "f.conf:1:0: Can not have a token and a users array\n"},
+      {"authorization { users: [{user: a, password: b},{user: a, password: c}]}",
+       "f.conf:1:0: Duplicate user \"a\" detected\n"},
+      {"authorization { users: [{password: a}] }", "f.conf:1:25: User entry requires a user\n"},
+      {"authorization { users: 3 }",
+       "f.conf:1:16: Expected users field to be an array, got int64\n"},
+      {"authorization { timeout: x, token: abc}",
+       "f.conf:1:16: error parsing authorization config, 'timeout' time: invalid duration \"x\"\n"},
+  };
+  for (const auto& [text, words] : cases) EXPECT_EQ(refusal(text), words) << text;
+}
+
+TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
+  for (const char* key :
+       {"accounts", "tls", "websocket", "leafnodes", "cluster", "gateway", "mqtt", "operator",
+        "mappings", "server_tags", "lame_duck_duration", "system_account", "https_port"}) {
+    EXPECT_EQ(
+        refusal(std::string("port: 1\n") + key + " { a: 1 }"),
+        "f.conf:2:1: \"" + std::string(key) + "\" is not carried out by this version of Sluice\n");
+  }
+  EXPECT_EQ(refusal("trace_verbose: false\nproxy_protocol: no"), "")
+      << "a plain false asks for nothing";
+  EXPECT_THAT(refusal("jetstream { key: x }"), HasSubstr("\"key\" is not carried out"));
+  EXPECT_THAT(refusal("jetstream { strict: false }"), HasSubstr("strict: false"));
+  EXPECT_THAT(refusal("authorization { default_permissions { publish: a } }"),
+              HasSubstr("not carried out"));
+  EXPECT_THAT(refusal("authorization { users: [{nkey: U}] }"),
+              HasSubstr("\"nkey\" is not carried out"));
+  EXPECT_THAT(refusal("authorization { user: a, password: $2a$11$abcdef }"), HasSubstr("bcrypt"));
+  EXPECT_THAT(refusal("max_payload: 64MB"), HasSubstr("max_payload of 67108864"));
+  EXPECT_THAT(refusal("port: 70000"), HasSubstr("port of 70000"));
+}
+
+TEST(NatsSettings, NoSecretInAMessage) {
+  EXPECT_THAT(refusal("authorization { user: a, password: $2a$11$s3cret, foo: s3cret }"),
+              Not(HasSubstr("s3cret")));
+}
+
+}  // namespace
+}  // namespace sluice
