@@ -1,0 +1,85 @@
+"""A TCP proxy that stands for the link between two sites: it can be cut, refused and slowed."""
+
+import asyncio
+import threading
+
+
+class Link:
+    def __init__(self, target_port):
+        self.target_port = target_port
+        self.port = None
+        self.up = True
+        self.delay = 0.0
+        self._writers = set()
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self._ready.wait(10)
+
+    def _run(self):
+        asyncio.set_event_loop(self._loop)
+
+        async def listen():
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+            self.port = self._server.sockets[0].getsockname()[1]
+            self._ready.set()
+
+        self._loop.run_until_complete(listen())
+        self._loop.run_forever()
+
+    async def _accept(self, reader, writer):
+        if not self.up:
+            writer.transport.abort()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, far_writer}
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        self._writers -= {writer, far_writer}
+
+    async def _pump(self, reader, writer):
+        try:
+            while data := await reader.read(65536):
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                writer.write(data)
+                await writer.drain()
+        except (ConnectionError, OSError):
+            pass
+        finally:
+            writer.close()
+
+    def _call(self, function):
+        done = threading.Event()
+        self._loop.call_soon_threadsafe(lambda: (function(), done.set()))
+        done.wait(10)
+
+    def cut(self):
+        """Drops every connection, whatever is on its way, and refuses new ones until mend()."""
+        def now():
+            self.up = False
+            for writer in list(self._writers):
+                writer.transport.abort()
+        self._call(now)
+
+    def mend(self):
+        self.up = True
+
+    def close(self):
+        async def end():
+            self._server.close()
+            for writer in list(self._writers):
+                writer.transport.abort()
+            rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()

@@ -1,0 +1,137 @@
+"""Runs what ./dev test and ./dev soak built, and adds up: the last line reads "N passed, N failed"."""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+NATS_SERVER = ROOT / "build/peers/nats-server"
+
+
+class Tally:
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+
+    def add(self, name, passed, failed, seconds):
+        self.passed += passed
+        self.failed += failed
+        print(f"{'ok  ' if failed == 0 else 'FAIL'} {name}: {passed} passed, {failed} failed ({seconds:.1f} s)",
+              flush=True)
+
+
+def run_gtest(program, tally):
+    """One unit-test program; a crash counts as one failure on top of what it had reported."""
+    started = time.monotonic()
+    environment = dict(os.environ)
+    if NATS_SERVER.exists():
+        environment["SLUICE_NATS_SERVER"] = str(NATS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        report = pathlib.Path(folder) / "report.json"
+        done = subprocess.run([program, f"--gtest_output=json:{report}", "--gtest_brief=1"], cwd=folder, env=environment,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                              timeout=900)
+        passed = failed = 0
+        if report.exists():
+            figures = json.loads(report.read_text())
+            failed = figures["failures"] + figures["errors"]
+            passed = figures["tests"] - failed - figures.get("disabled", 0)
+        if done.returncode != 0:
+            failed = max(failed, 1)
+        if failed or passed == 0:
+            print(done.stdout)
+            failed = max(failed, 1)
+        tally.add(program.name, passed, failed, time.monotonic() - started)
+
+
+def run_simulate(program, arguments, tally):
+    """The simulator with a stated minimum; it fails below that minimum or on a violation."""
+    started = time.monotonic()
+    done = subprocess.run([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", timeout=86_400)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0:
+        print(lines[-1] if lines else "")
+        tally.add("simulate " + " ".join(arguments), 1, 0, time.monotonic() - started)
+    else:
+        print("\n".join(lines[-60:]))
+        tally.add("simulate " + " ".join(arguments), 0, 1, time.monotonic() - started)
+
+
+def run_peers(binary, word, soak, tally):
+    pytest = ROOT / "build/peers/venv/bin/pytest"
+    if not pytest.exists():
+        print("left out: peer tests (no nats-py here)")
+        if os.environ.get("CI") == "true":
+            tally.add("peers", 0, 1, 0)
+        return
+    report = ROOT / "build/peers/report.xml"
+    environment = dict(os.environ, SLUICE_BINARY=str(pathlib.Path(binary).resolve()),
+                       SLUICE_NATS_SERVER=str(NATS_SERVER),
+                       SLUICE_SOAK=json.dumps(soak) if soak else "")
+    started = time.monotonic()
+    command = [str(pytest), "-q", "--tb=short", "-p", "no:cacheprovider", "--durations=8",
+               f"--junitxml={report}", str(ROOT / "tests/peers")]
+    if soak:
+        command += ["-s", "-k", "kill_minus_nine or survives_ten_kills"]
+    elif word:
+        command += ["-k", word]
+    report.unlink(missing_ok=True)
+    done = subprocess.run(command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL)
+    passed = failed = 0
+    if report.exists():
+        for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+            failed += int(suite.get("failures")) + int(suite.get("errors"))
+            passed += int(suite.get("tests")) - int(suite.get("failures")) - int(suite.get("errors")) - int(
+                suite.get("skipped"))
+    if done.returncode not in (0, 5) and failed == 0:
+        failed = 1
+    tally.add("peers", passed, failed, time.monotonic() - started)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--unit", type=pathlib.Path, help="build folder of the unit tests")
+    parser.add_argument("--peers", help="the daemon to test with real peers")
+    parser.add_argument("-k", dest="word", default="")
+    parser.add_argument("--soak", action="store_true")
+    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--cuts", type=int, default=100_000)
+    parser.add_argument("--minutes", type=int, default=240)
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    tally = Tally()
+
+    if options.soak:
+        simulate = options.unit / "tests" / "simulate"
+        run_simulate(simulate, ["--cuts", str(options.cuts), "--time-box", str(options.minutes * 30)], tally)
+        run_peers(options.peers, options.word,
+                  {"rounds": options.rounds, "minutes": options.minutes}, tally)
+    else:
+        if options.unit:
+            tests = options.unit / "tests"
+            names = (tests / "programs.txt").read_text().split()
+            for name in names:
+                if options.word in name:
+                    run_gtest((tests / name).resolve(), tally)
+            simulate = (tests / "simulate").resolve()
+            if options.word in "simulate":
+                # Fixed seeds first (each once failed), then fresh ones; 1,000 power cuts are the stated minimum.
+                for seed in (ROOT / "tests/simulate/fixed_seeds.txt").read_text().split():
+                    run_simulate(simulate, ["--world-seed", seed, "--only", "store"], tally)
+                run_simulate(simulate, ["--cuts", "1000", "--time-box", "240"], tally)
+        if options.peers:
+            run_peers(options.peers, options.word, None, tally)
+
+    print(f"{tally.passed} passed, {tally.failed} failed", flush=True)
+    sys.exit(1 if tally.failed or tally.passed == 0 else 0)
+
+
+if __name__ == "__main__":
+    main()
