@@ -25,6 +25,20 @@ struct AdapterFigures {
 
 enum class AdapterHealth : uint8_t { kStarting, kRunning, kDegraded, kStopped };
 
+constexpr std::string_view to_string(AdapterHealth health) {
+  switch (health) {
+    case AdapterHealth::kStarting:
+      return "starting";
+    case AdapterHealth::kRunning:
+      return "running";
+    case AdapterHealth::kDegraded:
+      return "degraded";
+    case AdapterHealth::kStopped:
+      return "stopped";
+  }
+  return "";
+}
+
 /// Loop thread only.
 class Adapter {
  public:

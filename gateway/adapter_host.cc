@@ -13,20 +13,6 @@ namespace {
 
 constexpr Logger kLog{"adapters"};
 
-const char* to_word(AdapterHealth health) {
-  switch (health) {
-    case AdapterHealth::kStarting:
-      return "starting";
-    case AdapterHealth::kRunning:
-      return "running";
-    case AdapterHealth::kDegraded:
-      return "degraded";
-    case AdapterHealth::kStopped:
-      return "stopped";
-  }
-  return "";
-}
-
 }  // namespace
 
 /// One adapter with all it stands on; taken down from the last member up. The source has a link of
@@ -111,7 +97,7 @@ void AdapterHost::collect(MetricSink& sink) const {
     for (AdapterHealth health : {AdapterHealth::kStarting, AdapterHealth::kRunning,
                                  AdapterHealth::kDegraded, AdapterHealth::kStopped}) {
       MetricLabels with_state = labels;
-      with_state.emplace_back("state", to_word(health));
+      with_state.emplace_back("state", to_string(health));
       sink.gauge("sluice_adapter_state", "1 for the state the adapter is in.", with_state,
                  adapter.health() == health ? 1 : 0);
     }

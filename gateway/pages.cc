@@ -7,20 +7,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-const char* state_word(AdapterHealth health) {
-  switch (health) {
-    case AdapterHealth::kStarting:
-      return "starting";
-    case AdapterHealth::kRunning:
-      return "running";
-    case AdapterHealth::kDegraded:
-      return "degraded";
-    case AdapterHealth::kStopped:
-      return "stopped";
-  }
-  return "";
-}
-
 std::string text_of(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -34,7 +20,7 @@ std::string adapters_page(const AdapterHost* adapters) {
       const AdapterFigures& figures = adapter.figures();
       list.push_back({{"name", adapter.name()},
                       {"type", adapter.kind()},
-                      {"state", state_word(adapter.health())},
+                      {"state", to_string(adapter.health())},
                       {"received", figures.received},
                       {"received_bytes", figures.received_bytes},
                       {"accepted", figures.accepted},

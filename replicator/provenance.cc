@@ -2,19 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <vector>
 
 #include "base/headers.h"
+#include "base/parse_number.h"
 
 namespace sluice {
 namespace {
-
-template <class T>
-bool parse_number(std::string_view text, T& value) {
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size();
-}
 
 std::optional<Provenance> parse_mark(std::string_view value) {
   std::string_view words[5];
@@ -25,11 +19,10 @@ std::optional<Provenance> parse_mark(std::string_view value) {
     if (words[i].empty()) return std::nullopt;
     if (i < 4) value.remove_prefix(blank + 1);
   }
-  uint64_t seq = 0;
-  Provenance mark{std::string(words[0]), {}, std::string(words[2]), std::string(words[3]), 0};
-  if (!parse_number(words[1], seq) || !parse_number(words[4], mark.time_ms)) return std::nullopt;
-  mark.seq = StreamSeq(seq);
-  return mark;
+  const auto seq = parse_decimal<uint64_t>(words[1]);
+  const auto time_ms = parse_decimal<int64_t>(words[4]);
+  if (!seq || !time_ms) return std::nullopt;
+  return Provenance{std::string(words[0]), StreamSeq(*seq), std::string(words[2]), std::string(words[3]), *time_ms};
 }
 
 }  // namespace

@@ -183,11 +183,11 @@ std::optional<ConsumedMessage> parse_delivery_subject(std::string_view subject) 
   }
   if (count != 9 && count < 11) return std::nullopt;
   const size_t at = count == 9 ? 4 : 6;  // $JS ACK [domain account] stream consumer …
-  const auto deliveries = parse_u64(tokens[at]);
-  const auto stream_seq = parse_u64(tokens[at + 1]);
-  const auto consumer_seq = parse_u64(tokens[at + 2]);
-  const auto time = parse_u64(tokens[at + 3]);
-  const auto pending = parse_u64(tokens[at + 4]);
+  const auto deliveries = parse_decimal<uint64_t>(tokens[at]);
+  const auto stream_seq = parse_decimal<uint64_t>(tokens[at + 1]);
+  const auto consumer_seq = parse_decimal<uint64_t>(tokens[at + 2]);
+  const auto time = parse_decimal<uint64_t>(tokens[at + 3]);
+  const auto pending = parse_decimal<uint64_t>(tokens[at + 4]);
   if (!deliveries || !stream_seq || !consumer_seq || !time || !pending) return std::nullopt;
   ConsumedMessage message;
   message.ack_subject = subject;

@@ -123,7 +123,7 @@ void PullLoop::on_conflict(const HeaderStatus& status, const LinkMessage& messag
 
 void PullLoop::give_back(const LinkMessage& message) {
   const auto count = find_header(message.headers, "Nats-Pending-Messages");
-  const auto unserved = count ? parse_u64(*count) : std::nullopt;
+  const auto unserved = count ? parse_decimal<uint64_t>(*count) : std::nullopt;
   // Without a count the request's remainder is unknown: count too low rather than too high, the
   // server then has at most one window more to fill.
   outstanding_ = unserved ? outstanding_ - std::min<uint64_t>(outstanding_, *unserved) : 0;

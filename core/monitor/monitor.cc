@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 #include <utility>
 
+#include "base/parse_number.h"
 #include "base/time_format.h"
 #include "consumer/consumer.h"
 #include "monitor/prometheus_text.h"
@@ -62,10 +62,7 @@ template <class Number>
 std::optional<Number> number(const HttpRequest& request, std::string_view name, Number otherwise) {
   auto value = request.param(name);
   if (!value || value->empty()) return otherwise;
-  Number out = 0;
-  auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), out);
-  if (error != std::errc{} || end != value->data() + value->size()) return std::nullopt;
-  return out;
+  return parse_decimal<Number>(*value);
 }
 
 constexpr int64_t kConnectionsPage_count = 1024;

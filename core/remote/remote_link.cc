@@ -204,7 +204,7 @@ void RemoteLink::pause(uint64_t sid) { queues_.pause(subscriptions_.at(sid).sour
 void RemoteLink::resume(uint64_t sid) { queues_.resume(subscriptions_.at(sid).source); }
 
 void RemoteLink::on_message(std::string_view sid_text, const LinkMessage& message) {
-  const auto sid = parse_u64(sid_text);
+  const auto sid = parse_decimal<uint64_t>(sid_text);
   const auto found = sid ? subscriptions_.find(*sid) : subscriptions_.end();
   if (found == subscriptions_.end()) return;  // unsubscribed meanwhile
   const std::weak_ptr<char> alive = alive_;

@@ -1,25 +1,18 @@
 #include "stream/ingest.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "base/parse_number.h"
 
 namespace sluice {
 namespace {
 
 Error refusal(uint16_t api_code, std::string detail = {}) {
   return Error{Errc::kRefused, api_code, std::move(detail)};
-}
-
-std::optional<uint64_t> parse_u64(std::string_view text) {
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 }  // namespace
@@ -90,7 +83,7 @@ Ingest::Refusal Ingest::check_expected_sequences(const Offered& offered) {
   const PublishHeaders& h = offered.headers;
   if (!h.expected_last_seq.empty()) {
     const uint64_t actual = s_.store.state().last_seq.value();
-    if (parse_u64(h.expected_last_seq) != actual) return refusal(10071, fmt::format("{}", actual));
+    if (parse_decimal<uint64_t>(h.expected_last_seq) != actual) return refusal(10071, fmt::format("{}", actual));
   }
   if (h.expected_last_subject_seq.empty()) {
     if (!h.expected_last_subject_seq_subject.empty()) return refusal(10193);
@@ -103,7 +96,7 @@ Ingest::Refusal Ingest::check_expected_sequences(const Offered& offered) {
   } else if (auto state = s_.store.subject_state(offered.message.subject)) {
     actual = state->last.value();
   }
-  if (parse_u64(h.expected_last_subject_seq) != actual)
+  if (parse_decimal<uint64_t>(h.expected_last_subject_seq) != actual)
     return refusal(10071, fmt::format("{}", actual));
   return std::nullopt;
 }

@@ -1,8 +1,9 @@
 #include "stream/message_ttl.h"
 
-#include <charconv>
 #include <cstdint>
 #include <limits>
+
+#include "base/parse_number.h"
 
 namespace sluice {
 namespace {
@@ -10,13 +11,6 @@ namespace {
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 using namespace std::chrono_literals;
-
-std::optional<int64_t> parse_seconds(std::string_view text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 bool says_never(std::string_view text) {
   constexpr std::string_view kNever = "never";
@@ -43,7 +37,7 @@ std::optional<MessageTtl> parse_message_ttl(std::string_view value) {
     if (*duration < 1s) return std::nullopt;
     return MessageTtl{.life = std::chrono::duration_cast<seconds>(*duration)};
   }
-  const auto whole = parse_seconds(value);
+  const auto whole = parse_decimal<int64_t>(value);
   if (!whole || *whole < 1) return std::nullopt;
   return MessageTtl{.life = seconds(*whole)};
 }
