@@ -42,9 +42,7 @@ function(sluice_tests name)
   foreach(other IN LISTS TESTS_SEES)
     list(APPEND seen sluice_${other})
   endforeach()
-  target_compile_definitions(test_${name} PRIVATE
-    SLUICE_FIXTURES="${CMAKE_SOURCE_DIR}/tests/fixtures"
-    SLUICE_SOURCE="${CMAKE_SOURCE_DIR}")
+  target_include_directories(test_${name} PRIVATE ${CMAKE_BINARY_DIR}/tests/paths)
   target_link_libraries(test_${name} PRIVATE ${seen} GTest::gmock GTest::gtest GTest::gtest_main)
   add_test(NAME ${name} COMMAND test_${name})
   set_property(GLOBAL APPEND PROPERTY SLUICE_TEST_PROGRAMS test_${name})

@@ -13,6 +13,7 @@
 #include "base/headers.h"
 #include "fake_stream_client.h"
 #include "sim/sim_env.h"
+#include "test_paths.h"
 
 namespace sluice {
 namespace {

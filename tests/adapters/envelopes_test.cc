@@ -10,6 +10,7 @@
 
 #include "adapters/choria_registration/go_json.h"
 #include "base/base64.h"
+#include "test_paths.h"
 
 namespace sluice {
 namespace {

@@ -13,6 +13,7 @@
 #include "base/headers.h"
 #include "remote/remote_link.h"
 #include "uv/env.h"
+#include "test_paths.h"
 
 namespace sluice {
 namespace {

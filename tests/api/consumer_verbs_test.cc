@@ -6,6 +6,7 @@
 #include "api/consumer_verbs.h"
 #include "base/api_error.h"
 #include "stream/stream_config.h"
+#include "test_paths.h"
 
 namespace sluice::test {
 namespace {

@@ -10,6 +10,7 @@
 
 #include "config/load.h"
 #include "config/reference.h"
+#include "test_paths.h"
 
 namespace sluice {
 namespace {

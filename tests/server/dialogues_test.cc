@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "session.h"
+#include "test_paths.h"
 
 namespace sluice {
 namespace {
