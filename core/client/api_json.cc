@@ -171,6 +171,12 @@ Status parse_success(std::string_view json) {
   return {};
 }
 
+Status parse_any_reply(std::string_view json) {
+  const auto root = parse_reply(json);
+  if (!root) return std::unexpected(root.error());
+  return {};
+}
+
 std::optional<ConsumedMessage> parse_delivery_subject(std::string_view subject) {
   if (!subject.starts_with("$JS.ACK.")) return std::nullopt;
   std::array<std::string_view, 12> tokens;

@@ -27,6 +27,8 @@ Result<StreamFigures> parse_stream_info(std::string_view json);
 Result<std::string> parse_consumer_name(std::string_view json);
 Result<StoredCopy> parse_stored_message(std::string_view json);
 Status parse_success(std::string_view json);
+/// Only the error is taken out.
+Status parse_any_reply(std::string_view json);
 
 /// Fills sequence numbers, counts and time from an ack subject: nine tokens ($JS.ACK.…), or eleven
 /// and more with domain and account hash (ADR-15). nullopt when it is not one; views of subject,

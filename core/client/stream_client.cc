@@ -77,6 +77,23 @@ class LinkedStreamClient final : public StreamClient {
                             parse_stored_message, std::move(done));
   }
 
+  Ticket api(std::string_view verb, std::string_view target, std::string_view body,
+             std::move_only_function<void(Result<std::string>)> done) override {
+    std::string subject = api_prefix_ + ".";
+    subject.append(verb);
+    if (!target.empty()) subject.append(".").append(target);
+    return link_.request({subject, {}, {}, body}, kApiTimeout,
+                         [told = std::move(done)](Result<LinkMessage> reply) mutable {
+                           if (!reply) {
+                             told(std::unexpected(std::move(reply.error())));
+                           } else if (auto good = parse_any_reply(reply->payload); !good) {
+                             told(std::unexpected(std::move(good.error())));
+                           } else {
+                             told(std::string(reply->payload));
+                           }
+                         });
+  }
+
   Ticket create_consumer(
       const ConsumerSpec& spec,
       std::move_only_function<void(Result<std::string>)> done_with_name) override {

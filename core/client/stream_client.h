@@ -120,6 +120,11 @@ class StreamClient {
   virtual Ticket get_message(std::string_view stream, StreamSeq seq,
                              std::move_only_function<void(Result<StoredCopy>)> done) = 0;
 
+  /// Any other call of the API: `verb` as "STREAM.MSG.DELETE", `target` the tokens behind it ("ORDERS",
+  /// "ORDERS.billing"; empty = none). `done` gets the answer's JSON, or the error in it.
+  virtual Ticket api(std::string_view verb, std::string_view target, std::string_view body,
+                     std::move_only_function<void(Result<std::string>)> done) = 0;
+
   virtual Ticket create_consumer(const ConsumerSpec& spec,
                                  std::move_only_function<void(Result<std::string>)> done_with_name) = 0;
   virtual Ticket delete_consumer(std::string_view stream, std::string_view consumer,

@@ -63,6 +63,10 @@ class FakeStreamClient final : public StreamClient {
                      std::move_only_function<void(Result<StoredCopy>)>) override {
     return {};
   }
+  Ticket api(std::string_view, std::string_view, std::string_view,
+             std::move_only_function<void(Result<std::string>)>) override {
+    return {};
+  }
   Ticket create_consumer(const ConsumerSpec&,
                          std::move_only_function<void(Result<std::string>)>) override {
     return {};

@@ -122,6 +122,10 @@ class FakeSite : public StreamClient {
     return {};
   }
 
+  Ticket api(std::string_view, std::string_view, std::string_view,
+             std::move_only_function<void(Result<std::string>)>) override {
+    return {};
+  }
   Ticket create_consumer(const ConsumerSpec& spec,
                          std::move_only_function<void(Result<std::string>)> done) override {
     auto op = op_of(std::move(done));
