@@ -4,6 +4,8 @@
 
 #include <string_view>
 
+#include "gateway/cli/verbs.h"
+
 namespace sluice {
 
 int run_command_line(int argc, char** argv) {
@@ -32,11 +34,15 @@ int run_command_line(int argc, char** argv) {
   config->add_subcommand("reference", "Print the reference page of all settings (Markdown).");
   app.add_subcommand("nats-server",
                      "Behave as nats-server does, with its flags and its configuration file; -h lists them.");
+  VerbRun verb;
+  add_election_verbs(app, verb);
+  add_governor_verbs(app, verb);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
+  if (verb) return verb();
   if (run->parsed()) return run_verb(config_path);
   if (check->parsed()) return check_verb(config_path);
   if (config->parsed()) return config_reference_verb();

@@ -1,0 +1,160 @@
+#include "gateway/cli/session.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <utility>
+
+#include "base/log.h"
+#include "config/load.h"
+#include "gateway/cli/command_line.h"
+#include "remote/remote_link.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::chrono::milliseconds kConnectLimit{5000};
+
+/// The port that clients of this machine's own daemon use, and the first credentials that let in.
+Result<LinkOptions> local_daemon(std::string path) {
+  LinkOptions link;
+  const bool named = !path.empty();
+  if (!named) path = kDefaultConfigPath;
+  std::error_code ignored;
+  if (!named && !std::filesystem::exists(path, ignored)) {
+    link.urls = {"nats://127.0.0.1:4222"};
+    return link;
+  }
+  Problems problems(path);
+  const Config config = load_config(path, process_environment(), problems);
+  if (!problems.empty())
+    return fail(Errc::kInvalidArgument, "the configuration has errors\n" + problems.to_text());
+  std::string host = config.server.host;
+  if (host == "0.0.0.0" || host == "::") host = "127.0.0.1";
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  link.urls = {fmt::format("nats://{}:{}", host, config.server.port)};
+  link.user = config.server.user;
+  link.password = config.server.password;
+  link.token = config.server.token;
+  if (link.user.empty() && link.token.empty() && !config.server.users.empty()) {
+    link.user = config.server.users.front().user;
+    link.password = config.server.users.front().password;
+  }
+  return link;
+}
+
+Result<LinkOptions> link_options(const SessionOptions& options, std::string_view program) {
+  LinkOptions link;
+  if (options.server.empty()) {
+    auto local = local_daemon(options.config_path);
+    if (!local) return local;
+    link = *std::move(local);
+  } else {
+    std::string_view rest = options.server;
+    while (!rest.empty()) {
+      const size_t comma = rest.find(',');
+      std::string url(rest.substr(0, comma));
+      if (url.find("://") == std::string::npos) url = "nats://" + url;
+      if (!url.empty()) link.urls.push_back(std::move(url));
+      rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+    }
+  }
+  if (!options.user.empty()) {
+    link.user = options.user;
+    link.password = options.password;
+  }
+  if (!options.credentials_file.empty()) link.credentials_file = options.credentials_file;
+  link.name = program;
+  return link;
+}
+
+}  // namespace
+
+std::shared_ptr<SessionOptions> add_session_options(CLI::App& verb) {
+  auto options = std::make_shared<SessionOptions>();
+  verb.add_option("-s,--server", options->server, "where the daemon is: nats://host:port[,…]; without it the local configuration says")
+      ->envname("SLUICE_SERVER");
+  verb.add_option("--creds", options->credentials_file, "credentials file (JWT and seed)")->envname("SLUICE_CREDS");
+  verb.add_option("--user", options->user, "user; its password comes from the variable SLUICE_PASSWORD")
+      ->envname("SLUICE_USER");
+  verb.add_option("--config", options->config_path, fmt::format("the local daemon's configuration [{}]", kDefaultConfigPath))
+      ->envname("SLUICE_CONFIG");
+  verb.add_option_function<std::string>(
+      "--js-domain", [options](const std::string& domain) { options->api_prefix = "$JS." + domain + ".API"; },
+      "JetStream domain");
+  if (const auto password = process_environment()("SLUICE_PASSWORD")) options->password = *password;
+  return options;
+}
+
+Session::~Session() {
+  client_.reset();
+  link_.reset();
+}
+
+Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, std::string_view program) {
+  configure_logging({.level = LogLevel::kError, .file = {}});
+  auto link = link_options(options, program);
+  if (!link) return std::unexpected(link.error());
+  std::unique_ptr<Session> session(new Session);
+  auto made = make_remote_link(session->env(), *link);
+  if (!made) return std::unexpected(made.error());
+  session->link_ = *std::move(made);
+  const bool connected = session->loop().run_until(
+      [&] { return session->link_->state() == LinkState::kConnected; }, kConnectLimit);
+  if (!connected)
+    return fail(Errc::kClosed,
+                fmt::format("no connection to {} within {} s; is the daemon running, and are user and password right? "
+                            "(--server names another one)",
+                            fmt::join(link->urls, ", "), kConnectLimit.count() / 1000));
+  session->client_ = StreamClient::make(session->env(), *session->link_, options.api_prefix);
+  return session;
+}
+
+Result<std::string> Session::api(std::string_view verb, std::string_view target, std::string_view body) {
+  return await<std::string>([&](auto done) { return client_->api(verb, target, body, std::move(done)); });
+}
+
+Result<PubAck> Session::publish(std::string_view subject, std::string_view headers, std::string_view payload) {
+  return await<PubAck>([&](auto done) {
+    return client_->publish({subject, {}, headers, payload}, std::chrono::seconds(5), std::move(done));
+  });
+}
+
+Result<StoredCopy> Session::last_message(std::string_view stream, std::string_view filter) {
+  return await<StoredCopy>([&](auto done) { return client_->last_message(stream, filter, std::move(done)); });
+}
+
+Result<StoredCopy> Session::message(std::string_view stream, uint64_t seq) {
+  return await<StoredCopy>([&](auto done) { return client_->get_message(stream, StreamSeq(seq), std::move(done)); });
+}
+
+int complain(std::string_view what) {
+  std::fprintf(stderr, "sluice: %.*s\n", static_cast<int>(what.size()), what.data());
+  return kExitFailure;
+}
+
+int complain(const Error& why) {
+  if (why.api_code != 0) return complain(fmt::format("{} ({})", why.detail, why.api_code));
+  return complain(why.detail.empty() ? std::string(to_string(why.code)) : why.detail);
+}
+
+int with_session(const SessionOptions& options, const std::function<int(Session&)>& work) {
+  auto session = Session::open(options, "sluice");
+  if (!session) return complain(session.error());
+  return work(**session);
+}
+
+bool confirm(std::string_view question) {
+  if (::isatty(STDIN_FILENO) == 0) {
+    complain(std::string(question) + " – not a terminal; say --force to go on");
+    return false;
+  }
+  std::fprintf(stderr, "%.*s (y/N) ", static_cast<int>(question.size()), question.data());
+  const int answer = std::getchar();
+  return answer == 'y' || answer == 'Y';
+}
+
+}  // namespace sluice

@@ -1,0 +1,18 @@
+// Verbs that talk to a daemon; each file of theirs adds its words to the command line.
+#pragma once
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace sluice {
+
+/// What to run once the whole line has been understood. @return the exit code.
+using VerbRun = std::function<int()>;
+
+void add_election_verbs(CLI::App& app, VerbRun& run);
+void add_governor_verbs(CLI::App& app, VerbRun& run);
+
+}  // namespace sluice
