@@ -173,7 +173,7 @@ Status check_sampling(const std::string& freq) {
 Status check_names(const ConsumerConfig& c) {
   for (const std::string* name : {&c.name, &c.durable_name}) {
     if (name->size() > kMaxNameLength_bytes) return no(10102, std::to_string(kMaxNameLength_bytes));
-    if (!name->empty() && !valid_asset_name(*name)) return no(10052, "invalid consumer name");
+    if (!name->empty() && !is_valid_asset_name(*name)) return no(10052, "invalid consumer name");
   }
   return {};
 }
@@ -189,11 +189,6 @@ size_t metadata_bytes(const ConsumerConfig& c) {
 std::vector<std::string> ConsumerConfig::filters() const {
   if (!filter_subject.empty()) return {filter_subject};
   return filter_subjects;
-}
-
-bool valid_asset_name(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameLength_bytes &&
-         name.find_first_of(std::string_view(" \t\r\n\f.*>\\/\0", 11)) == std::string_view::npos;
 }
 
 Status normalise_consumer_config(ConsumerConfig& c, const StreamConfig& stream,

@@ -102,7 +102,4 @@ Status check_consumer_config(const ConsumerConfig& config, const StreamConfig& s
 /// What may not change (10012). The deliver subject's rule needs interest: see Consumers.
 Status check_consumer_update(const ConsumerConfig& before, const ConsumerConfig& after);
 
-/// 1–255 bytes without blanks, dots, wildcards or separators.
-bool valid_asset_name(std::string_view name);
-
 }  // namespace sluice

@@ -55,9 +55,17 @@ struct AppendRequest {
   std::string_view msg_id;  ///< kept with the record for the dedup window; empty = none
 };
 
+/// What the stream asks of its storage beyond its messages.
+struct StreamTraits {
+  bool compress = false;  ///< old messages may be kept compressed
+};
+
 class StreamStore {
  public:
   virtual ~StreamStore() = default;
+
+  /// Told after every opening and whenever it changes; not kept by the store.
+  virtual void set_traits(const StreamTraits&) {}
 
   // -- writing; every change is durable once the directory's journal reaches the CommitNo returned by
   //    last_commit() after the call (memory stores: at once).

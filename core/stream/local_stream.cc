@@ -65,6 +65,7 @@ void LocalStream::recover() {
 
 void LocalStream::open() {
   tell_resized();
+  tell_traits();
   subscribe();
   trim_totals();
   arm_expiry_timer();
@@ -79,6 +80,10 @@ void LocalStream::close() {
   answers_.clear();
   republisher_.clear();
   observers_.each([](StreamObserver& o) { o.on_stream_deleted(); });
+}
+
+void LocalStream::tell_traits() {
+  store_.set_traits({.compress = parts_.config.compression == Compression::kS2});
 }
 
 void LocalStream::subscribe() {
@@ -104,6 +109,7 @@ void LocalStream::reconfigure(StreamConfig config) {
     dedup_.set_window(parts_.config.duplicate_window, parts_.env.clock.wall());
   if (was.subjects != parts_.config.subjects || was.allow_direct != parts_.config.allow_direct)
     subscribe();
+  if (was.compression != parts_.config.compression) tell_traits();
   compile_transform();
   republisher_.reconfigure();
   trim_after_update(was);

@@ -107,6 +107,7 @@ class LocalStream : public Stream {
     uint64_t expired = 0;     ///< removed by their own TTL
   };
 
+  void tell_traits();
   void subscribe();
   void retire_direct_get();
   void recover();

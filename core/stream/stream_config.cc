@@ -5,14 +5,10 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "stream/json_object.h"
 
 namespace sluice {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kReservedMetadata[] = {"_nats.ver", "_nats.level", "_nats.req.level"};
 
@@ -43,6 +39,9 @@ constexpr Word<Retention> kRetentions[] = {{"limits", Retention::kLimits},
 constexpr Word<Discard> kDiscards[] = {{"old", Discard::kOld}, {"new", Discard::kNew}};
 constexpr Word<StorageKind> kStorages[] = {{"file", StorageKind::kFile},
                                            {"memory", StorageKind::kMemory}};
+constexpr Word<PersistMode> kPersistModes[] = {{"", PersistMode::kDefault},
+                                               {"default", PersistMode::kDefault},
+                                               {"async", PersistMode::kAsync}};
 
 /// True for the values that ask for nothing: null, false, 0, "", {}, [].
 bool asks_for_nothing(const JsonElement& value) {
@@ -73,16 +72,25 @@ JsonField refused(std::string_view name, const char* what, std::string& unsuppor
           }};
 }
 
-JsonField compression_field(std::string& unsupported) {
-  return {"compression", [&unsupported](const JsonElement& from) -> Status {
+JsonField compression_field(Compression& out) {
+  return {"compression", [&out](const JsonElement& from) -> Status {
             if (from.is_null()) return {};
             std::string text;
             if (auto status = read_json(from, text); !status) return status;
-            if (text == "none" || text.empty()) return {};
-            if (text != "s2") return bad_json("unknown compression algorithm");
-            if (unsupported.empty())
-              unsupported = "compression is not supported by this server version";
+            if (text != "none" && text != "s2") return bad_json("unknown compression algorithm");
+            out = text == "s2" ? Compression::kS2 : Compression::kNone;
             return {};
+          }};
+}
+
+JsonField placement_field(std::optional<Placement>& out) {
+  return {"placement", [&out](const JsonElement& from) -> Status {
+            if (from.is_null()) return {};
+            Placement& placement = out.emplace();
+            const std::array fields{JsonField::into("cluster", placement.cluster),
+                                    JsonField::into("tags", placement.tags),
+                                    JsonField::into("preferred", placement.preferred)};
+            return read_json_object(from, fields);
           }};
 }
 
@@ -117,42 +125,7 @@ JsonField republish_field(std::optional<RepublishConfig>& out) {
           }};
 }
 
-Json metadata_json(const StreamConfig& config, const ServerMetadata* server) {
-  std::map<std::string, std::string> shown = config.metadata;
-  shown["_nats.req.level"] = config.allow_msg_ttl ? "1" : "0";
-  if (server != nullptr) {
-    shown["_nats.ver"] = server->version;
-    shown["_nats.level"] = std::to_string(server->api_level);
-  }
-  Json out = Json::object();
-  for (const auto& [key, value] : shown) out[key] = value;
-  return out;
-}
-
-Json republish_json(const RepublishConfig& republish) {
-  Json out = Json::object();
-  if (!republish.source.empty()) out["src"] = republish.source;
-  out["dest"] = republish.destination;
-  if (republish.headers_only) out["headers_only"] = true;
-  return out;
-}
-
 }  // namespace
-
-const char* to_string(Retention retention) {
-  switch (retention) {
-    case Retention::kLimits: return "limits";
-    case Retention::kInterest: return "interest";
-    case Retention::kWorkQueue: return "workqueue";
-  }
-  return "limits";
-}
-
-const char* to_string(Discard discard) { return discard == Discard::kNew ? "new" : "old"; }
-
-const char* to_string(StorageKind storage) {
-  return storage == StorageKind::kMemory ? "memory" : "file";
-}
 
 Result<StreamRequest> parse_stream_request(std::string_view json) {
   StreamRequest request;
@@ -174,10 +147,10 @@ Result<StreamRequest> parse_stream_request(std::string_view json) {
       JsonField::into("num_replicas", c.num_replicas),
       JsonField::into("no_ack", c.no_ack),
       JsonField::into("duplicate_window", c.duplicate_window),
-      refused("placement", "placement is", no),
+      placement_field(c.placement),
       refused("mirror", "mirrors are", no),
       refused("sources", "sources are", no),
-      compression_field(no),
+      compression_field(c.compression),
       JsonField::into("first_seq", c.first_seq),
       subject_transform_field(c.subject_transform),
       republish_field(c.republish),
@@ -190,60 +163,29 @@ Result<StreamRequest> parse_stream_request(std::string_view json) {
       JsonField::into("allow_rollup_hdrs", c.allow_rollup_hdrs),
       consumer_limits_field(c.consumer_limits),
       JsonField::into("allow_msg_ttl", c.allow_msg_ttl),
-      refused("subject_delete_marker_ttl", "subject delete markers are", no),
-      refused("allow_msg_counter", "message counters are", no),
-      refused("allow_atomic", "atomic batches are", no),
-      refused("allow_msg_schedules", "message schedules are", no),
-      refused("persist_mode", "asynchronous persistence is", no, "default"),
-      refused("allow_batched", "batched publishing is", no),
+      JsonField::into("subject_delete_marker_ttl", c.subject_delete_marker_ttl),
+      JsonField::into("allow_msg_counter", c.allow_msg_counter),
+      JsonField::into("allow_atomic", c.allow_atomic),
+      JsonField::into("allow_msg_schedules", c.allow_msg_schedules),
+      enum_field("persist_mode", c.persist_mode, kPersistModes),
+      JsonField::into("allow_batched", c.allow_batched),
       JsonField::into("metadata", c.metadata),
       JsonField::into("pedantic", request.pedantic),
   };
   if (auto status = parse_json_object(json, fields); !status)
     return std::unexpected(status.error());
   for (std::string_view key : kReservedMetadata) c.metadata.erase(std::string(key));
+  if (c.placement == Placement{}) c.placement.reset();
+  const auto missing = [&no](bool asked, const char* what) {
+    if (asked && no.empty()) no = fmt::format("{} not supported by this server version", what);
+  };
+  missing(c.subject_delete_marker_ttl.count() != 0, "subject delete markers are");
+  missing(c.persist_mode == PersistMode::kAsync, "asynchronous persistence is");
+  missing(c.allow_msg_counter, "message counters are");
+  missing(c.allow_atomic, "atomic batches are");
+  missing(c.allow_msg_schedules, "message schedules are");
+  missing(c.allow_batched, "batched publishing is");
   return request;
-}
-
-std::string stream_config_json(const StreamConfig& c, const ServerMetadata* server) {
-  Json out;
-  out["name"] = c.name;
-  if (!c.description.empty()) out["description"] = c.description;
-  if (!c.subjects.empty()) out["subjects"] = c.subjects;
-  out["retention"] = to_string(c.retention);
-  out["max_consumers"] = c.max_consumers;
-  out["max_msgs"] = c.max_msgs;
-  out["max_bytes"] = c.max_bytes;
-  out["max_age"] = c.max_age.count();
-  out["max_msgs_per_subject"] = c.max_msgs_per_subject;
-  if (c.max_msg_size != 0) out["max_msg_size"] = c.max_msg_size;
-  out["discard"] = to_string(c.discard);
-  out["storage"] = to_string(c.storage);
-  out["num_replicas"] = c.num_replicas;
-  if (c.no_ack) out["no_ack"] = true;
-  if (c.duplicate_window.count() != 0) out["duplicate_window"] = c.duplicate_window.count();
-  out["compression"] = "none";
-  if (c.first_seq != 0) out["first_seq"] = c.first_seq;
-  if (c.subject_transform)
-    out["subject_transform"] = {{"src", c.subject_transform->source},
-                                {"dest", c.subject_transform->destination}};
-  if (c.republish) out["republish"] = republish_json(*c.republish);
-  out["allow_direct"] = c.allow_direct;
-  out["mirror_direct"] = c.mirror_direct;
-  if (c.discard_new_per_subject) out["discard_new_per_subject"] = true;
-  out["sealed"] = c.sealed;
-  out["deny_delete"] = c.deny_delete;
-  out["deny_purge"] = c.deny_purge;
-  out["allow_rollup_hdrs"] = c.allow_rollup_hdrs;
-  Json limits = Json::object();
-  if (c.consumer_limits.inactive_threshold.count() != 0)
-    limits["inactive_threshold"] = c.consumer_limits.inactive_threshold.count();
-  if (c.consumer_limits.max_ack_pending != 0)
-    limits["max_ack_pending"] = c.consumer_limits.max_ack_pending;
-  out["consumer_limits"] = std::move(limits);
-  out["allow_msg_ttl"] = c.allow_msg_ttl;
-  out["metadata"] = metadata_json(c, server);
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace sluice

@@ -17,11 +17,22 @@ namespace sluice {
 enum class Retention : uint8_t { kLimits, kInterest, kWorkQueue };
 enum class Discard : uint8_t { kOld, kNew };
 enum class StorageKind : uint8_t { kFile, kMemory };
+enum class Compression : uint8_t { kNone, kS2 };
+/// kAsync: a publish is answered before it is on disk; what readers see still is.
+enum class PersistMode : uint8_t { kDefault, kAsync };
 
 struct ConsumerLimits {
   std::chrono::nanoseconds inactive_threshold{0};
   int64_t max_ack_pending = 0;
   bool operator==(const ConsumerLimits&) const = default;
+};
+
+/// Where a cluster should keep the stream. One server has one place: kept and shown, nothing to choose.
+struct Placement {
+  std::string cluster;
+  std::vector<std::string> tags;
+  std::string preferred;  ///< refused by check_stream_config
+  bool operator==(const Placement&) const = default;
 };
 
 /// What SubjectTransform takes, as the client wrote it.
@@ -40,8 +51,8 @@ struct RepublishConfig {
 };
 
 /// Normalised: -1 = unlimited, zero durations = off. Options of the API that this version does not
-/// carry out (mirror, sources, delete markers, counters, batches, schedules,
-/// compression, replicas > 1) are refused when parsed, never stored.
+/// carry out (mirror, sources, counters, batches, schedules, replicas > 1) are refused when parsed,
+/// never stored.
 struct StreamConfig {
   std::string name;
   std::string description;
@@ -58,6 +69,8 @@ struct StreamConfig {
   int num_replicas = 1;
   bool no_ack = false;
   std::chrono::nanoseconds duplicate_window{0};
+  std::optional<Placement> placement;
+  Compression compression = Compression::kNone;
   uint64_t first_seq = 0;
   std::optional<SubjectMapping> subject_transform;  ///< applied to a publish before anything else
   std::optional<RepublishConfig> republish;
@@ -70,6 +83,13 @@ struct StreamConfig {
   bool allow_rollup_hdrs = false;
   ConsumerLimits consumer_limits;
   bool allow_msg_ttl = false;  ///< messages may bring a TTL (Nats-TTL, ADR-43)
+  /// Zero = no delete markers; what is left when the last message of a subject goes by age lives so long.
+  std::chrono::nanoseconds subject_delete_marker_ttl{0};
+  bool allow_msg_counter = false;    ///< every message adds to its subject's number (ADR-49)
+  bool allow_atomic = false;         ///< atomic batches (ADR-50)
+  bool allow_msg_schedules = false;  ///< messages may be schedules (ADR-51)
+  PersistMode persist_mode = PersistMode::kDefault;
+  bool allow_batched = false;        ///< fast ingest batches (ADR-50)
   std::map<std::string, std::string> metadata;
 
   bool operator==(const StreamConfig&) const = default;
@@ -110,6 +130,9 @@ Result<StreamConfig> parse_stream_config(std::string_view json,
                                          std::chrono::nanoseconds max_duplicate_window = {});
 /// May `was` become `updated`? 10052 with its text. Applies what sealing forces to `updated`.
 Status check_stream_update(const StreamConfig& was, StreamConfig& updated);
+
+/// The lowest API level at which a server can carry out `config` (ADR-44).
+int required_api_level(const StreamConfig& config);
 
 /// The object in the reference's order of fields. `server` adds `_nats.ver` and `_nats.level`.
 std::string stream_config_json(const StreamConfig& config, const ServerMetadata* server);

@@ -88,8 +88,6 @@ Status check_durations(StreamConfig& c, nanoseconds server_limit, bool is_pedant
 }
 
 Status check_discard(const StreamConfig& c) {
-  if (c.deny_purge && c.allow_rollup_hdrs)
-    return invalid("roll-ups require the purge permission");
   if (!c.discard_new_per_subject) return {};
   if (c.discard != Discard::kNew)
     return invalid("discard new per subject requires discard new policy to be set");
@@ -106,6 +104,55 @@ bool touches_jetstream_api(std::string_view subject) {
 
 bool touches_system_api(std::string_view subject) {
   return subjects_collide(subject, "$SYS.>") && !is_subset(subject, "$SYS.ACCOUNT.>");
+}
+
+Status check_persist_mode(const StreamConfig& c) {
+  if (c.persist_mode != PersistMode::kAsync) return {};
+  if (c.storage != StorageKind::kFile)
+    return invalid("async persist mode is only supported on file storage");
+  if (c.num_replicas > 1)
+    return invalid("async persist mode is not supported on replicated streams");
+  if (c.allow_atomic)
+    return invalid("async persist mode is not supported with atomic batch publish");
+  return {};
+}
+
+Status check_counter(const StreamConfig& c) {
+  if (!c.allow_msg_counter) return {};
+  if (c.discard == Discard::kNew) return invalid("counter stream cannot use discard new");
+  if (c.allow_msg_ttl) return invalid("counter stream cannot use message TTLs");
+  if (c.allow_msg_schedules) return invalid("counter stream cannot use message schedules");
+  if (c.retention != Retention::kLimits)
+    return invalid("counter stream can only use limits retention");
+  return {};
+}
+
+/// Delete markers roll up their subject and expire, so what these need is switched on.
+Status normalise_delete_markers(StreamConfig& c, bool is_pedantic) {
+  if (c.subject_delete_marker_ttl.count() == 0) return {};
+  if (c.subject_delete_marker_ttl.count() < 0)
+    return invalid("subject delete marker TTL must not be negative");
+  if (c.subject_delete_marker_ttl < std::chrono::seconds(1))
+    return invalid("subject delete marker TTL must be at least 1 second");
+  if (is_pedantic && !c.allow_msg_ttl)
+    return invalid("subject delete marker cannot be set if message TTLs are disabled");
+  if (is_pedantic && !c.allow_rollup_hdrs)
+    return invalid("subject delete marker cannot be set if roll-ups are disabled");
+  c.allow_msg_ttl = true;
+  c.allow_rollup_hdrs = true;
+  c.deny_purge = false;
+  return {};
+}
+
+/// A schedule rolls up its subject: one schedule a subject.
+Status normalise_schedules(StreamConfig& c, bool is_pedantic) {
+  if (!c.allow_msg_schedules) return {};
+  if (c.discard == Discard::kNew) return invalid("message scheduling cannot use discard new");
+  if (is_pedantic && !c.allow_rollup_hdrs)
+    return invalid("message scheduling cannot be set if roll-ups are disabled");
+  c.allow_rollup_hdrs = true;
+  c.deny_purge = false;
+  return {};
 }
 
 Status check_subjects(StreamConfig& c) {
@@ -174,22 +221,39 @@ bool is_valid_asset_name(std::string_view name) {
   });
 }
 
-Result<StreamConfig> check_stream_config(const StreamRequest& request,
-                                         nanoseconds max_duplicate_window) {
-  StreamConfig c = request.config;
-  if (auto s = check_names(c); !s) return std::unexpected(s.error());
-  if (!request.unsupported.empty()) return invalid(request.unsupported);
+namespace {
+
+Status check_in_order(StreamConfig& c, nanoseconds max_duplicate_window, bool is_pedantic) {
+  if (auto s = check_names(c); !s) return s;
   if (c.num_replicas == 0) c.num_replicas = 1;
   if (c.num_replicas > kMaxReplicas) return invalid("maximum replicas is 5");
   if (c.num_replicas < 0) return fail_api(Errc::kInvalidArgument, 10133, "");
-  if (auto s = normalise_limits(c, request.pedantic); !s) return std::unexpected(s.error());
-  if (auto s = check_durations(c, max_duplicate_window, request.pedantic); !s)
-    return std::unexpected(s.error());
-  if (auto s = check_discard(c); !s) return std::unexpected(s.error());
-  if (auto s = check_subjects(c); !s) return std::unexpected(s.error());
-  if (auto s = check_subject_mappings(c, request.pedantic); !s) return std::unexpected(s.error());
+  if (auto s = normalise_limits(c, is_pedantic); !s) return s;
+  if (auto s = check_durations(c, max_duplicate_window, is_pedantic); !s) return s;
+  if (c.deny_purge && c.allow_rollup_hdrs)
+    return invalid("roll-ups require the purge permission");
+  if (auto s = check_counter(c); !s) return s;
+  if (auto s = check_discard(c); !s) return s;
+  if (auto s = normalise_delete_markers(c, is_pedantic); !s) return s;
+  if (auto s = normalise_schedules(c, is_pedantic); !s) return s;
+  if (auto s = check_persist_mode(c); !s) return s;
+  if (auto s = check_subjects(c); !s) return s;
+  if (auto s = check_subject_mappings(c, is_pedantic); !s) return s;
+  if (c.placement && !c.placement->preferred.empty())
+    return invalid("preferred server not permitted in placement");
   if (c.mirror_direct) return invalid("stream has no mirror but does have mirror direct");
   if (c.num_replicas > 1) return fail_api(Errc::kUnsupported, 10074, "");
+  return {};
+}
+
+}  // namespace
+
+Result<StreamConfig> check_stream_config(const StreamRequest& request,
+                                         nanoseconds max_duplicate_window) {
+  StreamConfig c = request.config;
+  if (!request.unsupported.empty()) return invalid(request.unsupported);
+  if (auto s = check_in_order(c, max_duplicate_window, request.pedantic); !s)
+    return std::unexpected(s.error());
   return c;
 }
 
@@ -197,31 +261,6 @@ Result<StreamConfig> parse_stream_config(std::string_view json, nanoseconds max_
   auto request = parse_stream_request(json);
   if (!request) return std::unexpected(request.error());
   return check_stream_config(*request, max_duplicate_window);
-}
-
-Status check_stream_update(const StreamConfig& was, StreamConfig& updated) {
-  auto forbidden = [](const char* what) {
-    return invalid(fmt::format("stream configuration update can not {}", what));
-  };
-  if (was.name != updated.name) return invalid("stream configuration name must match original");
-  if (was.storage != updated.storage) return forbidden("change storage type");
-  if (was.retention != updated.retention &&
-      (was.retention == Retention::kWorkQueue || updated.retention == Retention::kWorkQueue))
-    return forbidden("change retention policy to/from workqueue");
-  if (was.sealed && !updated.sealed) return forbidden("unseal a sealed stream");
-  // Sealing sets these by itself, so a sealed stream's own configuration may be sent back.
-  if (was.deny_delete && !updated.deny_delete) return forbidden("cancel deny message deletes");
-  if (was.deny_purge && !updated.deny_purge) return forbidden("cancel deny purge");
-  if (was.allow_msg_ttl && !updated.allow_msg_ttl)
-    return invalid("message TTL status can not be disabled");
-  if (updated.sealed) {
-    updated.max_age = nanoseconds(0);
-    updated.discard = Discard::kNew;
-    updated.deny_delete = true;
-    updated.deny_purge = true;
-    updated.allow_rollup_hdrs = false;
-  }
-  return {};
 }
 
 }  // namespace sluice

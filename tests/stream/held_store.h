@@ -32,6 +32,7 @@ class HeldStore final : public Store {
     listeners_.clear();
     waiters_.clear();
   }
+  StreamTraits traits_of(const std::string& name) { return streams_.at(name).store->traits; }
   void plant(const std::string& name, const std::string& meta) {
     streams_[name] = {meta, std::make_unique<HeldStream>(*this, StreamSeq())};
   }
@@ -99,7 +100,9 @@ class HeldStore final : public Store {
     StreamSeq skip(WallNanos t, std::string_view id) override { return changed(), under_->skip(t, id); }
     bool remove(StreamSeq s, bool erase) override { return changed(), under_->remove(s, erase); }
     uint64_t purge_below(StreamSeq s) override { return changed(), under_->purge_below(s); }
+    void set_traits(const StreamTraits& t) override { traits = t; }
     CommitNo last_commit() const override { return commit_; }
+    StreamTraits traits;
     StreamState state() const override { return under_->state(); }
     std::optional<StoredMessage> load(StreamSeq s) override { return under_->load(s); }
     std::optional<StoredMessage> load_next(StreamSeq s, std::string_view f) override {

@@ -32,7 +32,8 @@ TEST(StreamConfig, RoundTripsThroughItsMeta) {
           "max_msgs":4,"max_bytes":5,"max_age":6000000000,"max_msgs_per_subject":7,"max_msg_size":8,
           "discard":"new","storage":"memory","no_ack":true,"duplicate_window":1000000000,"first_seq":9,
           "allow_direct":true,"discard_new_per_subject":true,"deny_delete":true,
-          "allow_rollup_hdrs":true,"allow_msg_ttl":true,"consumer_limits":{"inactive_threshold":5,"max_ack_pending":6},
+          "allow_rollup_hdrs":true,"allow_msg_ttl":true,"compression":"s2",
+          "placement":{"cluster":"C","tags":["a","b"]},"consumer_limits":{"inactive_threshold":5,"max_ack_pending":6},
           "metadata":{"k":"v","_nats.ver":"9"}})");
   ASSERT_TRUE(c) << c.error().detail;
   EXPECT_EQ(c->metadata.size(), 1U);
@@ -82,8 +83,6 @@ TEST(StreamConfig, RefusesWhatThisVersionDoesNotDo) {
             "10052 mirrors are not supported by this server version");
   EXPECT_EQ(why_not(R"({"name":"S","sources":[{"name":"T"}]})"),
             "10052 sources are not supported by this server version");
-  EXPECT_EQ(why_not(R"({"name":"S","compression":"s2"})"),
-            "10052 compression is not supported by this server version");
   EXPECT_EQ(why_not(R"({"name":"S","allow_msg_ttl":true,"subject_delete_marker_ttl":1000000000})"),
             "10052 subject delete markers are not supported by this server version");
   EXPECT_EQ(why_not(R"({"name":"S","persist_mode":"async"})"),
@@ -122,6 +121,20 @@ TEST(StreamConfig, ChecksInTheReferencesWords) {
                                            std::chrono::seconds(30));
   EXPECT_EQ(limited.error().detail,
             "duplicates window can not be larger then server limit of 30s");
+}
+
+TEST(StreamConfig, ShowsCompressionAndPlacement) {
+  const auto c = parse_stream_config(
+      R"({"name":"S","compression":"s2","placement":{"cluster":"C","tags":["a"]}})");
+  ASSERT_TRUE(c);
+  EXPECT_NE(stream_config_json(*c, nullptr)
+                .find(R"("placement":{"cluster":"C","tags":["a"]},"compression":"s2",)"),
+            std::string::npos);
+  const auto empty = parse_stream_config(R"({"name":"S","placement":{}})");
+  EXPECT_EQ(stream_config_json(*empty, nullptr).find("placement"), std::string::npos);
+  EXPECT_EQ(why_not(R"({"name":"S","placement":{"preferred":"x"}})"),
+            "10052 preferred server not permitted in placement");
+  EXPECT_EQ(why_not(R"({"name":"S","compression":""})"), "10025 unknown compression algorithm");
 }
 
 TEST(StreamConfig, ChecksSubjects) {
