@@ -42,6 +42,7 @@ function(sluice_tests name)
   foreach(other IN LISTS TESTS_SEES)
     list(APPEND seen sluice_${other})
   endforeach()
+  target_compile_options(test_${name} PRIVATE -O0)  # tests are compiled more often than they run
   target_include_directories(test_${name} PRIVATE ${CMAKE_BINARY_DIR}/tests/paths)
   target_link_libraries(test_${name} PRIVATE ${seen} GTest::gmock GTest::gtest GTest::gtest_main)
   add_test(NAME ${name} COMMAND test_${name})
