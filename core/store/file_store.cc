@@ -26,6 +26,7 @@ Result<std::unique_ptr<Store>> Store::open(Env& env, const StoreOptions& options
 
 FileStore::FileStore(Env& env, StoreOptions options)
     : env_(env), options_(std::move(options)), cache_(std::max<uint64_t>(options_.cache_bytes / 4, 256 * kKiB)),
+      cold_cache_(options_.cache_bytes / 4 / (MessageIndex::kChunk * sizeof(MessagePlace))),
       worker_(env.disk_workers.make("store-background")) {
   options_.journal_file_bytes = format::align_block(std::max(options_.journal_file_bytes, kMinJournalFile_bytes));
 }
@@ -56,7 +57,7 @@ Status FileStore::open() {
   next_consumer_ = recovery.next_consumer;
   journal_ = std::make_unique<Journal>(env_, options_, store_id_, files_, *this);
   journal_->start(recovery.next_batch, recovery.commit);
-  adopt(recovery);
+  if (auto s = adopt(recovery); !s) return s;
 
   std::erase_if(spares_, [&](const std::string& path) {
     auto file = disk.open(path, OpenMode::kRead);
@@ -100,13 +101,22 @@ Status FileStore::sync_folders() {
   return {};
 }
 
-void FileStore::adopt(Recovery& recovery) {
+Status FileStore::adopt(Recovery& recovery) {
   for (auto& [id, state] : recovery.streams) {
     if (state.name.empty() || state.deleted) continue;
     auto stream = std::make_unique<FileStream>(*this, id, state.name, state.meta);
-    stream->restore_from(std::move(state), recovery);
+    stream->restore_begin(std::move(state));
     by_name_[stream->name()] = stream.get();
     by_id_[id] = std::move(stream);
+  }
+  if (auto s = adopt_segments(recovery); !s) return s;
+  for (auto& [id, stream] : by_id_) stream->restore_end(recovery);
+  for (const auto& [number, file] : files_.all()) {
+    if (file->is_journal) continue;
+    for (const SegmentPart& part : file->parts) {
+      file->live_messages += part.live;
+      file->live_bytes += part.live_bytes;
+    }
   }
   for (auto& [key, state] : recovery.consumers) {
     const auto stream = by_id_.find(state.stream);
@@ -120,6 +130,26 @@ void FileStore::adopt(Recovery& recovery) {
                                     std::move(state.snapshot), std::move(state.deltas)};
     consumer_keys_[{c.stream, c.name}] = key;
   }
+  return {};
+}
+
+Status FileStore::adopt_segments(Recovery& recovery) {
+  for (const auto& [number, file] : files_.all()) {
+    if (file->is_journal || file->parts.empty()) continue;
+    auto summary = recovery.take_summary(*file);
+    if (!summary) return std::unexpected(summary.error());
+    format::read_summary_parts(*summary, [&](const format::PartSummary& counted) {
+      SegmentPart* part = file->part_of(counted.stream);
+      const auto stream = by_id_.find(counted.stream);
+      if (stream == by_id_.end()) {
+        part->live = 0;
+        part->live_bytes = 0;
+      } else {
+        stream->second->restore_part(*file, *part, counted);
+      }
+    });
+  }
+  return {};
 }
 
 // -- streams and consumers
@@ -396,13 +426,129 @@ Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t o
   return fail(Errc::kCorrupt, fmt::format("checksum of the record at {} in {} differs", offset, file->path));
 }
 
-void FileStore::place_dropped(const MessagePlace& place) {
+/// An index page, checked; kCorrupt when it is damaged.
+Result<FileStore::IndexPage> FileStore::index_page(StoreFile& file, uint32_t page) {
+  if (auto s = open_for_reading(file); !s) {
+    ++read_errors_;
+    return std::unexpected(s.error());
+  }
+  const uint64_t offset = (uint64_t{file.shape->trailer->first_index_page} + page) * format::kBlock;
+  for (const bool fresh : {false, true}) {
+    auto read = cache_.read(file.number, *file.file, offset, format::kBlock, fresh);
+    if (!read) {
+      ++read_errors_;
+      return std::unexpected(read.error());
+    }
+    if (format::page_used(read->bytes, page, format::kEntriesPerPage, file.seed)) return IndexPage{read->pin, read->bytes.data()};
+  }
+  return fail(Errc::kCorrupt, fmt::format("index page {} of {} is damaged", page, file.path));
+}
+
+/// The index of a segment made again from its records.
+Status FileStore::scan_again(StoreFile& file) {
+  auto disk_file = env_.disk.open(file.path, OpenMode::kRead);
+  if (!disk_file) return std::unexpected(disk_file.error());
+  auto entries = scan_segment(**disk_file, file.size, file.seed);
+  if (!entries) return std::unexpected(entries.error());
+  SLUICE_LOG(kLog, kWarn, "index of {} is damaged, made again from {} messages", file.path, entries->size());
+  file.shape = std::make_shared<SegmentShape>(SegmentShape{std::nullopt, std::move(*entries)});
+  return {};
+}
+
+bool FileStore::each_entry(uint64_t number, uint32_t stream, uint64_t first, uint64_t last,
+                           const std::function<void(const format::IndexEntry&)>& visit) {
+  StoreFile* file = files_.find(number);
+  const SegmentPart* part = file == nullptr ? nullptr : file->part_of(stream);
+  if (part == nullptr || last < part->first || first > part->last) return true;
+  if (file->shape->trailer) {
+    const Status read = each_paged_entry(*file, *part, first, last, visit);
+    if (read || read.error().code != Errc::kCorrupt) return read.has_value();
+    if (!scan_again(*file)) return false;
+  }
+  const auto& all = file->shape->resident;
+  auto it = std::lower_bound(all.begin(), all.end(), std::pair(stream, first), [](const SegmentEntry& e, const auto& key) {
+    return std::pair(e.stream, e.at.seq) < key;
+  });
+  for (; it != all.end() && it->stream == stream && it->at.seq <= last; ++it) visit(it->at);
+  return true;
+}
+
+/// Nothing was visited when it fails for the first page; a later damaged page fails before its own entries, and
+/// visiting an entry twice is harmless to all callers that go on after a failure (they read places).
+Status FileStore::each_paged_entry(StoreFile& file, const SegmentPart& part, uint64_t first, uint64_t last,
+                                   const std::function<void(const format::IndexEntry&)>& visit) {
+  IndexPage page;
+  uint32_t page_number = UINT32_MAX;
+  const auto entry_at = [&](uint32_t entry) -> Result<format::IndexEntry> {
+    if (entry / format::kEntriesPerPage != page_number) {
+      page_number = entry / format::kEntriesPerPage;
+      auto read = index_page(file, page_number);
+      if (!read) return std::unexpected(read.error());
+      page = std::move(*read);
+    }
+    return format::get_entry(page.bytes, entry % format::kEntriesPerPage);
+  };
+  uint32_t low = part.first_entry;
+  uint32_t high = part.first_entry + part.entries;
+  const uint32_t end = high;
+  first = std::max(first, part.first);
+  if (part.last - part.first + 1 == part.entries) {
+    low += static_cast<uint32_t>(first - part.first);
+  } else {
+    while (low < high) {
+      const uint32_t middle = low + (high - low) / 2;
+      auto entry = entry_at(middle);
+      if (!entry) return std::unexpected(entry.error());
+      if (entry->seq < first) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+  }
+  std::vector<format::IndexEntry> found;
+  for (; low < end; ++low) {
+    auto entry = entry_at(low);
+    if (!entry) return std::unexpected(entry.error());
+    if (entry->seq > last) break;
+    found.push_back(*entry);
+  }
+  for (const format::IndexEntry& entry : found) visit(entry);
+  return {};
+}
+
+void FileStore::place_dropped(uint32_t stream, const MessagePlace& place) {
   StoreFile* file = files_.find(place.file);
   if (file == nullptr) return;
   SLUICE_CHECK(file->live_messages > 0);
   --file->live_messages;
   file->live_bytes -= place.accounted_bytes;
+  if (SegmentPart* part = file->is_journal ? nullptr : file->part_of(stream); part != nullptr && part->live > 0) {
+    --part->live;
+    part->live_bytes -= std::min<uint64_t>(part->live_bytes, place.accounted_bytes);
+  }
+  note_dropped(stream, place.file, 1, place.accounted_bytes);
   if (file->live_messages == 0 && file != journal_->current_or_null()) maintain_soon();
+}
+
+void FileStore::part_dropped(uint64_t number, uint32_t stream) {
+  StoreFile* file = files_.find(number);
+  SegmentPart* part = file == nullptr ? nullptr : file->part_of(stream);
+  if (part == nullptr) return;
+  note_dropped(stream, number, part->live, part->live_bytes);
+  file->live_messages -= std::min<uint64_t>(file->live_messages, part->live);
+  file->live_bytes -= std::min(file->live_bytes, part->live_bytes);
+  part->live = 0;
+  part->live_bytes = 0;
+  if (file->live_messages == 0) maintain_soon();
+}
+
+/// What is being copied counts less in the copy.
+void FileStore::note_dropped(uint32_t stream, uint64_t file, uint32_t messages, uint64_t bytes) {
+  if (retire_ == nullptr || retire_->adopted || !retire_->copy->copies(file)) return;
+  Retire::Dropped& dropped = retire_->dropped[stream];
+  dropped.messages += messages;
+  dropped.bytes += bytes;
 }
 
 void FileStore::message_lost(const std::string& stream, uint64_t seq, const Error& why) {
@@ -438,6 +584,7 @@ void FileStore::collect(MetricSink& sink) const {
   sink.gauge("sluice_store_journal_bytes", "Size of the journal files in use.", {}, number(journal_bytes));
   sink.gauge("sluice_store_segment_bytes", "Size of the segments.", {}, number(segment_bytes));
   sink.gauge("sluice_store_segments", "Number of segments.", {}, segments);
+  sink.counter("sluice_store_index_loads_total", "Reads of 256 places from index pages.", {}, number(cold_cache_.loads()));
   sink.gauge("sluice_store_streams", "Streams on file.", {}, number(by_id_.size()));
   sink.gauge("sluice_store_writable", "1 when new messages are accepted.", {}, writable() ? 1 : 0);
 }

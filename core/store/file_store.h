@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "store/block_cache.h"
+#include "store/copy_job.h"
 #include "store/file_stream.h"
 #include "store/journal.h"
 #include "store/recovery.h"
@@ -61,7 +62,14 @@ class FileStore final : public Store, public JournalOwner {
   Journal& journal() { return *journal_; }
   FileTable& files() { return files_; }
   void hold(std::shared_ptr<const void> pin) { held_ = std::move(pin); }
-  void place_dropped(const MessagePlace& place);
+  ColdCache& cold_cache() { return cold_cache_; }
+  /// Calls `visit` for what a segment holds of a stream among first…last, removed ones too, rising.
+  /// @return false when it can't be read now.
+  bool each_entry(uint64_t file, uint32_t stream, uint64_t first, uint64_t last,
+                  const std::function<void(const format::IndexEntry&)>& visit);
+  void place_dropped(uint32_t stream, const MessagePlace& place);
+  /// All that a segment holds of a stream.
+  void part_dropped(uint64_t file, uint32_t stream);
   void message_lost(const std::string& stream, uint64_t seq, const Error& why);
   /// Overwrites a removed message once its removal is on disk and proved.
   void erase_bytes(const MessagePlace& place);
@@ -79,33 +87,18 @@ class FileStore final : public Store, public JournalOwner {
     uint64_t commit;
     std::move_only_function<void()> done;
   };
-  /// What the worker copies; the loop looks at it again when it is done.
-  struct CopyJob {
-    struct Item {
-      uint32_t stream;
-      uint64_t seq;
-      MessagePlace from;
-      uint64_t to = 0;  ///< offset in the new segment; 0: was damaged
-    };
-    struct Source {
-      std::string path;
-      uint64_t size;
-      uint64_t seed;
-    };
-    std::string dir;
-    uint64_t number = 0;
-    uint64_t store_id = 0;
-    std::map<uint64_t, Source> sources;
-    std::vector<Item> items;
-    std::string path;
-    uint64_t size = 0;
-  };
-
   /// One retirement under way: a journal file, or thin segments together.
   struct Retire {
     std::vector<uint64_t> sources;
     bool journal = false;
     std::shared_ptr<CopyJob> copy;
+    uint64_t expected = 0;  ///< messages alive when it was planned
+    bool adopted = false;   ///< the copies count now
+    struct Dropped {
+      uint32_t messages = 0;
+      uint64_t bytes = 0;
+    };
+    std::unordered_map<uint32_t, Dropped> dropped;  ///< of these, removed since, by stream
     std::vector<std::pair<uint32_t, uint64_t>> erase_too;  ///< erased while being copied
     bool waits_for_erase = false;
   };
@@ -119,8 +112,18 @@ class FileStore final : public Store, public JournalOwner {
   void fill_ids(format::BatchHeader& header) const override;
 
   Status sync_folders();
-  void adopt(Recovery& recovery);
+  Status adopt(Recovery& recovery);
+  Status adopt_segments(Recovery& recovery);
   Status open_for_reading(StoreFile& file);
+  struct IndexPage {
+    std::shared_ptr<const void> pin;
+    const std::byte* bytes = nullptr;
+  };
+  Result<IndexPage> index_page(StoreFile& file, uint32_t page);
+  Status scan_again(StoreFile& file);
+  Status each_paged_entry(StoreFile& file, const SegmentPart& part, uint64_t first, uint64_t last,
+                          const std::function<void(const format::IndexEntry&)>& visit);
+  void note_dropped(uint32_t stream, uint64_t file, uint32_t messages, uint64_t bytes);
   Journal::Written write_consumer(format::RecordType type, uint64_t key, std::string_view payload);
   void write_consumer_meta(uint64_t key, Consumer& consumer);
   void when_synced(uint64_t commit, std::move_only_function<void()> done);
@@ -137,10 +140,14 @@ class FileStore final : public Store, public JournalOwner {
   bool choose_retire();
   bool may_retire_journal(const StoreFile& file) const;
   void begin_retire(std::vector<uint64_t> sources);
-  void plan_file(const StoreFile& file);
-  static Status copy(Disk& disk, CopyJob& job);
+  void plan_file(StoreFile& file);
+  static bool worth_rewriting(const StoreFile& segment);
+  void state_removals(uint64_t number, FileStream& stream);
+  bool facts_matter(const StoreFile& file) const;
   void copied(const Status& result);
-  void move_index();
+  void adopt_segment();
+  void compare_copy(StoreFile& segment);
+  void move_index(const StoreFile& segment);
   void state_again();
   void state_file_again(StoreFile& file);
   void recycle();
@@ -153,6 +160,7 @@ class FileStore final : public Store, public JournalOwner {
   RecoveryReport report_;
   FileTable files_;
   BlockCache cache_;
+  ColdCache cold_cache_;
   std::unique_ptr<Journal> journal_;
   uint64_t store_id_ = 0;
   uint64_t next_file_ = 1;

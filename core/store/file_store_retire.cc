@@ -19,42 +19,6 @@ constexpr size_t kFullJournalFiles = 3;   ///< kept whatever lives in them
 constexpr size_t kDeadJournalFiles = 1;   ///< kept although nothing lives in them
 constexpr size_t kSpares = 2;             ///< recycled files kept; beyond that they are removed
 constexpr auto kSpaceCheckEvery = std::chrono::milliseconds(200);
-constexpr size_t kReadAhead_bytes = 256 * kKiB;
-constexpr size_t kNear_bytes = 64 * kKiB;
-
-/// Reads records of one file in rising order, with read-ahead where they lie close together.
-class SourceReader {
- public:
-  SourceReader(File& file, uint64_t size, uint64_t seed) : file_(file), size_(size), seed_(seed) {}
-  /// nullopt: damaged.
-  Result<std::optional<Record>> read(uint64_t offset) {
-    const bool near = offset >= at_ && offset < at_ + bytes_.size() + kNear_bytes;
-    if (auto s = need(offset, format::kRecordHeader, near ? kReadAhead_bytes : 4 * kKiB); !s) return std::unexpected(s.error());
-    const size_t size = format::peek_record_size(view(offset));
-    if (size == 0 || offset + size > size_) return std::optional<Record>();
-    if (auto s = need(offset, size, near ? kReadAhead_bytes : size); !s) return std::unexpected(s.error());
-    return format::decode_record(view(offset), seed_);
-  }
-
- private:
-  std::span<const std::byte> view(uint64_t offset) const {
-    return std::span<const std::byte>(bytes_).subspan(std::min<size_t>(offset - at_, bytes_.size()));
-  }
-  Status need(uint64_t offset, size_t want, size_t read) {
-    if (offset >= at_ && offset + want <= at_ + bytes_.size()) return {};
-    bytes_.resize(std::max(want, read));
-    at_ = offset;
-    auto got = file_.read_at(offset, bytes_);
-    if (!got) return std::unexpected(got.error());
-    bytes_.resize(*got);
-    return {};
-  }
-  File& file_;
-  uint64_t size_;
-  uint64_t seed_;
-  uint64_t at_ = 0;
-  std::vector<std::byte> bytes_;
-};
 }  // namespace
 
 void FileStore::maintain_soon() {
@@ -138,6 +102,12 @@ bool FileStore::may_retire_journal(const StoreFile& file) const {
                       [&](uint64_t key) { return consumers_.contains(key); });
 }
 
+/// Thin, of an older format, or without an index of its own. One without any readable message is left alone.
+bool FileStore::worth_rewriting(const StoreFile& segment) {
+  if (segment.messages == 0) return false;
+  return segment.live_bytes * 2 < segment.message_bytes || segment.live_messages == 0 || !segment.shape->trailer;
+}
+
 bool FileStore::choose_retire() {
   const StoreFile* oldest = nullptr;
   size_t full = 0;
@@ -148,8 +118,8 @@ bool FileStore::choose_retire() {
       if (file.get() == journal_->current_or_null()) continue;
       ++full;
       if (oldest == nullptr) oldest = file.get();
-    } else if (file->erases_pending == 0 && file->live_bytes * 2 < file->message_bytes + (file->messages == 0 ? 1 : 0) &&
-               thin_bytes + file->live_bytes <= options_.segment_max_bytes) {
+    } else if (file->erases_pending == 0 && worth_rewriting(*file) &&
+               (thin.empty() || thin_bytes + file->live_bytes <= options_.segment_max_bytes)) {
       thin.push_back(number);
       thin_bytes += file->live_bytes;
     }
@@ -164,17 +134,25 @@ bool FileStore::choose_retire() {
   return true;
 }
 
-/// All live messages of a file. Its spans bound the search; what it holds of a stream lies close together.
-void FileStore::plan_file(const StoreFile& file) {
-  for (const auto& [id, span] : file.streams) {
+/// What of a file's streams lives.
+void FileStore::plan_file(StoreFile& file) {
+  const auto plan = [&](uint32_t id, uint64_t first, uint64_t last) {
     const auto stream = by_id_.find(id);
-    if (stream == by_id_.end() || span.first > span.last) continue;
-    const MessageIndex& index = stream->second->index();
-    for (uint64_t s = index.next(span.first); s != 0 && s <= span.last; s = index.next(s + 1)) {
-      const MessagePlace& place = *index.find(s);
-      if (place.file == file.number) retire_->copy->items.push_back({id, s, place});
-    }
+    if (stream != by_id_.end() && first <= last) stream->second->plan_copy(*retire_->copy, first, last);
+  };
+  for (const auto& [id, span] : file.streams) plan(id, span.first, span.last);
+  for (const SegmentPart& part : file.parts) {
+    if (part.live != 0) plan(part.stream, part.first, part.last);
   }
+}
+
+/// Whether removals that stand in a journal file concern any segment.
+bool FileStore::facts_matter(const StoreFile& file) const {
+  return std::any_of(file.streams.begin(), file.streams.end(), [&](const auto& entry) {
+    return entry.second.states_facts && by_id_.contains(entry.first) &&
+           std::any_of(files_.all().begin(), files_.all().end(),
+                       [&](const auto& other) { return !other.second->is_journal && other.second->holds(entry.first); });
+  });
 }
 
 void FileStore::begin_retire(std::vector<uint64_t> sources) {
@@ -184,54 +162,25 @@ void FileStore::begin_retire(std::vector<uint64_t> sources) {
   CopyJob& job = *retire_->copy;
   job.dir = options_.dir + "/segments";
   job.store_id = store_id_;
+  bool facts = false;
   for (uint64_t number : retire_->sources) {
-    const StoreFile& file = *files_.find(number);
+    StoreFile& file = *files_.find(number);
     retire_->journal = file.is_journal;
-    job.sources[number] = {file.path, file.size, file.seed};
+    uint64_t size = file.is_journal ? file.used : file.size;
+    if (file.shape != nullptr && file.shape->trailer) size = format::kBlock + file.shape->trailer->record_bytes;
+    job.sources.push_back({number, file.path, size, file.seed, file.is_journal});
+    retire_->expected += file.live_messages;
     if (file.live_messages != 0) plan_file(file);
+    facts |= file.is_journal && facts_matter(file);
   }
-  if (job.items.empty()) {
+  if (retire_->expected == 0 && !facts) {
+    retire_->adopted = true;
     state_again();
     return;
   }
-  std::sort(job.items.begin(), job.items.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.stream, a.seq) < std::pair(b.stream, b.seq);
-  });
   job.number = take_file_number();
-  background([copy = retire_->copy, &disk = env_.disk] { return FileStore::copy(disk, *copy); },
+  background([copy = retire_->copy, &disk = env_.disk] { return run_copy(disk, *copy); },
              [this](Status result) { copied(result); });
-}
-
-/// Worker thread.
-Status FileStore::copy(Disk& disk, CopyJob& job) {
-  std::map<uint64_t, std::pair<std::unique_ptr<File>, std::unique_ptr<SourceReader>>> readers;
-  for (const auto& [number, source] : job.sources) {
-    auto file = disk.open(source.path, OpenMode::kRead);
-    if (!file) return std::unexpected(file.error());
-    auto reader = std::make_unique<SourceReader>(**file, source.size, source.seed);
-    readers.emplace(number, std::pair(std::move(*file), std::move(reader)));
-  }
-  SegmentWriter writer(disk, job.dir, job.number, job.store_id);
-  const auto write = [&]() -> Status {
-    if (auto s = writer.begin(); !s) return s;
-    for (auto& item : job.items) {
-      auto record = readers.at(item.from.file).second->read(uint64_t{item.from.offset8} * 8);
-      if (!record) return std::unexpected(record.error());
-      const std::optional<Record>& r = *record;
-      if (!r || r->type != RecordType::kMessage || r->stream != item.stream || r->seq != item.seq) continue;
-      auto to = writer.add(*r);
-      if (!to) return std::unexpected(to.error());
-      item.to = *to;
-    }
-    return writer.finish();
-  };
-  if (auto s = write(); !s) {
-    writer.abandon();
-    return s;
-  }
-  job.path = writer.path();
-  job.size = writer.size();
-  return {};
 }
 
 void FileStore::copied(const Status& result) {
@@ -246,47 +195,94 @@ void FileStore::copied(const Status& result) {
     }
     return;
   }
-  move_index();
+  adopt_segment();
   state_again();
 }
 
 /// The copies are on disk: those still alive are read from there from now on.
-void FileStore::move_index() {
+void FileStore::adopt_segment() {
   CopyJob& job = *retire_->copy;
-  StoreFile& segment = files_.add(job.number, false, job.path);
+  StoreFile none;
+  StoreFile& segment = job.made ? files_.add(job.number, false, job.path) : none;
+  segment.number = job.number;
   segment.size = job.size;
   segment.seed = format::file_seed(store_id_, job.number);
-  for (const auto& item : job.items) {
-    const auto stream = by_id_.find(item.stream);
-    if (item.to != 0) {
-      segment.streams[item.stream].widen(item.seq);
-      ++segment.messages;
-      segment.message_bytes += item.from.accounted_bytes;
-      copied_bytes_ += item.from.accounted_bytes;
+  segment.version = format::kVersion;
+  segment.shape = job.shape;
+  if (job.made) segment.take_parts(job.summary);
+  copied_bytes_ += job.accounted_bytes;
+  if (job.entries.size() == retire_->expected) {
+    for (SegmentPart& part : segment.parts) {
+      const auto dropped = retire_->dropped.find(part.stream);
+      if (dropped == retire_->dropped.end()) continue;
+      part.live -= std::min(part.live, dropped->second.messages);
+      part.live_bytes -= std::min(part.live_bytes, dropped->second.bytes);
     }
-    if (stream == by_id_.end()) continue;
-    MessagePlace* place = stream->second->index().find(item.seq);
-    if (place == nullptr || !place->same_place(item.from)) continue;
-    if (item.to == 0) {
-      (void)stream->second->load(StreamSeq(item.seq));  // finds the damage itself and gives the message up
-      continue;
-    }
-    StoreFile* old = files_.find(place->file);
-    --old->live_messages;
-    old->live_bytes -= place->accounted_bytes;
-    place->file = static_cast<uint32_t>(job.number);
-    place->offset8 = static_cast<uint32_t>(item.to / 8);
-    ++segment.live_messages;
-    segment.live_bytes += place->accounted_bytes;
+  } else {
+    compare_copy(segment);
   }
+  for (const SegmentPart& part : segment.parts) {
+    segment.live_messages += part.live;
+    segment.live_bytes += part.live_bytes;
+  }
+  move_index(segment);
+  for (uint64_t number : retire_->sources) {
+    StoreFile& source = *files_.find(number);
+    source.live_messages = 0;
+    source.live_bytes = 0;
+    for (SegmentPart& part : source.parts) part.live = 0;
+  }
+  retire_->adopted = true;
   for (const auto& [id, seq] : retire_->erase_too) {
-    for (const auto& item : job.items) {
-      if (item.stream != id || item.seq != seq || item.to == 0) continue;
-      MessagePlace place = item.from;
+    if (const SegmentEntry* e = job.find(id, seq)) {
+      MessagePlace place;
       place.file = static_cast<uint32_t>(job.number);
-      place.offset8 = static_cast<uint32_t>(item.to / 8);
+      place.offset8 = static_cast<uint32_t>(e->at.offset / 8);
       erase_bytes(place);
     }
+  }
+}
+
+/// The copy does not hold what was expected: messages whose bytes are gone, or which a crash left in two files.
+void FileStore::compare_copy(StoreFile& segment) {
+  CopyJob& job = *retire_->copy;
+  for (const auto& [id, alive] : job.alive) {
+    const auto stream = by_id_.find(id);
+    if (stream == by_id_.end()) continue;
+    MessageIndex& index = stream->second->index();
+    for (uint64_t s = index.next(alive.first); s != 0 && s <= alive.last; s = index.next(s + 1)) {
+      if (!job.copies(index.find(s)->file) || job.find(id, s) != nullptr) continue;
+      stream->second->give_up(s, Error{Errc::kCorrupt, 0, "its record is not readable in the file that is retired"});
+    }
+  }
+  for (SegmentPart& part : segment.parts) part.live = 0, part.live_bytes = 0;
+  for (const SegmentEntry& e : job.entries) {
+    const auto stream = by_id_.find(e.stream);
+    MessagePlace* place = stream == by_id_.end() ? nullptr : stream->second->index().find(e.at.seq);
+    if (place == nullptr) continue;
+    SegmentPart& part = *segment.part_of(e.stream);
+    ++part.live;
+    part.live_bytes += e.at.accounted_bytes;
+    if (job.copies(place->file)) continue;
+    const MessagePlace old = *place;
+    place->file = static_cast<uint32_t>(job.number);
+    place->offset8 = static_cast<uint32_t>(e.at.offset / 8);
+    place_dropped(e.stream, old);
+  }
+}
+
+void FileStore::move_index(const StoreFile& segment) {
+  const CopyJob& job = *retire_->copy;
+  for (const SegmentPart& part : segment.parts) {
+    if (const auto stream = by_id_.find(part.stream); stream != by_id_.end()) stream->second->add_segment(job.number);
+  }
+  for (uint64_t number : retire_->sources) {
+    for (const SegmentPart& part : files_.find(number)->parts) {
+      if (const auto stream = by_id_.find(part.stream); stream != by_id_.end()) stream->second->drop_segment(number);
+    }
+  }
+  for (const auto& [id, alive] : job.alive) {
+    if (const auto stream = by_id_.find(id); stream != by_id_.end()) stream->second->moved(job, alive.first, alive.last);
   }
 }
 
@@ -303,21 +299,12 @@ void FileStore::state_file_again(StoreFile& file) {
     const auto found = by_id_.find(id);
     if (found == by_id_.end()) continue;
     FileStream& stream = *found->second;
-    if (span.states_facts) {
-      std::vector<StreamSpan> elsewhere;
-      for (const auto& [number, other] : files_.all()) {
-        if (number == file.number) continue;
-        if (const auto its = other->streams.find(id); its != other->streams.end() && !other->is_journal) {
-          elsewhere.push_back(its->second);
-        }
-      }
-      stream.state_gaps(elsewhere);
-    }
+    if (span.states_facts) state_removals(file.number, stream);
     if (span.states_facts || stream.meta_file() == file.number || stream.last_file() == file.number) stream.state_meta();
   }
   for (uint32_t id : file.deleted_streams) {
     const bool matters = std::any_of(files_.all().begin(), files_.all().end(), [&](const auto& other) {
-      return other.first != file.number && other.second->streams.contains(id);
+      return other.first != file.number && other.second->holds(id);
     });
     if (!matters) continue;
     Record r;
@@ -332,6 +319,25 @@ void FileStore::state_file_again(StoreFile& file) {
     const std::string snapshot = snapshot_source_ ? snapshot_source_(ConsumerKey(key)) : std::string();
     if (!snapshot.empty()) write_consumer(RecordType::kConsumerSnapshot, key, snapshot);
   }
+}
+
+/// The removals that stand in a leaving journal file, as far as another file still holds the messages.
+void FileStore::state_removals(uint64_t number, FileStream& stream) {
+  std::vector<StreamSpan> elsewhere;
+  for (const auto& [other, file] : files_.all()) {
+    if (file->is_journal || other == number) continue;
+    const SegmentPart* part = file->part_of(stream.id());
+    if (part == nullptr || part->last < stream.first()) continue;
+    StreamSpan span;
+    span.widen(part->first);
+    span.widen(part->last);
+    elsewhere.push_back(span);
+  }
+  if (elsewhere.empty()) return;
+  const CopyJob& job = *retire_->copy;
+  if (job.damaged || job.number == 0) return stream.state_gaps(elsewhere, nullptr);
+  const auto removals = job.removals.find(stream.id());
+  if (removals != job.removals.end()) stream.state_gaps(elsewhere, &removals->second);
 }
 
 void FileStore::recycle() {
@@ -393,7 +399,7 @@ void FileStore::erase_bytes(const MessagePlace& place) {
   const uint64_t offset = uint64_t{place.offset8} * 8;
   auto record = read_record(place.file, offset);
   if (!record) return;
-  if (retire_ != nullptr && retire_->copy->number != 0 && retire_->copy->sources.contains(place.file)) {
+  if (retire_ != nullptr && retire_->copy->number != 0 && !retire_->adopted && retire_->copy->copies(place.file)) {
     retire_->erase_too.emplace_back(record->record.stream, record->record.seq);
   }
   ++file->erases_pending;

@@ -16,7 +16,9 @@ constexpr size_t kRangesPerRecord = 4096;
 }  // namespace
 
 FileStream::FileStream(FileStore& store, uint32_t id, std::string name, std::string meta)
-    : store_(store), id_(id), name_(std::move(name)), meta_(std::move(meta)) {}
+    : store_(store), id_(id), name_(std::move(name)), meta_(std::move(meta)) {
+  index_.use_cold(*this, store.cold_cache());
+}
 
 void FileStream::start_at(StreamSeq first_seq) {
   if (first_seq.is_zero()) return;
@@ -53,8 +55,8 @@ StreamSeq FileStream::append(const AppendRequest& request) {
   r.msg_id = request.msg_id;
   const Journal::Written written = write(r, seq);
   StoreFile& file = *written.file;
-  const MessagePlace place{static_cast<uint32_t>(file.number), static_cast<uint32_t>(written.offset / 8),
-                           format::accounted_bytes(r), subject_hash(r.subject)};
+  const MessagePlace place =
+      MessagePlace::on_file(file.number, written.offset, format::accounted_bytes(r), false, format::subject_hash(r.subject));
   ++file.messages;
   ++file.live_messages;
   file.message_bytes += place.accounted_bytes;
@@ -125,7 +127,33 @@ void FileStream::state_meta() {
   }
 }
 
-void FileStream::state_gaps(const std::vector<StreamSpan>& spans) {
+namespace {
+/// `a` and `b` in common; `b` rising and apart.
+std::vector<format::SeqRange> common(const SeqSet& a, const std::vector<format::SeqRange>& b) {
+  std::vector<format::SeqRange> both;
+  auto it = a.ranges().begin();
+  for (const format::SeqRange& range : b) {
+    while (it != a.ranges().end() && it->second < range.first) ++it;
+    for (auto at = it; at != a.ranges().end() && at->first <= range.last; ++at) {
+      both.push_back({std::max(at->first, range.first), std::min(at->second, range.last)});
+    }
+  }
+  return both;
+}
+
+/// The numbers that `spans` cover, rising and apart.
+std::vector<format::SeqRange> covered(const std::vector<StreamSpan>& spans) {
+  SeqSet set;
+  for (const StreamSpan& s : spans) set.insert_range(s.first, s.last);
+  std::vector<format::SeqRange> ranges;
+  for (const auto& [first, last] : set.ranges()) ranges.push_back({first, last});
+  return ranges;
+}
+}  // namespace
+
+void FileStream::state_gaps(const std::vector<StreamSpan>& spans, const SeqSet* removals) {
+  std::vector<format::SeqRange> again = common(deleted(), covered(spans));
+  if (removals != nullptr) again = common(*removals, again);
   std::string pairs;
   const auto put = [&] {
     if (pairs.empty()) return;
@@ -135,38 +163,68 @@ void FileStream::state_gaps(const std::vector<StreamSpan>& spans) {
     span(*write(r, last_).file).states_facts = true;
     pairs.clear();
   };
-  for (const auto& [first, last] : deleted().ranges()) {
-    const bool matters = std::any_of(spans.begin(), spans.end(),
-                                     [&](const StreamSpan& s) { return first <= s.last && last >= s.first; });
-    if (!matters) continue;
+  for (const format::SeqRange& range : again) {
     const size_t at = pairs.size();
     pairs.resize(at + 16);
-    store_le64(pairs.data() + at, first);
-    store_le64(pairs.data() + at + 8, last);
+    store_le64(pairs.data() + at, range.first);
+    store_le64(pairs.data() + at + 8, range.last);
     if (pairs.size() >= 16 * kRangesPerRecord) put();
   }
   put();
 }
 
 void FileStream::release_all() {
-  for (uint64_t s = index_.next(0); s != 0; s = index_.next(s + 1)) dropped(*index_.find(s));
-  index_.clear();
+  index_.each_young([this](const MessagePlace& place) { store_.place_dropped(id_, place); });
+  for (uint32_t number : segments_) store_.part_dropped(number, id_);
+  segments_.clear();
 }
 
-void FileStream::restore_from(RecoveredStreamState&& state, const Recovery& recovery) {
-  index_ = std::move(state.index);
-  ids_ = std::move(state.ids);
-  meta_file_ = state.meta_file;
-  last_file_ = state.last_file;
-  for (uint64_t s = index_.next(0); s != 0; s = index_.next(s + 1)) {
-    const MessagePlace* place = index_.find(s);
-    StoreFile* file = store_.files().find(place->file);
-    SLUICE_CHECK(file != nullptr);
-    ++file->live_messages;
-    file->live_bytes += place->accounted_bytes;
+void FileStream::give_up(uint64_t seq, const Error& why) {
+  if (index_.find(seq) != nullptr) lose(seq, why);
+}
+
+void FileStream::plan_copy(CopyJob& job, uint64_t first, uint64_t last) const {
+  first = std::max(first, first_);
+  last = std::min(last, last_);
+  if (first > last) return;
+  const auto [it, fresh] = job.alive.try_emplace(id_);
+  CopyJob::Alive& alive = it->second;
+  alive.first = fresh ? first : std::min(alive.first, first);
+  alive.last = fresh ? last : std::max(alive.last, last);
+  alive.gaps.clear();
+  auto gap = deleted().ranges().upper_bound(alive.first);
+  if (gap != deleted().ranges().begin()) --gap;
+  for (; gap != deleted().ranges().end() && gap->first <= alive.last; ++gap) alive.gaps.push_back({gap->first, gap->second});
+}
+
+void FileStream::moved(const CopyJob& job, uint64_t first, uint64_t last) {
+  MessagePlace to;
+  index_.cool(
+      first, last, [&](const MessagePlace& place) { return job.copies(place.file); },
+      [&](uint64_t seq) -> const MessagePlace* {
+        const SegmentEntry* e = job.find(id_, seq);
+        if (e == nullptr) return nullptr;
+        to = MessagePlace::on_file(job.number, e->at.offset, e->at.accounted_bytes, true, e->at.subject_hash);
+        return &to;
+      });
+}
+
+/// The places of a chunk, newer segments over older ones.
+bool FileStream::load_places(uint64_t first, std::span<MessagePlace> places) {
+  const uint64_t last = first + places.size() - 1;
+  for (uint32_t number : segments_) {
+    const bool read = store_.each_entry(number, id_, first, last, [&](const format::IndexEntry& e) {
+      if (e.seq < first_ || e.seq > last_) return;
+      places[e.seq - first] = MessagePlace::on_file(number, e.offset, e.accounted_bytes, true, e.subject_hash);
+    });
+    if (!read) return false;
   }
-  restore(state.floor, state.last, state.last_time,
-          [&](uint32_t number) { return recovery.subject(number); });
+  auto gap = deleted().ranges().upper_bound(first);
+  if (gap != deleted().ranges().begin()) --gap;
+  for (; gap != deleted().ranges().end() && gap->first <= last; ++gap) {
+    for (uint64_t s = std::max(gap->first, first); s <= std::min(gap->second, last); ++s) places[s - first] = {};
+  }
+  return true;
 }
 
 Result<IndexedStream::Fetched> FileStream::fetch(uint64_t seq, const MessagePlace& place) const {
@@ -185,7 +243,7 @@ Result<IndexedStream::Fetched> FileStream::fetch(uint64_t seq, const MessagePlac
 
 void FileStream::hold(std::shared_ptr<const void> pin) { store_.hold(std::move(pin)); }
 
-void FileStream::dropped(const MessagePlace& place) { store_.place_dropped(place); }
+void FileStream::dropped(const MessagePlace& place) { store_.place_dropped(id_, place); }
 
 void FileStream::message_lost(uint64_t seq, const Error& why) { store_.message_lost(name_, seq, why); }
 

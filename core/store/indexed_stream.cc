@@ -5,11 +5,10 @@
 
 #include "base/check.h"
 #include "subject/subject.h"
-#include "subject/token_table.h"
 
 namespace sluice {
 
-uint32_t subject_hash(std::string_view subject) { return hash_token(subject); }
+using format::subject_hash;
 
 // -- bookkeeping
 
@@ -99,7 +98,7 @@ uint64_t IndexedStream::note_purge_below(uint64_t first_kept) {
   if (first_kept <= first_ && !(index_.empty() && first_kept > last_ + 1)) return 0;
   const uint64_t before = index_.size();
   if (first_kept > last_) {
-    for (uint64_t s = index_.next(0); s != 0; s = index_.next(s + 1)) dropped(*index_.find(s));
+    dropped_all();
     index_.clear();
     subjects_.clear();
     last_ = first_kept - 1;
@@ -120,44 +119,53 @@ uint64_t IndexedStream::note_purge_below(uint64_t first_kept) {
   return before - index_.size();
 }
 
-/// A message whose bytes are gone: out of the index, its subject found by its hash.
-void IndexedStream::lose(uint64_t seq, const Error& why) {
-  const uint32_t hash = index_.find(seq)->subject_hash;
+std::string IndexedStream::guess_subject(uint64_t seq, uint32_t hash) {
   std::string subject;
   subjects_.each_match(">", [&](std::string_view name, const Count& c) {
     if (subject_hash(name) != hash || seq < c.first || seq > c.last) return true;
     subject = name;
     return false;
   });
-  remove_subject(seq, subject);
+  return subject;
+}
+
+/// A message whose bytes are gone: out of the index.
+void IndexedStream::lose(uint64_t seq, const Error& why) {
+  remove_subject(seq, guess_subject(seq, index_.find(seq)->subject_hash));
   forget(seq);
   if (seq != first_) gaps_.insert(seq);
   close_gap_at_front();
   message_lost(seq, why);
 }
 
-void IndexedStream::restore(uint64_t first_floor, uint64_t last_seq, WallNanos last_time,
-                            const std::function<std::string_view(uint32_t)>& subject_of) {
-  last_ = last_seq;
+void IndexedStream::restore_count(const format::SubjectCount& counted) {
+  Count& c = subjects_.get_or_insert(counted.subject);
+  if (c.count == 0 || counted.first < c.first) {
+    c.first = counted.first;
+    c.first_stale = false;
+  }
+  if (c.count == 0 || counted.last > c.last) {
+    c.last = counted.last;
+    c.last_stale = false;
+  }
+  c.count += counted.count;
+}
+
+void IndexedStream::restore_uncount(uint64_t seq, std::string_view subject, bool twice) {
+  if (!twice) return remove_subject(seq, subject);
+  if (Count* c = subjects_.find(subject); c != nullptr && c->count > 1) --c->count;
+}
+
+void IndexedStream::restore_bounds(uint64_t floor, uint64_t last, WallNanos last_time,
+                                   const std::vector<format::SeqRange>& stored) {
+  last_ = std::max(last, floor == 0 ? 0 : floor - 1);
   last_time_ = last_time;
-  bytes_ = 0;
-  uint64_t expected = 0;
-  for (uint64_t s = index_.next(0); s != 0; s = index_.next(s + 1)) {
-    MessagePlace* place = index_.find(s);
-    const std::string_view subject = subject_of(place->subject_hash);
-    place->subject_hash = subject_hash(subject);
-    bytes_ += place->accounted_bytes;
-    add_subject(s, subject);
-    if (expected != 0 && s > expected) gaps_.insert_range(expected, s - 1);
-    expected = s + 1;
-  }
-  if (index_.empty()) {
-    last_ = std::max(last_, first_floor == 0 ? 0 : first_floor - 1);
-    first_ = last_ + 1;
-    return;
-  }
-  first_ = index_.next(0);
-  if (expected <= last_) gaps_.insert_range(expected, last_);
+  gaps_.clear();
+  first_ = last_ + 1;
+  if (stored.empty()) return;
+  first_ = stored.front().first;
+  for (size_t i = 1; i < stored.size(); ++i) gaps_.insert_range(stored[i - 1].last + 1, stored[i].first - 1);
+  if (stored.back().last < last_) gaps_.insert_range(stored.back().last + 1, last_);
 }
 
 // -- reading

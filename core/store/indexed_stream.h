@@ -10,13 +10,11 @@
 
 #include "base/error.h"
 #include "store/message_index.h"
+#include "store/segment_format.h"
 #include "store/stream_store.h"
 #include "subject/subject_index.h"
 
 namespace sluice {
-
-/// Hash kept beside each message's place, so that scans for few subjects need not read messages.
-uint32_t subject_hash(std::string_view subject);
 
 /// Loop thread only. The derived class stores the bytes.
 class IndexedStream : public StreamStore {
@@ -45,6 +43,8 @@ class IndexedStream : public StreamStore {
   virtual void hold(std::shared_ptr<const void> pin) = 0;
   /// The message at `place` is no longer in the index.
   virtual void dropped(const MessagePlace& place) = 0;
+  /// All messages leave the index at once; called before they do.
+  virtual void dropped_all() = 0;
   virtual void message_lost(uint64_t seq, const Error& why) = 0;
 
   // -- bookkeeping, called by the derived class after its own part
@@ -53,9 +53,17 @@ class IndexedStream : public StreamStore {
   /// @return false when there is no such message.
   bool note_remove(uint64_t seq);
   uint64_t note_purge_below(uint64_t first_kept);
-  /// Sets everything that is not a message: after recovery put the index together.
-  void restore(uint64_t first_floor, uint64_t last_seq, WallNanos last_time,
-               const std::function<std::string_view(uint32_t subject_number)>& subject_of);
+
+  // -- putting it together after recovery; messages come in any order
+  void restore_count(const format::SubjectCount& counted);
+  /// One message of `subject` counts less. Unless `twice`, it is gone; otherwise it was only counted once too often.
+  void restore_uncount(uint64_t seq, std::string_view subject, bool twice);
+  /// Sets first, last and gaps from what is stored: rising ranges that don't touch.
+  void restore_bounds(uint64_t floor, uint64_t last, WallNanos last_time, const std::vector<format::SeqRange>& stored);
+  /// A message whose bytes are gone: out of the index.
+  void lose(uint64_t seq, const Error& why);
+  /// The subject of a message that can't be read, by its hash; empty when it is not known.
+  std::string guess_subject(uint64_t seq, uint32_t hash);
 
   MessageIndex index_;
   uint64_t first_ = 1;  ///< empty: last_ + 1
@@ -77,7 +85,6 @@ class IndexedStream : public StreamStore {
   void remove_subject(uint64_t seq, std::string_view subject);
   void forget(uint64_t seq);
   void close_gap_at_front();
-  void lose(uint64_t seq, const Error& why);
   std::optional<Fetched> fetch_or_lose(uint64_t seq);
   void resolve_first(std::string_view subject, Count& count);
   void resolve_last(std::string_view subject, Count& count);

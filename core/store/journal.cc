@@ -51,7 +51,10 @@ void Journal::open_file(size_t record_size) {
   const uint64_t number = owner_.take_file_number();
   const uint64_t need = format::align_block(format::kBatchHeader + record_size + high_water_bytes(1)) + format::kBlock;
   const bool first = current_ == nullptr;
-  if (!first) current_->full_commit = commit_;
+  if (!first) {
+    current_->full_commit = commit_;
+    current_->used = file_end_;
+  }
   StoreFile& file = files_.add(number, true, fmt::format("{}/journal/{:08}.jnl", options_.dir, number));
   file.size = std::max(format::align_block(options_.journal_file_bytes), need);
   current_ = &file;

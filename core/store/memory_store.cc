@@ -53,8 +53,8 @@ class MemoryStream final : public IndexedStream {
       at += part.size();
     }
     MessagePlace place = place_of(block);
-    place.accounted_bytes = static_cast<uint32_t>(r.subject.size() + r.headers.size() + r.payload.size() + 16);
-    place.subject_hash = subject_hash(r.subject);
+    place.accounted_bytes = static_cast<uint32_t>(r.subject.size() + r.headers.size() + r.payload.size() + 16) & 0x7fffffff;
+    place.subject_hash = format::subject_hash(r.subject);
     note_append(last_ + 1, place, r.subject, r.time);
     ++commit_;
     return StreamSeq(last_);
@@ -104,6 +104,9 @@ class MemoryStream final : public IndexedStream {
   void dropped(const MessagePlace& place) override {
     std::free(grave_);
     grave_ = block_of(place);  // one call later: the caller may still look at its subject
+  }
+  void dropped_all() override {
+    for (uint64_t s = index_.next(0); s != 0; s = index_.next(s + 1)) std::free(block_of(*index_.find(s)));
   }
   void message_lost(uint64_t, const Error&) override {}
 

@@ -1,75 +1,163 @@
 #include "store/message_index.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/check.h"
 
 namespace sluice {
 
+// -- the cache of cold chunks
+
+void ColdCache::loaded(MessageIndex& index, uint64_t chunk) {
+  ++loads_;
+  queue_.push_back({&index, chunk});
+  for (size_t tries = queue_.size(); queue_.size() > max_chunks_ && tries > 0; --tries) {
+    const Entry oldest = queue_.front();
+    queue_.pop_front();
+    const bool newest = oldest.index == &index && oldest.chunk == chunk;  // the caller is about to look at it
+    if (newest || !oldest.index->evict(oldest.chunk)) queue_.push_back(oldest);
+  }
+}
+
+void ColdCache::forget(const MessageIndex& index) {
+  std::erase_if(queue_, [&](const Entry& e) { return e.index == &index; });
+}
+
+// -- the index
+
+MessageIndex::~MessageIndex() {
+  if (cache_ != nullptr) cache_->forget(*this);
+}
+
+void MessageIndex::use_cold(ColdPlaces& places, ColdCache& cache) {
+  cold_ = &places;
+  cache_ = &cache;
+}
+
+MessageIndex::Slot* MessageIndex::slot_of(uint64_t chunk) {
+  if (chunk < base_ || chunk - base_ >= slots_.size()) return nullptr;
+  return &slots_[chunk - base_];
+}
+
+/// The slot of a chunk, made when it is not there; null when that would be absurd.
+MessageIndex::Slot* MessageIndex::reach(uint64_t chunk) {
+  if (slots_.empty()) base_ = chunk;
+  if (chunk < base_) {
+    if (base_ - chunk + slots_.size() > kMaxChunks) return nullptr;
+    for (; base_ > chunk; --base_) slots_.emplace_front();
+  }
+  const uint64_t at = chunk - base_;
+  if (at >= slots_.size()) {
+    if (at >= kMaxChunks) return nullptr;
+    while (slots_.size() <= at) slots_.emplace_back();
+  }
+  return &slots_[at];
+}
+
+void MessageIndex::drop(Slot& slot) {
+  if (slot.chunk == nullptr) return;
+  slot.chunk.reset();
+  --in_memory_;
+}
+
+/// Makes the places of a chunk with messages readable. False: not now.
+bool MessageIndex::load(Slot& slot, uint64_t chunk) {
+  slot.touched = true;
+  if (slot.chunk != nullptr) return true;
+  SLUICE_CHECK(cold_ != nullptr && slot.young == 0);
+  auto places = std::make_unique<Chunk>();
+  if (!cold_->load_places(chunk * kChunk, places->places)) return false;
+  const auto found = static_cast<uint16_t>(
+      std::count_if(places->places.begin(), places->places.end(), [](const MessagePlace& p) { return p.present(); }));
+  if (found != slot.used) {  // segments that contradict their summaries; what can be found counts
+    size_ -= slot.used;
+    size_ += found;
+    slot.used = found;
+  }
+  if (found == 0) return false;
+  slot.chunk = std::move(places);
+  ++in_memory_;
+  cache_->loaded(*this, chunk);
+  return true;
+}
+
+bool MessageIndex::evict(uint64_t chunk) {
+  Slot* slot = slot_of(chunk);
+  if (slot == nullptr || slot->chunk == nullptr || slot->young != 0) return true;
+  if (std::exchange(slot->touched, false)) return false;
+  drop(*slot);
+  return true;
+}
+
 MessagePlace* MessageIndex::find(uint64_t seq) {
   const uint64_t chunk = seq / kChunk;
-  if (chunk < base_ || chunk - base_ >= chunks_.size()) return nullptr;
-  Chunk* c = chunks_[chunk - base_].get();
-  if (c == nullptr) return nullptr;
-  MessagePlace& place = c->places[seq % kChunk];
+  Slot* slot = slot_of(chunk);
+  if (slot == nullptr || slot->used == 0 || !load(*slot, chunk)) return nullptr;
+  MessagePlace& place = slot->chunk->places[seq % kChunk];
   return place.present() ? &place : nullptr;
 }
 
 bool MessageIndex::put(uint64_t seq, const MessagePlace& place) {
-  SLUICE_CHECK(place.present());
+  SLUICE_CHECK(place.present() && place.cold == 0);
   const uint64_t chunk = seq / kChunk;
-  if (chunks_.empty()) base_ = chunk;
-  if (chunk < base_) {
-    if (base_ - chunk + chunks_.size() > kMaxChunks) return false;
-    for (; base_ > chunk; --base_) chunks_.emplace_front();
+  Slot* slot = reach(chunk);
+  if (slot == nullptr) return false;
+  if (slot->chunk == nullptr && !(slot->used != 0 && load(*slot, chunk))) {
+    if (slot->used != 0) return false;
+    slot->chunk = std::make_unique<Chunk>();
+    ++in_memory_;
   }
-  const uint64_t at = chunk - base_;
-  if (at >= chunks_.size()) {
-    if (at >= kMaxChunks) return false;
-    chunks_.resize(at + 1);
-  }
-  if (chunks_[at] == nullptr) chunks_[at] = std::make_unique<Chunk>();
-  MessagePlace& slot = chunks_[at]->places[seq % kChunk];
-  if (!slot.present()) {
-    ++chunks_[at]->used;
+  MessagePlace& at = slot->chunk->places[seq % kChunk];
+  if (!at.present()) {
+    ++slot->used;
     ++size_;
+  } else if (at.cold == 0) {
+    --slot->young;
   }
-  slot = place;
+  ++slot->young;
+  at = place;
   return true;
 }
 
 bool MessageIndex::erase(uint64_t seq) {
   MessagePlace* place = find(seq);
   if (place == nullptr) return false;
+  Slot& slot = *slot_of(seq / kChunk);
+  const bool last_young = place->cold == 0 && --slot.young == 0;
   *place = MessagePlace{};
-  std::unique_ptr<Chunk>& chunk = chunks_[seq / kChunk - base_];
   --size_;
-  if (--chunk->used == 0) {
-    chunk.reset();
+  if (--slot.used == 0) {
+    drop(slot);
     trim();
+  } else if (last_young) {
+    cache_->loaded(*this, seq / kChunk);  // what is left is cold: from now on it may be dropped
   }
   return true;
 }
 
 void MessageIndex::trim() {
-  while (!chunks_.empty() && chunks_.front() == nullptr) {
-    chunks_.pop_front();
+  while (!slots_.empty() && slots_.front().used == 0) {
+    slots_.pop_front();
     ++base_;
   }
-  while (!chunks_.empty() && chunks_.back() == nullptr) chunks_.pop_back();
+  while (!slots_.empty() && slots_.back().used == 0) slots_.pop_back();
 }
 
 void MessageIndex::clear() {
-  chunks_.clear();
+  slots_.clear();
   size_ = 0;
+  in_memory_ = 0;
 }
 
-uint64_t MessageIndex::next(uint64_t seq) const {
-  if (chunks_.empty()) return 0;
+uint64_t MessageIndex::find_next(uint64_t seq) {
+  if (slots_.empty()) return 0;
   if (seq < base_ * kChunk) seq = base_ * kChunk;
-  for (uint64_t at = seq / kChunk - base_; at < chunks_.size(); ++at) {
-    const Chunk* c = chunks_[at].get();
-    if (c != nullptr) {
+  for (uint64_t at = seq / kChunk - base_; at < slots_.size(); ++at) {
+    Slot& slot = slots_[at];
+    if (slot.used != 0 && load(slot, base_ + at)) {
       for (uint64_t i = seq % kChunk; i < kChunk; ++i) {
-        if (c->places[i].present()) return (base_ + at) * kChunk + i;
+        if (slot.chunk->places[i].present()) return (base_ + at) * kChunk + i;
       }
     }
     seq = (base_ + at + 1) * kChunk;
@@ -77,20 +165,70 @@ uint64_t MessageIndex::next(uint64_t seq) const {
   return 0;
 }
 
-uint64_t MessageIndex::prev(uint64_t seq) const {
-  if (chunks_.empty() || seq < base_ * kChunk) return 0;
-  const uint64_t end = (base_ + chunks_.size()) * kChunk;
+uint64_t MessageIndex::find_prev(uint64_t seq) {
+  if (slots_.empty() || seq < base_ * kChunk) return 0;
+  const uint64_t end = (base_ + slots_.size()) * kChunk;
   if (seq >= end) seq = end - 1;
   for (uint64_t at = seq / kChunk - base_ + 1; at-- > 0;) {
-    const Chunk* c = chunks_[at].get();
-    if (c != nullptr) {
+    Slot& slot = slots_[at];
+    if (slot.used != 0 && load(slot, base_ + at)) {
       for (uint64_t i = seq % kChunk + 1; i-- > 0;) {
-        if (c->places[i].present()) return (base_ + at) * kChunk + i;
+        if (slot.chunk->places[i].present()) return (base_ + at) * kChunk + i;
       }
     }
     seq = (base_ + at) * kChunk - 1;
   }
   return 0;
+}
+
+void MessageIndex::each_young(const std::function<void(const MessagePlace&)>& visit) const {
+  for (const Slot& slot : slots_) {
+    if (slot.young == 0) continue;
+    for (const MessagePlace& place : slot.chunk->places) {
+      if (place.present() && place.cold == 0) visit(place);
+    }
+  }
+}
+
+bool MessageIndex::add_cold(uint64_t first, uint64_t last) {
+  SLUICE_CHECK(cold_ != nullptr && first <= last);
+  for (uint64_t chunk = first / kChunk; chunk <= last / kChunk; ++chunk) {
+    Slot* slot = reach(chunk);
+    if (slot == nullptr) return false;
+    const uint64_t begin = std::max(first, chunk * kChunk);
+    const uint64_t end = std::min(last, chunk * kChunk + kChunk - 1);
+    SLUICE_CHECK(slot->chunk == nullptr && slot->used + (end - begin + 1) <= kChunk);
+    slot->used = static_cast<uint16_t>(slot->used + (end - begin + 1));
+    size_ += end - begin + 1;
+  }
+  return true;
+}
+
+void MessageIndex::cool(uint64_t first, uint64_t last, const std::function<bool(const MessagePlace&)>& moves,
+                        const std::function<const MessagePlace*(uint64_t)>& place_of) {
+  if (slots_.empty()) return;
+  const uint64_t front = std::max(first / kChunk, base_);
+  const uint64_t back = std::min(last / kChunk, base_ + slots_.size() - 1);
+  for (uint64_t chunk = front; chunk <= back; ++chunk) {
+    Slot& slot = slots_[chunk - base_];
+    if (slot.chunk == nullptr) continue;
+    const bool stays = std::any_of(slot.chunk->places.begin(), slot.chunk->places.end(), [&](const MessagePlace& p) {
+      return p.present() && p.cold == 0 && !moves(p);
+    });
+    if (!stays) {
+      drop(slot);
+      slot.young = 0;
+      continue;
+    }
+    for (uint64_t i = 0; i < kChunk; ++i) {
+      MessagePlace& place = slot.chunk->places[i];
+      if (!place.present() || !moves(place)) continue;
+      const MessagePlace* moved = place_of(chunk * kChunk + i);
+      if (moved == nullptr) continue;
+      if (place.cold == 0) --slot.young;
+      place = *moved;
+    }
+  }
 }
 
 }  // namespace sluice

@@ -20,6 +20,10 @@ uint64_t checksum(const void* bytes, size_t size, uint64_t seed) {
   return XXH3_64bits(bytes, size) ^ seed;
 }
 
+uint32_t subject_hash(std::string_view subject) {
+  return static_cast<uint32_t>(XXH3_64bits(subject.data(), subject.size()));
+}
+
 void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed) {
   SLUICE_CHECK(r.subject.size() <= UINT16_MAX && r.msg_id.size() <= UINT16_MAX);
   SLUICE_CHECK(r.payload.size() <= 2 * kMaxRecord_bytes && r.headers.size() <= kMaxRecord_bytes);
@@ -49,7 +53,7 @@ size_t peek_record_size(std::span<const std::byte> bytes) {
   const std::byte* p = bytes.data();
   if (load_le16(p + 46) != kRecordMark || p[45] != std::byte{0}) return 0;
   const auto type = static_cast<uint8_t>(p[44]);
-  if (type < static_cast<uint8_t>(RecordType::kMessage) || type > static_cast<uint8_t>(RecordType::kErased)) return 0;
+  if (type < static_cast<uint8_t>(RecordType::kMessage) || type > static_cast<uint8_t>(RecordType::kErase)) return 0;
   const uint64_t payload = load_le32(p + 32);
   const uint64_t headers = load_le32(p + 36);
   if (payload > 2 * kMaxRecord_bytes || headers > kMaxRecord_bytes) return 0;
@@ -92,27 +96,48 @@ std::optional<Record> parse_record(std::span<const std::byte> bytes) {
 }
 
 void encode_file_header(std::byte* into, const FileHeader& header) {
+  std::memset(into, 0, kBlock);
   store_le32(into, header.magic);
   store_le32(into + 4, header.version);
   store_le64(into + 8, header.store_id);
   store_le64(into + 16, header.number);
   store_le64(into + 24, header.first_batch);
   store_le64(into + 32, header.proved);
-  store_le64(into + 40, checksum(into, 40, header.store_id));
+  store_le32(into + 40, header.cipher);
+  store_le64(into + 48, header.key_id);
+  std::memcpy(into + 56, header.salt.data(), header.salt.size());
+  store_le64(into + 72, checksum(into, 72, header.store_id));
+  for (size_t copy = 1; copy < kFileHeaderCopies; ++copy) {
+    std::memcpy(into + copy * kBlock / kFileHeaderCopies, into, kFileHeader);
+  }
 }
 
-std::optional<FileHeader> decode_file_header(std::span<const std::byte> bytes, uint32_t magic) {
-  if (bytes.size() < kFileHeader) return std::nullopt;
-  const std::byte* p = bytes.data();
+namespace {
+std::optional<FileHeader> decode_header_copy(const std::byte* p, uint32_t magic) {
   FileHeader h;
   h.magic = load_le32(p);
   h.version = load_le32(p + 4);
   h.store_id = load_le64(p + 8);
+  const size_t covered = h.version == 1 ? 40 : 72;
+  if (h.magic != magic || load_le64(p + covered) != checksum(p, covered, h.store_id)) return std::nullopt;
   h.number = load_le64(p + 16);
   h.first_batch = load_le64(p + 24);
   h.proved = load_le64(p + 32);
-  if (h.magic != magic || load_le64(p + 40) != checksum(p, 40, h.store_id)) return std::nullopt;
+  if (h.version == 1) return h;
+  h.cipher = load_le32(p + 40);
+  h.key_id = load_le64(p + 48);
+  std::memcpy(h.salt.data(), p + 56, h.salt.size());
   return h;
+}
+}  // namespace
+
+std::optional<FileHeader> decode_file_header(std::span<const std::byte> bytes, uint32_t magic) {
+  for (size_t copy = 0; copy < kFileHeaderCopies; ++copy) {
+    const size_t at = copy * kBlock / kFileHeaderCopies;
+    if (bytes.size() < at + kFileHeader) return std::nullopt;
+    if (auto header = decode_header_copy(bytes.data() + at, magic)) return header;
+  }
+  return std::nullopt;
 }
 
 void seal_batch(std::span<std::byte> batch, BatchHeader h) {

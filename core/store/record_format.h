@@ -1,6 +1,7 @@
 // The bytes of the store's files: headers, batches, records. Pure; docs/storage_format.md is the text.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -11,16 +12,15 @@
 
 namespace sluice::format {
 
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 inline constexpr size_t kBlock = 4096;
-inline constexpr size_t kFileHeader = 48;
+inline constexpr size_t kFileHeader = 80;
+inline constexpr size_t kFileHeaderCopies = 4;
 inline constexpr size_t kBatchHeader = 112;
 inline constexpr size_t kRecordHeader = 48;
-inline constexpr size_t kTrailer = 40;
 inline constexpr uint32_t kJournalMagic = 0x314A4C53;  // "SLJ1"
 inline constexpr uint32_t kSegmentMagic = 0x31534C53;  // "SLS1"
 inline constexpr uint32_t kBatchMagic = 0x31424C53;    // "SLB1"
-inline constexpr uint32_t kFooterMagic = 0x31464C53;   // "SLF1"
 inline constexpr uint16_t kRecordMark = 0xA55C;
 
 enum class RecordType : uint8_t {
@@ -37,11 +37,15 @@ enum class RecordType : uint8_t {
   kHighWater,
   kNothing,
   kErased,
+  kPacked,
+  kErase,
 };
 
 /// What every checksum of a file is mixed with.
 uint64_t file_seed(uint64_t store_id, uint64_t file_number);
 uint64_t checksum(const void* bytes, size_t size, uint64_t seed);
+/// Kept beside each message's place, in RAM and in index pages, so that scans for few subjects need not read messages.
+uint32_t subject_hash(std::string_view subject);
 
 constexpr size_t align8(size_t n) { return (n + 7) & ~size_t{7}; }
 constexpr uint64_t align_block(uint64_t n) { return (n + kBlock - 1) & ~uint64_t{kBlock - 1}; }
@@ -82,9 +86,13 @@ struct FileHeader {
   uint64_t number = 0;
   uint64_t first_batch = 0;
   uint64_t proved = 0;  ///< highest batch that was on disk when the file began
+  uint32_t cipher = 0;
+  uint64_t key_id = 0;
+  std::array<std::byte, 16> salt{};
 };
+/// Fills the whole block of kBlock bytes.
 void encode_file_header(std::byte* into, const FileHeader& header);
-/// nullopt when magic or checksum differ.
+/// `bytes`: the first block. nullopt when no copy has this magic and a fitting checksum.
 std::optional<FileHeader> decode_file_header(std::span<const std::byte> bytes, uint32_t magic);
 
 struct BatchHeader {

@@ -17,6 +17,7 @@ namespace {
 
 constexpr Logger kLog{"store"};
 constexpr size_t kMaxNotes = 100;
+constexpr uint64_t kSummariesKept_bytes = 64 * kMiB;
 using format::RecordType;
 
 /// "00000012.jnl" with suffix ".jnl" → 12.
@@ -57,7 +58,7 @@ Status Recovery::run() {
   if (auto s = list_files(); !s) return s;
   if (auto s = find_store_id(); !s) return s;
   if (store_id == 0) return {};
-  if (auto s = read_segments(); !s) return s;
+  if (auto s = open_segments(); !s) return s;
   for (JournalFile& journal : journals_) {
     if (auto s = survey(journal); !s) return s;
   }
@@ -137,37 +138,49 @@ Status Recovery::find_store_id() {
   return {};
 }
 
-Status Recovery::read_segments() {
+Status Recovery::open_segments() {
   for (const auto& [number, owned] : files_.all()) {
     StoreFile& file = *owned;
     if (file.is_journal) continue;
     file.seed = format::file_seed(store_id, number);
-    auto read = read_segment(*file.file, number, store_id, [&](const SegmentEntry& entry, std::string_view subject) {
-      ++report_.records;
-      RecoveredStreamState& stream = streams[entry.stream];
-      next_stream = std::max<uint64_t>(next_stream, entry.stream + 1);
-      const MessagePlace place{static_cast<uint32_t>(number), static_cast<uint32_t>(entry.offset / 8),
-                               std::max(1U, entry.accounted_bytes), intern(subject)};
-      if (!stream.index.put(entry.seq, place)) {
-        ++report_.lost_records;
-        return;
-      }
-      stream.last = std::max(stream.last, entry.seq);
-      stream.last_time = std::max(stream.last_time, entry.time);
-      file.streams[entry.stream].widen(entry.seq);
-      ++file.messages;
-      file.message_bytes += entry.accounted_bytes;
-      if (entry.has_msg_id) stream.ids.push_back({entry.seq, number, entry.offset});
-    });
-    if (!read) {
-      if (read.error().code != Errc::kCorrupt) return std::unexpected(read.error());
-      note(fmt::format("segment {} unreadable: {}", file.path, read.error().detail));
+    auto opened = open_segment(*file.file, number, store_id);
+    file.file.reset();
+    if (!opened) {
+      if (opened.error().code != Errc::kCorrupt) return std::unexpected(opened.error());
+      note(fmt::format("segment {} unreadable: {}", file.path, opened.error().detail));
       continue;
     }
-    if (read->scanned) note(fmt::format("segment {} had no good footer and was scanned", file.path));
-    file.file.reset();
+    file.version = opened->version;
+    file.shape = opened->shape;
+    file.take_parts(opened->summary);
+    if (opened->scanned && opened->version != 1) {
+      note(fmt::format("segment {} had no good trailer or summary and was scanned, {} messages found", file.path, file.messages));
+    }
+    for (const SegmentPart& part : file.parts) {
+      RecoveredStreamState& stream = streams[part.stream];
+      stream.last = std::max(stream.last, part.last);
+      stream.in_segments += part.entries;
+      stream.segments_last = std::max(stream.segments_last, part.last);
+      next_stream = std::max<uint64_t>(next_stream, uint64_t{part.stream} + 1);
+    }
+    report_.records += file.messages;
+    if (opened->scanned || summary_bytes_ + opened->summary.size() <= kSummariesKept_bytes) {
+      summary_bytes_ += opened->summary.size();
+      summaries_[number] = std::move(opened->summary);
+    }
   }
   return {};
+}
+
+Result<std::vector<std::byte>> Recovery::take_summary(StoreFile& file) {
+  if (const auto kept = summaries_.find(file.number); kept != summaries_.end()) {
+    std::vector<std::byte> summary = std::move(kept->second);
+    summaries_.erase(kept);
+    return summary;
+  }
+  auto opened = disk_.open(file.path, OpenMode::kRead);
+  if (!opened) return std::unexpected(opened.error());
+  return read_summary(**opened, *file.shape->trailer, file.seed);
 }
 
 /// Finds the batches of a file, without believing any yet.
@@ -222,6 +235,13 @@ void Recovery::decide() {
   accepted_ = proved_;
   for (auto it = good.upper_bound(proved_); it != good.end() && *it == accepted_ + 1; ++it) ++accepted_;
   next_batch = accepted_ + 1;
+  for (JournalFile& journal : journals_) {
+    journal.file->used = journal.file->size;
+    if (journal.batches.empty()) continue;
+    const BatchAt& last = journal.batches.back();
+    if (last.header.number + 1 != std::min(journal.end_batch, next_batch)) continue;  // something may lie behind it
+    journal.file->used = std::min(journal.file->size, last.offset + format::align_block(last.header.length));
+  }
 }
 
 Status Recovery::replay(JournalFile& journal) {
@@ -334,6 +354,7 @@ void Recovery::apply(StoreFile& file, const format::Record& r, uint64_t offset) 
       return;
     }
     case RecordType::kRemove:
+    case RecordType::kErase:
       file.streams[r.stream].states_facts = true;
       return apply_remove(streams[r.stream], r);
     case RecordType::kPurgeBelow: {
@@ -361,6 +382,7 @@ void Recovery::apply(StoreFile& file, const format::Record& r, uint64_t offset) 
       return apply_high_water(file, r);
     case RecordType::kNothing:
     case RecordType::kErased:
+    case RecordType::kPacked:
       return;
   }
 }
@@ -374,8 +396,7 @@ void Recovery::apply_message(StoreFile& file, const format::Record& r, uint64_t 
   stream.last_file = file.number;
   if (!r.msg_id.empty()) stream.ids.push_back({r.seq, file.number, offset});
   if (!stream.deleted && r.seq >= stream.floor && r.seq != 0) {
-    const MessagePlace place{static_cast<uint32_t>(file.number), static_cast<uint32_t>(offset / 8),
-                             format::accounted_bytes(r), intern(r.subject)};
+    const MessagePlace place = MessagePlace::on_file(file.number, offset, format::accounted_bytes(r), false, intern(r.subject));
     if (!stream.index.put(r.seq, place)) {
       ++report_.lost_records;
       return;
@@ -387,12 +408,15 @@ void Recovery::apply_message(StoreFile& file, const format::Record& r, uint64_t 
 void Recovery::apply_remove(RecoveredStreamState& stream, const format::Record& r) {
   if (r.payload.empty()) {
     stream.index.erase(r.seq);
+    if (r.seq != 0 && r.seq <= stream.segments_last) stream.removed.insert(r.seq);
     return;
   }
   for (size_t at = 0; at + 16 <= r.payload.size(); at += 16) {
     const uint64_t first = load_le64(r.payload.data() + at);
     const uint64_t last = load_le64(r.payload.data() + at + 8);
+    if (first == 0 || first > last) continue;
     for (uint64_t s = stream.index.next(first); s != 0 && s <= last; s = stream.index.next(s + 1)) stream.index.erase(s);
+    if (first <= stream.segments_last) stream.removed.insert_range(first, std::min(last, stream.segments_last));
   }
 }
 
@@ -465,9 +489,10 @@ void Recovery::settle() {
     return orphan;
   });
   for (auto& [id, stream] : streams) {
-    if (stream.name.empty() && !stream.deleted && !stream.index.empty()) {
-      note(fmt::format("stream {} has {} messages but no meta; they are kept on disk, not served", id, stream.index.size()));
-      report_.lost_records += stream.index.size();
+    const uint64_t messages = stream.index.size() + stream.in_segments;
+    if (stream.name.empty() && !stream.deleted && messages != 0) {
+      note(fmt::format("stream {} has {} messages but no meta; they are kept on disk, not served", id, messages));
+      report_.lost_records += messages;
     }
   }
   if (report_.cut_bytes != 0) note(fmt::format("cut {} bytes of batches from {} on", report_.cut_bytes, next_batch));

@@ -1,4 +1,4 @@
-// Reads a store directory back: segments first, then the journal in order of its batches.
+// Reads a store directory back: the journal in order of its batches, of the segments only their summaries.
 //
 // Changes nothing but left-over temporary files, so it may be killed at any step and run again. The rules of
 // what is believed are in docs/storage_format.md.
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/seq_set.h"
 #include "io/disk.h"
 #include "store/message_index.h"
 #include "store/record_format.h"
@@ -33,8 +34,11 @@ struct RecoveredStreamState {
   std::string name;  ///< empty: its meta was not found
   std::string meta;
   bool deleted = false;
-  /// Places; subject_hash holds the number of the subject in Recovery::subject().
+  /// Places in the journal; subject_hash holds the number of the subject in Recovery::subject().
   MessageIndex index;
+  SeqSet removed;      ///< said to be removed, as far as segments may hold them
+  uint64_t segments_last = 0;  ///< newest sequence in a segment
+  uint64_t in_segments = 0;  ///< messages of it there, removed ones too
   uint64_t floor = 1;  ///< everything below is purged
   uint64_t last = 0;
   WallNanos last_time = kZeroTime;
@@ -61,6 +65,8 @@ class Recovery {
   Status run();
 
   std::string_view subject(uint32_t number) const { return *subjects_[number]; }
+  /// The summary of a segment that run() opened. Reads it again when it was too large to keep.
+  Result<std::vector<std::byte>> take_summary(StoreFile& file);
 
   uint64_t store_id = 0;  ///< 0 = a new directory
   uint64_t next_batch = 1;
@@ -90,7 +96,7 @@ class Recovery {
   Status list_files();
   Status find_store_id();
   Status check_version(uint32_t version, const std::string& path) const;
-  Status read_segments();
+  Status open_segments();
   Status survey(JournalFile& journal);
   void decide();
   Status replay(JournalFile& journal);
@@ -126,6 +132,8 @@ class Recovery {
   std::unordered_map<std::string, uint32_t> subject_numbers_;
   std::vector<const std::string*> subjects_;
   std::unordered_set<uint64_t> dead_consumers_;
+  std::unordered_map<uint64_t, std::vector<std::byte>> summaries_;
+  uint64_t summary_bytes_ = 0;
 };
 
 }  // namespace sluice

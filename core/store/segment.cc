@@ -4,126 +4,219 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/endian.h"
 #include "base/limits.h"
 
 namespace sluice {
+
+using format::kBlock;
+
 namespace {
 
-constexpr size_t kEntryBytes = 40;
 constexpr size_t kFlushAt = kMiB;
-constexpr uint64_t kMaxFooter = 4 * kGiB;
 
-template <class T>
-void put(std::vector<std::byte>& out, T value) {
-  const size_t at = out.size();
-  out.resize(at + sizeof value);
-  store_le(out.data() + at, value);
+/// The place of the trailer before the second table, from the size of the file alone.
+Result<format::SegmentTrailer> find_first_trailer(File& file, uint64_t pages, uint64_t number, uint64_t store_id) {
+  std::vector<std::byte> page(kBlock);
+  for (uint64_t table = 1; table + 2 < pages && table <= UINT32_MAX / format::kChecksPerPage; ++table) {
+    const uint64_t at = pages - 2 - table;
+    auto got = file.read_at(at * kBlock, page);
+    if (!got) return std::unexpected(got.error());
+    if (*got != kBlock) break;
+    const auto trailer = format::decode_trailer(page, store_id, number);
+    if (trailer && trailer->all_pages() == pages && trailer->table_pages == table) return *trailer;
+  }
+  return fail(Errc::kCorrupt, "no intact trailer");
 }
 
-/// The footer's bytes, or empty when trailer or footer are damaged.
-std::vector<std::byte> read_footer(File& file, uint64_t size, uint64_t seed) {
-  std::byte trailer[format::kTrailer];
-  if (size < format::kBlock + format::kTrailer) return {};
-  auto got = file.read_at(size - format::kTrailer, trailer);
-  if (!got || *got != format::kTrailer) return {};
-  if (load_le64(trailer + 32) != format::checksum(trailer, 32, seed) ||
-      load_le32(trailer + 24) != format::kFooterMagic) {
-    return {};
-  }
-  const uint64_t offset = load_le64(trailer);
-  const uint64_t length = load_le64(trailer + 8);
-  if (length > kMaxFooter || offset > size || offset + length + format::kTrailer != size) return {};
-  std::vector<std::byte> footer(length);
-  got = file.read_at(offset, footer);
-  if (!got || *got != length || load_le64(trailer + 16) != format::checksum(footer.data(), length, seed)) return {};
-  return footer;
+}  // namespace
+
+Result<format::SegmentTrailer> read_trailer(File& file, uint64_t size, uint64_t number, uint64_t store_id) {
+  if (size < 4 * kBlock || size % kBlock != 0) return fail(Errc::kCorrupt, "size is not that of a segment");
+  std::vector<std::byte> page(kBlock);
+  auto got = file.read_at(size - kBlock, page);
+  if (!got) return std::unexpected(got.error());
+  const auto trailer = format::decode_trailer(page, store_id, number);
+  if (trailer && trailer->all_pages() * kBlock == size) return *trailer;
+  return find_first_trailer(file, size / kBlock, number, store_id);
 }
 
-bool visit_footer(const std::vector<std::byte>& footer,
-                  const std::function<void(const SegmentEntry&, std::string_view)>& visit) {
-  size_t at = 0;
-  const auto left = [&] { return footer.size() - at; };
-  if (left() < 4) return false;
-  const uint32_t subject_count = load_le32(footer.data());
-  at = 4;
-  std::vector<std::string_view> subjects;
-  for (uint32_t i = 0; i < subject_count; ++i) {
-    if (left() < 2) return false;
-    const size_t length = load_le16(footer.data() + at);
-    at += 2;
-    if (left() < length) return false;
-    subjects.emplace_back(reinterpret_cast<const char*>(footer.data() + at), length);
-    at += length;
+Result<std::vector<std::byte>> read_summary(File& file, const format::SegmentTrailer& trailer, uint64_t seed) {
+  std::vector<std::byte> summary(trailer.summary_length);
+  auto got = file.read_at(uint64_t{trailer.first_summary_page} * kBlock, summary);
+  if (!got) return std::unexpected(got.error());
+  if (*got != summary.size() || format::checksum(summary.data(), summary.size(), seed) != trailer.summary_checksum ||
+      !format::read_summary_parts(summary, [](const format::PartSummary&) {})) {
+    return fail(Errc::kCorrupt, "summary damaged");
   }
-  if (left() < 4) return false;
-  const uint64_t count = load_le32(footer.data() + at);
-  at += 4;
-  if (left() != count * kEntryBytes) return false;
-  for (uint64_t i = 0; i < count; ++i, at += kEntryBytes) {
-    const std::byte* p = footer.data() + at;
-    if (load_le32(p + 4) >= subjects.size()) return false;
-    visit({load_le32(p), load_le64(p + 8), load_le<WallNanos>(p + 16), load_le64(p + 24), load_le32(p + 32),
-           (load_le32(p + 36) & 1) != 0},
-          subjects[load_le32(p + 4)]);
-  }
-  return true;
+  return summary;
 }
 
-Status scan(File& file, uint64_t seed, SegmentRead& result,
-            const std::function<void(const SegmentEntry&, std::string_view)>& visit) {
+Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t seed,
+                              const std::function<void(const format::Record&, uint64_t, std::span<const std::byte>)>& visit) {
   std::vector<std::byte> window;
-  uint64_t at = format::kBlock;
-  bool bad_before = false;
   uint64_t window_at = 0;
-  while (at + format::kRecordHeader <= result.size) {
+  uint64_t damaged = 0;
+  bool bad_before = false;
+  for (uint64_t at = begin; at + format::kRecordHeader <= end;) {
     const auto load = [&](size_t want) -> Status {
       if (at >= window_at && at + want <= window_at + window.size()) return {};
-      window.resize(std::max<size_t>(want, kMiB));
+      window.resize(std::min<uint64_t>(std::max<size_t>(want, kMiB), end - at));
       window_at = at;
       auto got = file.read_at(at, window);
       if (!got) return std::unexpected(got.error());
       window.resize(*got);
       return {};
     };
-    const auto rest = [&] { return std::span<const std::byte>(window).subspan(at - window_at); };
-    if (auto s = load(format::kRecordHeader); !s) return s;
+    const auto rest = [&] {
+      return std::span<const std::byte>(window).subspan(std::min<size_t>(at - window_at, window.size()));
+    };
+    if (auto s = load(format::kRecordHeader); !s) return std::unexpected(s.error());
     const size_t size = format::peek_record_size(rest());
     std::optional<format::Record> record;
-    if (size != 0 && at + size <= result.size) {
-      if (auto s = load(size); !s) return s;
+    if (size != 0 && at + size <= end) {
+      if (auto s = load(size); !s) return std::unexpected(s.error());
       record = format::decode_record(rest(), seed);
     }
     if (!record) {
-      if (!std::exchange(bad_before, true)) ++result.damaged;
+      if (!std::exchange(bad_before, true)) ++damaged;
       at += 8;
       continue;
     }
     bad_before = false;
-    if (record->type == format::RecordType::kMessage) {
-      visit({record->stream, record->seq, record->time, at, format::accounted_bytes(*record), !record->msg_id.empty()},
-            record->subject);
-    }
+    visit(*record, at, rest().first(size));
     at += size;
   }
+  return damaged;
+}
+
+namespace {
+
+/// Makes shape and summary from the records alone.
+Status open_by_scan(File& file, OpenedSegment& opened, uint64_t seed) {
+  struct Found {
+    SegmentEntry entry;
+    WallNanos time;
+    uint32_t subject;
+  };
+  std::vector<Found> found;
+  std::unordered_map<std::string, uint32_t> numbers;
+  std::vector<const std::string*> subjects;
+  auto damaged = scan_records(file, kBlock, opened.size, seed,
+                              [&](const format::Record& r, uint64_t offset, std::span<const std::byte>) {
+    if (r.type != format::RecordType::kMessage || r.seq == 0) return;
+    const auto [it, fresh] = numbers.try_emplace(std::string(r.subject), static_cast<uint32_t>(subjects.size()));
+    if (fresh) subjects.push_back(&it->first);
+    found.push_back({{r.stream, {r.seq, offset, format::accounted_bytes(r), format::subject_hash(r.subject)}}, r.time,
+                     it->second});
+  });
+  if (!damaged) return std::unexpected(damaged.error());
+  opened.damaged = *damaged;
+  // A parity page can be the copy of a page: the first place of a message is its own.
+  const auto key = [](const Found& f) { return std::pair(f.entry.stream, f.entry.at.seq); };
+  std::stable_sort(found.begin(), found.end(), [&](const Found& a, const Found& b) { return key(a) < key(b); });
+  found.erase(std::unique(found.begin(), found.end(), [&](const Found& a, const Found& b) { return key(a) == key(b); }),
+              found.end());
+  auto shape = std::make_shared<SegmentShape>();
+  format::SummaryBuilder builder;
+  for (const Found& f : found) {
+    shape->resident.push_back(f.entry);
+    builder.add(f.entry.stream, f.entry.at.seq, f.time, *subjects[f.subject], f.entry.at.accounted_bytes);
+  }
+  opened.summary = builder.finish();
+  opened.shape = std::move(shape);
+  opened.scanned = true;
   return {};
 }
 
 }  // namespace
 
+Result<std::vector<SegmentEntry>> scan_segment(File& file, uint64_t size, uint64_t seed) {
+  OpenedSegment opened;
+  opened.size = size;
+  if (auto s = open_by_scan(file, opened, seed); !s) return std::unexpected(s.error());
+  return opened.shape->resident;
+}
+
+Result<OpenedSegment> open_segment(File& file, uint64_t number, uint64_t store_id) {
+  OpenedSegment opened;
+  auto size = file.size();
+  if (!size) return std::unexpected(size.error());
+  opened.size = *size;
+  std::vector<std::byte> head(kBlock);
+  auto got = file.read_at(0, head);
+  if (!got) return std::unexpected(got.error());
+  head.resize(*got);
+  if (const auto header = format::decode_file_header(head, format::kSegmentMagic)) {
+    if (header->store_id != store_id || header->number != number) return fail(Errc::kCorrupt, "a segment of another store or number");
+    opened.version = header->version;
+  }
+  const uint64_t seed = format::file_seed(store_id, number);
+  if (opened.version != 1) {
+    auto trailer = read_trailer(file, opened.size, number, store_id);
+    if (!trailer && trailer.error().code != Errc::kCorrupt) return std::unexpected(trailer.error());
+    if (trailer) {
+      auto summary = read_summary(file, *trailer, seed);
+      if (!summary && summary.error().code != Errc::kCorrupt) return std::unexpected(summary.error());
+      if (summary) {
+        opened.version = trailer->version;
+        opened.summary = std::move(*summary);
+        opened.shape = std::make_shared<SegmentShape>(SegmentShape{*trailer, {}});
+        return opened;
+      }
+    }
+  }
+  if (auto s = open_by_scan(file, opened, seed); !s) return std::unexpected(s.error());
+  return opened;
+}
+
+// -- writing
+
 SegmentWriter::SegmentWriter(Disk& disk, std::string dir, uint64_t number, uint64_t store_id)
     : disk_(disk), dir_(std::move(dir)), path_(fmt::format("{}/{:08}.seg", dir_, number)),
-      tmp_path_(fmt::format("{}/{:08}.tmp", dir_, number)), number_(number), store_id_(store_id),
-      seed_(format::file_seed(store_id, number)) {}
+      tmp_path_(fmt::format("{}/{:08}.tmp", dir_, number)), seed_(format::file_seed(store_id, number)) {
+  trailer_.store_id = store_id;
+  trailer_.number = number;
+}
 
 Status SegmentWriter::begin() {
   auto file = disk_.open(tmp_path_, OpenMode::kCreate);
   if (!file) return std::unexpected(file.error());
   file_ = std::move(*file);
   if (auto s = file_->truncate(0); !s) return s;
-  buffer_.assign(format::kBlock, std::byte{0});
-  format::encode_file_header(buffer_.data(), {format::kSegmentMagic, format::kVersion, store_id_, number_, 0, 0});
-  offset_ = format::kBlock;
+  buffer_.resize(kBlock);
+  format::encode_file_header(buffer_.data(), {.magic = format::kSegmentMagic, .store_id = trailer_.store_id, .number = trailer_.number});
+  offset_ = kBlock;
+  return {};
+}
+
+void SegmentWriter::put(std::span<const std::byte> bytes) {
+  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  offset_ += bytes.size();
+}
+
+void SegmentWriter::pad_to_page() {
+  const uint64_t padded = format::align_block(offset_);
+  buffer_.resize(buffer_.size() + (padded - offset_));
+  offset_ = padded;
+}
+
+/// Writes the whole pages of the buffer.
+Status SegmentWriter::flush() {
+  const size_t whole = buffer_.size() / kBlock * kBlock;
+  for (size_t at = 0; at < whole; at += kBlock) {
+    const std::byte* page = buffer_.data() + at;
+    const auto number = static_cast<uint32_t>(checks_.size());
+    checks_.push_back(format::checksum(page, kBlock, seed_ ^ number));
+    if (!protecting_) continue;
+    const size_t parity = size_t{format::parity_of(number)} * kBlock;
+    if (parity_.size() < parity + kBlock) parity_.resize(parity + kBlock);
+    format::xor_into(parity_.data() + parity, page);
+  }
+  if (auto s = file_->write_at(buffer_at_, {buffer_.data(), whole}); !s) return s;
+  buffer_at_ += whole;
+  buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(whole));
   return {};
 }
 
@@ -136,56 +229,67 @@ Result<uint64_t> SegmentWriter::add(const format::Record& record) {
   buffer_.resize(at + size);
   format::encode_record(buffer_.data() + at, size, copy, seed_);
   offset_ += size;
-  auto [it, fresh] = subject_numbers_.try_emplace(std::string(record.subject), static_cast<uint32_t>(subjects_.size()));
-  if (fresh) subjects_.push_back(&it->first);
-  entries_.push_back({{record.stream, record.seq, record.time, where, format::accounted_bytes(record),
-                       !record.msg_id.empty()},
-                      it->second});
+  const uint32_t accounted = format::accounted_bytes(record);
+  SLUICE_CHECK(entries_.empty() || std::pair(entries_.back().stream, entries_.back().at.seq) < std::pair(record.stream, record.seq));
+  entries_.push_back({record.stream, {record.seq, where, accounted, format::subject_hash(record.subject)}});
+  builder_.add(record.stream, record.seq, record.time, record.subject, accounted);
   if (buffer_.size() >= kFlushAt) {
     if (auto s = flush(); !s) return std::unexpected(s.error());
   }
   return where;
 }
 
-Status SegmentWriter::flush() {
-  if (auto s = file_->write_at(buffer_at_, buffer_); !s) return s;
-  buffer_at_ += buffer_.size();
-  buffer_.clear();
-  return {};
+void SegmentWriter::put_index() {
+  trailer_.first_index_page = static_cast<uint32_t>(offset_ / kBlock);
+  trailer_.entries = static_cast<uint32_t>(entries_.size());
+  std::vector<std::byte> page(kBlock);
+  for (size_t at = 0; at < entries_.size(); at += format::kEntriesPerPage) {
+    const size_t used = std::min<size_t>(format::kEntriesPerPage, entries_.size() - at);
+    std::fill(page.begin(), page.end(), std::byte{0});
+    for (size_t i = 0; i < used; ++i) format::put_entry(page.data(), static_cast<uint32_t>(i), entries_[at + i].at);
+    format::seal_page(page.data(), static_cast<uint32_t>(at / format::kEntriesPerPage), static_cast<uint32_t>(used), seed_);
+    put(page);
+  }
 }
 
-void SegmentWriter::put_footer() {
-  std::vector<std::byte> footer;
-  put(footer, static_cast<uint32_t>(subjects_.size()));
-  for (const std::string* subject : subjects_) {
-    put(footer, static_cast<uint16_t>(subject->size()));
-    const auto* p = reinterpret_cast<const std::byte*>(subject->data());
-    footer.insert(footer.end(), p, p + subject->size());
+void SegmentWriter::put_parity() {
+  trailer_.pages = static_cast<uint32_t>(offset_ / kBlock);
+  trailer_.parity_pages = format::parity_pages_of(trailer_.pages);
+  SLUICE_CHECK(parity_.size() == size_t{trailer_.parity_pages} * kBlock);
+  protecting_ = false;
+  put(parity_);
+}
+
+void SegmentWriter::put_tables() {
+  const uint64_t checked = checks_.size();
+  trailer_.table_pages = static_cast<uint32_t>((checked + format::kChecksPerPage - 1) / format::kChecksPerPage);
+  std::vector<std::byte> table(size_t{trailer_.table_pages} * kBlock + kBlock);
+  for (uint32_t n = 0; n < trailer_.table_pages; ++n) {
+    std::byte* page = table.data() + size_t{n} * kBlock;
+    const uint64_t begin = uint64_t{n} * format::kChecksPerPage;
+    const auto used = static_cast<uint32_t>(std::min<uint64_t>(format::kChecksPerPage, checked - begin));
+    for (uint32_t i = 0; i < used; ++i) store_le64(page + format::kPageHead + size_t{i} * 8, checks_[begin + i]);
+    format::seal_page(page, n, used, seed_);
   }
-  put(footer, static_cast<uint32_t>(entries_.size()));
-  for (const Entry& e : entries_) {
-    put(footer, e.entry.stream);
-    put(footer, e.subject);
-    put(footer, e.entry.seq);
-    put(footer, e.entry.time);
-    put(footer, e.entry.offset);
-    put(footer, e.entry.accounted_bytes);
-    put(footer, uint32_t{e.entry.has_msg_id ? 1U : 0U});
-  }
-  std::vector<std::byte> trailer;
-  put(trailer, offset_);
-  put(trailer, static_cast<uint64_t>(footer.size()));
-  put(trailer, format::checksum(footer.data(), footer.size(), seed_));
-  put(trailer, format::kFooterMagic);
-  put(trailer, format::kVersion);
-  put(trailer, format::checksum(trailer.data(), 32, seed_));
-  buffer_.insert(buffer_.end(), footer.begin(), footer.end());
-  buffer_.insert(buffer_.end(), trailer.begin(), trailer.end());
-  offset_ += footer.size() + trailer.size();
+  format::encode_trailer(table.data() + size_t{trailer_.table_pages} * kBlock, trailer_);
+  put(table);
+  put(table);
 }
 
 Status SegmentWriter::finish() {
-  put_footer();
+  trailer_.record_bytes = offset_ - kBlock;
+  pad_to_page();
+  put_index();
+  summary_ = builder_.finish();
+  trailer_.first_summary_page = static_cast<uint32_t>(offset_ / kBlock);
+  trailer_.summary_length = summary_.size();
+  trailer_.summary_checksum = format::checksum(summary_.data(), summary_.size(), seed_);
+  put(summary_);
+  pad_to_page();
+  if (auto s = flush(); !s) return s;
+  put_parity();
+  if (auto s = flush(); !s) return s;
+  put_tables();
   if (auto s = flush(); !s) return s;
   if (auto s = file_->sync(); !s) return s;
   file_.reset();
@@ -196,23 +300,6 @@ Status SegmentWriter::finish() {
 void SegmentWriter::abandon() {
   file_.reset();
   (void)disk_.remove(tmp_path_);
-}
-
-Result<SegmentRead> read_segment(File& file, uint64_t number, uint64_t store_id,
-                                 const std::function<void(const SegmentEntry&, std::string_view)>& visit) {
-  SegmentRead result;
-  auto size = file.size();
-  if (!size) return std::unexpected(size.error());
-  result.size = *size;
-  const uint64_t seed = format::file_seed(store_id, number);
-  const auto footer = read_footer(file, result.size, seed);
-  if (!footer.empty()) {
-    if (!visit_footer(footer, visit)) return fail(Errc::kCorrupt, "footer with a good checksum does not parse");
-    return result;
-  }
-  result.scanned = true;
-  if (auto s = scan(file, seed, result, visit); !s) return std::unexpected(s.error());
-  return result;
 }
 
 }  // namespace sluice

@@ -1,27 +1,31 @@
-// Segments: the old generation. Written once by a worker, read by footer or, when that is damaged, by scan.
+// Segments: the old generation. Written once by a worker; opened by trailer and summary or, when these are damaged
+// beyond repair, by scan.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/error.h"
 #include "io/disk.h"
-#include "store/record_format.h"
+#include "store/segment_format.h"
 
 namespace sluice {
 
+/// One message of a segment; sorted by (stream, sequence) these are its index.
 struct SegmentEntry {
   uint32_t stream = 0;
-  uint64_t seq = 0;
-  WallNanos time = 0;
-  uint64_t offset = 0;
-  uint32_t accounted_bytes = 0;
-  bool has_msg_id = false;
+  format::IndexEntry at;
+};
+
+/// How the messages of a segment are found.
+struct SegmentShape {
+  std::optional<format::SegmentTrailer> trailer;  ///< by its index pages
+  std::vector<SegmentEntry> resident;             ///< without a trailer: by what a scan found
 };
 
 /// Any one thread. Writes `dir`/NNNNNNNN.tmp; finish() makes it a segment, durable.
@@ -29,7 +33,7 @@ class SegmentWriter {
  public:
   SegmentWriter(Disk& disk, std::string dir, uint64_t number, uint64_t store_id);
   Status begin();
-  /// @return where it lies.
+  /// Records come sorted by (stream, sequence). @return where it lies.
   Result<uint64_t> add(const format::Record& record);
   Status finish();
   /// Removes what was written. After a failure.
@@ -37,37 +41,58 @@ class SegmentWriter {
   const std::string& path() const { return path_; }
   uint64_t size() const { return offset_; }
 
+  // -- after finish()
+  const format::SegmentTrailer& trailer() const { return trailer_; }
+  const std::vector<SegmentEntry>& entries() const { return entries_; }
+  const std::vector<std::byte>& summary() const { return summary_; }
+
  private:
+  void put(std::span<const std::byte> bytes);
+  void pad_to_page();
   Status flush();
-  void put_footer();
+  void put_index();
+  void put_parity();
+  void put_tables();
 
   Disk& disk_;
   std::string dir_;
   std::string path_;
   std::string tmp_path_;
-  uint64_t number_;
-  uint64_t store_id_;
   uint64_t seed_;
   std::unique_ptr<File> file_;
-  std::vector<std::byte> buffer_;
+  std::vector<std::byte> buffer_;  ///< begins on a page
   uint64_t buffer_at_ = 0;
   uint64_t offset_ = 0;
-  std::unordered_map<std::string, uint32_t> subject_numbers_;
-  std::vector<const std::string*> subjects_;
-  struct Entry {
-    SegmentEntry entry;
-    uint32_t subject;
-  };
-  std::vector<Entry> entries_;
+  format::SegmentTrailer trailer_;
+  std::vector<SegmentEntry> entries_;
+  std::vector<std::byte> summary_;
+  format::SummaryBuilder builder_;
+  std::vector<uint64_t> checks_;           ///< of the pages flushed so far
+  std::vector<std::byte> parity_;          ///< parity pages so far
+  bool protecting_ = true;                 ///< pages flushed now belong to parity groups
 };
 
-struct SegmentRead {
+struct OpenedSegment {
   uint64_t size = 0;
-  bool scanned = false;  ///< the footer was no good
+  uint32_t version = 0;  ///< 0: its header is damaged
+  std::shared_ptr<const SegmentShape> shape;
+  std::vector<std::byte> summary;
+  bool scanned = false;
   uint64_t damaged = 0;  ///< stretches without a good record, in a scan
 };
-/// Calls `visit` for every message of a segment. kCorrupt: not even a header of this store.
-Result<SegmentRead> read_segment(File& file, uint64_t number, uint64_t store_id,
-                                 const std::function<void(const SegmentEntry&, std::string_view subject)>& visit);
+/// kCorrupt: a segment of another store or number, or nothing readable in it. kIo: not readable.
+Result<OpenedSegment> open_segment(File& file, uint64_t number, uint64_t store_id);
+/// The trailer, from either copy; kCorrupt when neither is intact.
+Result<format::SegmentTrailer> read_trailer(File& file, uint64_t size, uint64_t number, uint64_t store_id);
+/// The summary; kCorrupt when it does not fit its checksum.
+Result<std::vector<std::byte>> read_summary(File& file, const format::SegmentTrailer& trailer, uint64_t seed);
+
+/// The messages of a segment by its records alone.
+Result<std::vector<SegmentEntry>> scan_segment(File& file, uint64_t size, uint64_t seed);
+
+/// Calls `visit(record, offset, bytes of the record)` for every intact record in [begin, end) of a file; views last for the call.
+/// @return how many stretches held none; in a journal file that is its headers and padding too.
+Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t seed,
+                              const std::function<void(const format::Record&, uint64_t, std::span<const std::byte>)>& visit);
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 // What the store keeps in RAM about each of its files, and the newest parts of journal files.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -9,8 +10,10 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "io/disk.h"
+#include "store/segment.h"
 
 namespace sluice {
 
@@ -36,6 +39,17 @@ struct StreamSpan {
   }
 };
 
+/// What a segment holds of one stream.
+struct SegmentPart {
+  uint32_t stream = 0;
+  uint32_t first_entry = 0;
+  uint32_t entries = 0;
+  uint32_t live = 0;
+  uint64_t first = 0;  ///< sequences, both in
+  uint64_t last = 0;
+  uint64_t live_bytes = 0;  ///< accounted
+};
+
 struct StoreFile {
   uint64_t number = 0;
   bool is_journal = false;
@@ -49,10 +63,29 @@ struct StoreFile {
   uint64_t live_bytes = 0;
   uint32_t erases_pending = 0;
   uint64_t full_commit = 0;    ///< journal: newest commit in it, once it is full
-  std::unordered_map<uint32_t, StreamSpan> streams;
+  uint64_t used = 0;           ///< journal: end of its last batch, once it is full
+  uint32_t version = 0;        ///< segment: of its format; 0 not known
+  std::vector<SegmentPart> parts;             ///< segment: by rising stream
+  std::shared_ptr<const SegmentShape> shape;  ///< segment
+  std::unordered_map<uint32_t, StreamSpan> streams;  ///< journal
   std::unordered_set<uint64_t> consumers;
   std::unordered_set<uint32_t> deleted_streams;
   std::deque<std::shared_ptr<Window>> windows;
+
+  SegmentPart* part_of(uint32_t stream) {
+    const auto it = std::lower_bound(parts.begin(), parts.end(), stream,
+                                     [](const SegmentPart& p, uint32_t id) { return p.stream < id; });
+    return it != parts.end() && it->stream == stream ? &*it : nullptr;
+  }
+  bool holds(uint32_t stream) { return is_journal ? streams.contains(stream) : part_of(stream) != nullptr; }
+  /// Its parts, from a summary that parses; all of them alive.
+  void take_parts(std::span<const std::byte> summary) {
+    format::read_summary_parts(summary, [this](const format::PartSummary& s) {
+      parts.push_back({s.stream, s.first_entry, s.entries, s.entries, s.ranges.front().first, s.ranges.back().last, s.bytes});
+      messages += s.entries;
+      message_bytes += s.bytes;
+    });
+  }
 
   const std::shared_ptr<Window>* window_at(uint64_t offset) const {
     for (auto it = windows.rbegin(); it != windows.rend(); ++it) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -10,6 +11,13 @@
 #include "store/store.h"
 
 namespace sluice {
+
+/// What collect() tells, by name.
+struct Figures : MetricSink {
+  void counter(std::string_view name, std::string_view, const MetricLabels&, double value) override { values[std::string(name)] += value; }
+  void gauge(std::string_view name, std::string_view, const MetricLabels&, double value) override { values[std::string(name)] += value; }
+  std::map<std::string, double> values;
+};
 
 struct StoreWorld {
   explicit StoreWorld(uint64_t seed = 1) : sim(seed) {
@@ -53,6 +61,12 @@ struct StoreWorld {
       if (path.ends_with(".jnl") && path.find("spare") == std::string::npos) last = path;
     }
     return last;
+  }
+  double figure(const std::string& name) {
+    Figures figures;
+    store->collect(figures);
+    EXPECT_TRUE(figures.values.contains(name)) << name;
+    return figures.values[name];
   }
   size_t count_files(const std::string& ending) {
     size_t n = 0;

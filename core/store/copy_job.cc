@@ -1,0 +1,166 @@
+#include "store/copy_job.h"
+
+#include <algorithm>
+
+#include "base/endian.h"
+
+namespace sluice {
+
+using format::Record;
+using format::RecordType;
+
+const SegmentEntry* CopyJob::find(uint32_t stream, uint64_t seq) const {
+  const auto it = std::lower_bound(entries.begin(), entries.end(), std::pair(stream, seq), [](const SegmentEntry& e, const auto& key) {
+    return std::pair(e.stream, e.at.seq) < key;
+  });
+  return it != entries.end() && it->stream == stream && it->at.seq == seq ? &*it : nullptr;
+}
+
+bool CopyJob::copies(uint64_t file_number) const {
+  return std::any_of(sources.begin(), sources.end(), [&](const Source& s) { return s.number == file_number; });
+}
+
+bool CopyJob::Alive::contains(uint64_t seq) const {
+  if (seq < first || seq > last) return false;
+  const auto it = std::upper_bound(gaps.begin(), gaps.end(), seq, [](uint64_t s, const format::SeqRange& r) { return s < r.first; });
+  return it == gaps.begin() || std::prev(it)->last < seq;
+}
+
+namespace {
+
+/// Gathers the living records of all sources, as bytes of one arena.
+class Gathering {
+ public:
+  explicit Gathering(CopyJob& job) : job_(job) {}
+
+  Status read(File& file, const CopyJob::Source& source) {
+    source_ = source.number;
+    return source.is_journal ? read_journal(file, source) : read_segment(file, source);
+  }
+
+  /// Writes the segment, if anything lives.
+  Status write(Disk& disk) {
+    if (items_.empty()) return {};
+    std::sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) {
+      return std::tuple(a.stream, a.seq, b.source) < std::tuple(b.stream, b.seq, a.source);  // of copies the newest first
+    });
+    SegmentWriter writer(disk, job_.dir, job_.number, job_.store_id);
+    Status result = write_items(writer);
+    if (!result) {
+      writer.abandon();
+      return result;
+    }
+    job_.made = true;
+    job_.path = writer.path();
+    job_.size = writer.size();
+    job_.shape = std::make_shared<SegmentShape>(SegmentShape{writer.trailer(), {}});
+    job_.summary = writer.summary();
+    job_.entries = writer.entries();
+    for (const SegmentEntry& e : job_.entries) job_.accounted_bytes += e.at.accounted_bytes;
+    return {};
+  }
+
+ private:
+  struct Item {
+    uint32_t stream;
+    uint64_t seq;
+    uint64_t source;
+    size_t at;
+    size_t size;
+  };
+
+  Status write_items(SegmentWriter& writer) {
+    if (auto s = writer.begin(); !s) return s;
+    const Item* before = nullptr;
+    for (const Item& item : items_) {
+      if (before != nullptr && before->stream == item.stream && before->seq == item.seq) continue;
+      before = &item;
+      const auto record = format::parse_record(std::span<const std::byte>(arena_).subspan(item.at, item.size));
+      auto put = writer.add(*record);
+      if (!put) return std::unexpected(put.error());
+    }
+    return writer.finish();
+  }
+
+  void take(const Record& r, std::span<const std::byte> bytes) {
+    if (r.type == RecordType::kRemove || r.type == RecordType::kErase) return take_removal(r);
+    if (r.type != RecordType::kMessage) return;
+    const auto alive = job_.alive.find(r.stream);
+    if (alive == job_.alive.end() || !alive->second.contains(r.seq)) return;
+    items_.push_back({r.stream, r.seq, source_, arena_.size(), bytes.size()});
+    arena_.insert(arena_.end(), bytes.begin(), bytes.end());
+  }
+
+  void take_removal(const Record& r) {
+    SeqSet& removed = job_.removals[r.stream];
+    if (r.payload.empty()) {
+      removed.insert(r.seq);
+      return;
+    }
+    for (size_t at = 0; at + 16 <= r.payload.size(); at += 16) {
+      const uint64_t first = load_le64(r.payload.data() + at);
+      const uint64_t last = load_le64(r.payload.data() + at + 8);
+      if (first != 0 && first <= last) removed.insert_range(first, last);
+    }
+  }
+
+  Status read_segment(File& file, const CopyJob::Source& source) {
+    auto scanned = scan_records(file, format::kBlock, source.size, source.seed,
+                                [this](const Record& r, uint64_t, std::span<const std::byte> bytes) { take(r, bytes); });
+    if (!scanned) return std::unexpected(scanned.error());
+    return {};
+  }
+
+  /// Batch by batch. Records of a good batch are believed; of a bad one those that are good by themselves.
+  Status read_journal(File& file, const CopyJob::Source& source) {
+    std::vector<std::byte> bytes(source.size);
+    auto got = file.read_at(0, bytes);
+    if (!got) return std::unexpected(got.error());
+    bytes.resize(*got);
+    size_t at = format::kBlock;
+    while (at + format::kRecordHeader <= bytes.size()) {
+      const auto rest = std::span<const std::byte>(bytes).subspan(at);
+      const auto header = at % format::kBlock == 0 ? format::decode_batch_header(rest) : std::nullopt;
+      if (header && header->generation == source.number && format::batch_body_matches(rest, *header)) {
+        take_all(rest.subspan(format::kBatchHeader, header->length - format::kBatchHeader));
+        at += format::align_block(header->length);
+        continue;
+      }
+      job_.damaged = true;
+      const auto record = format::decode_record(rest, source.seed);
+      const size_t size = record ? format::record_size(*record) : 8;
+      if (record) take(*record, rest.first(size));
+      at += size;
+    }
+    return {};
+  }
+
+  void take_all(std::span<const std::byte> body) {
+    for (size_t at = 0; at < body.size();) {
+      const auto record = format::parse_record(body.subspan(at));
+      if (!record) return;
+      const size_t size = format::record_size(*record);
+      take(*record, body.subspan(at, size));
+      at += size;
+    }
+  }
+
+  CopyJob& job_;
+  uint64_t source_ = 0;
+  std::vector<std::byte> arena_;
+  std::vector<Item> items_;
+};
+
+}  // namespace
+
+Status run_copy(Disk& disk, CopyJob& job) {
+  Gathering gathering(job);
+  for (const CopyJob::Source& source : job.sources) {
+    auto file = disk.open(source.path, OpenMode::kRead);
+    if (!file) return std::unexpected(file.error());
+    if (auto s = gathering.read(**file, source); !s) return s;
+  }
+  return gathering.write(disk);
+}
+
+}  // namespace sluice

@@ -1,0 +1,57 @@
+// What a retirement does off the loop: reads journal files or segments, writes what lives in them into one new segment.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+#include "base/seq_set.h"
+#include "io/disk.h"
+#include "store/segment.h"
+
+namespace sluice {
+
+/// Filled by the loop, run once on a worker, looked at by the loop again. Knows nothing of the store.
+struct CopyJob {
+  /// Which messages of one stream are alive, as of the plan.
+  struct Alive {
+    uint64_t first = 1;  ///< nothing below lives
+    uint64_t last = 0;   ///< nothing above is asked for
+    std::vector<format::SeqRange> gaps;  ///< nor these, in between; rising
+    bool contains(uint64_t seq) const;
+  };
+  struct Source {
+    uint64_t number = 0;
+    std::string path;
+    uint64_t size = 0;  ///< bytes in use
+    uint64_t seed = 0;
+    bool is_journal = false;
+  };
+  std::string dir;  ///< of the segments
+  uint64_t number = 0;
+  uint64_t store_id = 0;
+  std::vector<Source> sources;
+  std::unordered_map<uint32_t, Alive> alive;
+
+  // -- results
+  bool made = false;      ///< false: nothing lived, no segment was written
+  std::string path;
+  uint64_t size = 0;
+  std::shared_ptr<const SegmentShape> shape;
+  std::vector<std::byte> summary;
+  std::vector<SegmentEntry> entries;  ///< sorted by (stream, sequence)
+  uint64_t accounted_bytes = 0;
+  std::map<uint32_t, SeqSet> removals;  ///< that journal sources state
+  bool damaged = false;                 ///< a journal source had a batch that is not as it was written
+
+  const SegmentEntry* find(uint32_t stream, uint64_t seq) const;
+  bool copies(uint64_t file_number) const;
+};
+
+Status run_copy(Disk& disk, CopyJob& job);
+
+}  // namespace sluice
