@@ -30,8 +30,6 @@ inline Page page_of(size_t total, int64_t offset, size_t limit) {
 
 /// `"total":…,"offset":…,"limit":…`
 std::string page_members(const Page& page);
-/// The same with zeros, as paged replies show it on errors.
-inline constexpr std::string_view kNoPageMembers = R"("total":0,"offset":0,"limit":0)";
 
 /// Paged requests look at their body only when it begins as JSON does.
 inline bool has_json_body(std::string_view body) {

@@ -33,6 +33,7 @@ Status check_subject(ConsumerConfig& config, const ApiCall& call, bool durable_f
   if (durable_form) {
     if (config.durable_name.empty()) return no(10018);
     if (config.durable_name != name) return no(10017);
+    config.name = name;
     return {};
   }
   if (!name.empty()) return check_named(config, name, call.token[2]);
@@ -79,7 +80,7 @@ ApiAnswer consumer_delete(ApiContext& context, const ApiCall& call) {
 
 ApiAnswer consumer_pause(ApiContext& context, const ApiCall& call) {
   WallNanos until = kZeroTime;
-  if (!is_empty_request(call.body)) {
+  if (has_json_body(call.body)) {
     const std::array fields{
         JsonField{"pause_until", [&](const JsonElement& e) { return read_json_time(e, until); }}};
     if (Status s = parse_json_object(call.body, fields); !s) return ApiAnswer::failed(s.error());
@@ -87,18 +88,19 @@ ApiAnswer consumer_pause(ApiContext& context, const ApiCall& call) {
   const auto consumer = named_consumer(context, call);
   if (!consumer) return ApiAnswer::failed(consumer.error());
   const WallNanos now = context.env.clock.wall();
-  if (until <= now) until = kZeroTime;
-  context.consumers.pause(**consumer, until);
-  if (until == kZeroTime) return ApiAnswer::ok(R"({"paused":false,"pause_until":"0001-01-01T00:00:00Z"})");
+  context.consumers.pause(**consumer, until <= now ? kZeroTime : until);
+  if (until <= now) return ApiAnswer::ok(fmt::format(R"({{"paused":false,"pause_until":"{}"}})", format_rfc3339(until)));
   return ApiAnswer::ok(fmt::format(R"({{"paused":true,"pause_until":"{}","pause_remaining":{}}})",
                                    format_rfc3339(until), until - now));
 }
 
 ApiAnswer consumer_unpin(ApiContext& context, const ApiCall& call) {
-  if (call.body.empty()) return ApiAnswer::failed(10025, "unexpected end of JSON input");
+  if (is_empty_request(call.body)) return ApiAnswer::failed(10025, "unexpected end of JSON input");
   std::string group;
   const std::array fields{JsonField::into("group", group)};
   if (Status s = parse_json_object(call.body, fields); !s) return ApiAnswer::failed(s.error());
+  if (group.empty()) return ApiAnswer::failed(10161);
+  if (!is_valid_priority_group(group)) return ApiAnswer::failed(10162);
   const auto consumer = named_consumer(context, call);
   if (!consumer) return ApiAnswer::failed(consumer.error());
   return ApiAnswer::failed(10160);  // no consumer of this version has groups

@@ -34,11 +34,7 @@ Result<Selection> select(ApiContext& context, const ApiCall& call, size_t limit)
 
 template <class Show>
 ApiAnswer paged(const Result<Selection>& selected, Show&& show) {
-  if (!selected) {
-    ApiAnswer answer = ApiAnswer::failed(selected.error());
-    answer.fields = fmt::format(R"({{{},"consumers":[]}})", kNoPageMembers);
-    return answer;
-  }
+  if (!selected) return ApiAnswer::failed(selected.error());
   std::string out = fmt::format(R"({{{},"consumers":[)", page_members(selected->page));
   for (size_t i = selected->page.first; i < selected->page.end; ++i) {
     if (i != selected->page.first) out += ',';

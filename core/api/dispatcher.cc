@@ -119,7 +119,7 @@ ApiAnswer Dispatcher::carry_out(const ApiVerb& verb, const ApiCall& call) {
 std::string Dispatcher::envelope(const ApiVerb& verb, const ApiAnswer& answer) const {
   std::string out = fmt::format(R"({{"type":"io.nats.jetstream.api.v1.{}")", verb.response);
   if (answer.error) out += fmt::format(R"(,"error":{})", api_error_json(*answer.error));
-  std::string_view members = answer.fields;
+  std::string_view members = answer.error ? verb.failed : std::string_view(answer.fields);
   if (members.size() > 2) {
     SLUICE_CHECK(members.front() == '{' && members.back() == '}');
     out += ',';

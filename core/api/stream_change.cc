@@ -23,21 +23,24 @@ std::string info_members(ApiContext& context, Stream& stream) {
                              context.env.clock.wall());
 }
 
-/// The checks that create and update share before they look at streams.
+/// An empty body is a configuration without a name.
 Result<StreamRequest> decode(const ApiCall& call) {
-  // An empty body is a configuration without a name.
-  if (call.body.empty()) return fail_api(Errc::kInvalidArgument, 10056, "");
+  if (call.body.empty()) return StreamRequest{};
   auto request = parse_stream_request(call.body);
   if (!request) return request;
-  if (request->config.name != call.token[0]) return fail_api(Errc::kInvalidArgument, 10056, "");
-  if (request->config.name.find_first_of("/\\") != std::string::npos)
-    return fail_api(Errc::kInvalidArgument, 10128, "");
   return request;
+}
+
+Status check_name(const StreamConfig& config, const ApiCall& call) {
+  if (config.name != call.token[0]) return fail_api(Errc::kInvalidArgument, 10056, "");
+  if (config.name.find_first_of("/\\") != std::string::npos) return fail_api(Errc::kInvalidArgument, 10128, "");
+  return {};
 }
 
 Result<Stream*> create(ApiContext& context, const ApiCall& call) {
   const auto request = decode(call);
   if (!request) return std::unexpected(request.error());
+  if (auto named = check_name(request->config, call); !named) return std::unexpected(named.error());
   if (request->config.sealed)
     return fail_api(Errc::kInvalidArgument, 10052,
                     "stream configuration for create can not be sealed");
@@ -64,10 +67,10 @@ std::string violated_by(ApiContext& context, std::string_view stream, const Cons
 Result<Stream*> update(ApiContext& context, const ApiCall& call) {
   const auto request = decode(call);
   if (!request) return std::unexpected(request.error());
-  if (context.streams.find(request->config.name) == nullptr)
-    return fail_api(Errc::kNotFound, 10059, "");
   const auto config = check_stream_config(*request, context.options.max_duplicate_window);
   if (!config) return std::unexpected(config.error());
+  if (auto named = check_name(request->config, call); !named) return std::unexpected(named.error());
+  if (context.streams.find(config->name) == nullptr) return fail_api(Errc::kNotFound, 10059, "");
   if (auto names = violated_by(context, config->name, config->consumer_limits); !names.empty())
     return fail_api(Errc::kInvalidArgument, 10069,
                     fmt::format("change to limits violates consumers: {}", names));
@@ -109,15 +112,10 @@ ApiAnswer stream_purge(ApiContext& context, const ApiCall& call) {
       return ApiAnswer::failed(status.error());
   }
   request.below = StreamSeq(below);
-  auto failed = [](Error error) {
-    ApiAnswer answer = ApiAnswer::failed(std::move(error), 10110);
-    answer.fields = R"({"purged":0})";
-    return answer;
-  };
   Stream* stream = context.streams.find(call.token[0]);
-  if (stream == nullptr) return failed(Error{Errc::kNotFound, 10059, {}});
+  if (stream == nullptr) return ApiAnswer::failed(10059);
   const auto purged = stream->purge(request);
-  if (!purged) return failed(purged.error());
+  if (!purged) return ApiAnswer::failed(purged.error(), 10110);
   return ApiAnswer::ok(fmt::format(R"({{"success":true,"purged":{}}})", *purged));
 }
 

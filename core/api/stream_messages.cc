@@ -45,7 +45,7 @@ ApiAnswer stream_msg_get(ApiContext& context, const ApiCall& call) {
 }
 
 ApiAnswer stream_msg_delete(ApiContext& context, const ApiCall& call) {
-  if (call.body.empty()) return ApiAnswer::failed(10003);
+  if (is_empty_request(call.body)) return ApiAnswer::failed(10003);
   uint64_t seq = 0;
   bool no_erase = false;
   const std::array fields{JsonField::into("seq", seq), JsonField::into("no_erase", no_erase)};

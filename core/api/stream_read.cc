@@ -41,12 +41,6 @@ Result<Selection> select_streams(ApiContext& context, const ApiCall& call) {
   return out;
 }
 
-ApiAnswer failed_page(Error error, std::string_view list_members) {
-  ApiAnswer answer = ApiAnswer::failed(std::move(error));
-  answer.fields = fmt::format("{{{}{}}}", kNoPageMembers, list_members);
-  return answer;
-}
-
 struct InfoRequest {
   int64_t offset = 0;
   bool deleted_details = false;
@@ -73,6 +67,7 @@ SubjectCounts subjects_on_page(Stream& stream, const InfoRequest& request, Page&
                                 return true;
                               });
   page = page_of(total, request.offset, kSubjectsPage_count);
+  if (total == 0) page.limit = 0;
   SubjectCounts out;
   size_t index = 0;
   stream.store().each_subject(request.subjects_filter,
@@ -88,7 +83,7 @@ SubjectCounts subjects_on_page(Stream& stream, const InfoRequest& request, Page&
 
 ApiAnswer stream_names(ApiContext& context, const ApiCall& call) {
   const auto selected = select_streams(context, call);
-  if (!selected) return failed_page(selected.error(), R"(,"streams":null)");
+  if (!selected) return ApiAnswer::failed(selected.error());
   const Page page = page_of(selected->streams.size(), selected->offset, kNamesPage_count);
   std::string out = fmt::format(R"({{{},"streams":)", page_members(page));
   if (page.first == page.end) {
@@ -105,7 +100,7 @@ ApiAnswer stream_names(ApiContext& context, const ApiCall& call) {
 
 ApiAnswer stream_list(ApiContext& context, const ApiCall& call) {
   const auto selected = select_streams(context, call);
-  if (!selected) return failed_page(selected.error(), R"(,"streams":null)");
+  if (!selected) return ApiAnswer::failed(selected.error());
   const Page page = page_of(selected->streams.size(), selected->offset, kListPage_count);
   std::string out = fmt::format(R"({{{},"streams":[)", page_members(page));
   for (size_t i = page.first; i < page.end; ++i) {
@@ -124,9 +119,9 @@ ApiAnswer stream_list(ApiContext& context, const ApiCall& call) {
 
 ApiAnswer stream_info(ApiContext& context, const ApiCall& call) {
   const auto request = parse_info_request(call.body);
-  if (!request) return failed_page(request.error(), "");
+  if (!request) return ApiAnswer::failed(request.error());
   Stream* stream = context.streams.find(call.token[0]);
-  if (stream == nullptr) return failed_page(Error{Errc::kNotFound, 10059, {}}, "");
+  if (stream == nullptr) return ApiAnswer::failed(10059);
   const ServerMetadata server{context.options.version, context.options.api_level};
   StreamInfoShown shown{.consumer_count = context.consumers.count(call.token[0]),
                         .server = &server,

@@ -65,7 +65,7 @@ struct ApiCall {
 /// The members of the reply after "type". The reply leaves once everything that was changed before it
 /// is durable, so it never shows a state that a crash could take back.
 struct ApiAnswer {
-  std::string fields;          ///< text of a JSON object, "{…}"; empty = no further members
+  std::string fields;          ///< text of a JSON object, "{…}"; empty = no further members, errors have none
   std::optional<Error> error;  ///< api_code set; its text goes before the fields
   bool audited = true;         ///< false: no API audit advisory for this one
 
@@ -84,6 +84,7 @@ struct ApiVerb {
   std::string_view pattern;   ///< after "$JS.API."; `*` = one token, final `>` = one or more
   std::string_view response;  ///< after "io.nats.jetstream.api.v1."
   ApiAnswer (*handle)(ApiContext&, const ApiCall&);
+  std::string_view failed = {};  ///< the reply's members at zero, as errors show them: a JSON object
 };
 
 /// Every verb this server answers (verbs.cc).

@@ -18,6 +18,7 @@ constexpr nanoseconds kDefaultInactiveThreshold = 5s;
 constexpr int64_t kDefaultMaxAckPending = 1000;
 constexpr int64_t kDefaultMaxWaiting = 512;
 constexpr nanoseconds kMinIdleHeartbeat = 100ms;
+constexpr size_t kMaxPriorityGroup_bytes = 16;
 
 std::unexpected<Error> no(uint16_t code, std::string detail = {}) {
   return fail_api(Errc::kInvalidArgument, code, std::move(detail));
@@ -189,6 +190,13 @@ size_t metadata_bytes(const ConsumerConfig& c) {
 std::vector<std::string> ConsumerConfig::filters() const {
   if (!filter_subject.empty()) return {filter_subject};
   return filter_subjects;
+}
+
+bool is_valid_priority_group(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxPriorityGroup_bytes && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("/_=-").find(c) != std::string_view::npos;
+  });
 }
 
 Status normalise_consumer_config(ConsumerConfig& c, const StreamConfig& stream,

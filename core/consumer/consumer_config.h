@@ -27,6 +27,7 @@ enum class ReplayPolicy : uint8_t { kInstant, kOriginal };
 struct ConsumerConfig {
   std::string durable_name;
   std::string name;
+  bool name_made = false;  ///< by the server, for a request that had none: not shown in the configuration
   std::string description;
   DeliverPolicy deliver_policy = DeliverPolicy::kAll;
   uint64_t opt_start_seq = 0;
@@ -101,5 +102,8 @@ Status check_consumer_config(const ConsumerConfig& config, const StreamConfig& s
                              const ConsumerLimitsInForce& limits);
 /// What may not change (10012). The deliver subject's rule needs interest: see Consumers.
 Status check_consumer_update(const ConsumerConfig& before, const ConsumerConfig& after);
+
+/// 1–16 of A-Z a-z 0-9 / _ = - (ADR-42).
+bool is_valid_priority_group(std::string_view name);
 
 }  // namespace sluice

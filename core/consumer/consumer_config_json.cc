@@ -171,23 +171,30 @@ Result<ConsumerRequest> parse_consumer_request(std::string_view json) {
 
 Result<ConsumerMeta> parse_consumer_meta(std::string_view json) {
   ConsumerMeta meta;
+  std::string made_name;
   const std::array fields = {
       JsonField{"created", [&](const JsonElement& e) { return read_json_time(e, meta.created); }},
+      JsonField::into("made_name", made_name),
       JsonField{"config", [&](const JsonElement& e) { return read_config(e, meta.config); }},
   };
   if (Status read = parse_json_object(json, fields); !read) return std::unexpected(read.error());
+  if (!made_name.empty()) {
+    meta.config.name = std::move(made_name);
+    meta.config.name_made = true;
+  }
   return meta;
 }
 
 std::string consumer_meta_json(const ConsumerMeta& meta) {
-  return "{\"created\":\"" + format_rfc3339(meta.created) + "\",\"config\":" +
-         consumer_config_json(meta.config) + "}";
+  std::string out = "{\"created\":\"" + format_rfc3339(meta.created) + "\",";
+  if (meta.config.name_made) out += "\"made_name\":" + Json(meta.config.name).dump() + ",";
+  return out + "\"config\":" + consumer_config_json(meta.config) + "}";
 }
 
 std::string consumer_config_json(const ConsumerConfig& c) {
   Json out = Json::object();
   put(out, "durable_name", c.durable_name);
-  put(out, "name", c.name);
+  if (!c.name_made) put(out, "name", c.name);
   put(out, "description", c.description);
   out["deliver_policy"] = name_of(kDeliverPolicies, c.deliver_policy);
   put(out, "opt_start_seq", c.opt_start_seq);

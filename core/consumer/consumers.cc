@@ -23,6 +23,7 @@ std::unexpected<Error> no(uint16_t code, std::string detail = {}) {
 /// Version keys of the API and a pause do not make two configurations different.
 ConsumerConfig comparable(ConsumerConfig config) {
   config.pause_until.reset();
+  config.name_made = false;
   std::erase_if(config.metadata, [](const auto& entry) { return entry.first.starts_with("_nats."); });
   return config;
 }
@@ -172,7 +173,8 @@ Result<Consumer*> LocalConsumers::put(Stream& stream, ConsumerConfig config, Con
     return no(10148);
   }
   if (action == ConsumerAction::kUpdate) return no(10149);
-  if (config.name.empty()) config.name = fresh_name(stream);
+  config.name_made = config.name.empty();
+  if (config.name_made) config.name = fresh_name(stream);
   return create(stream, config);
 }
 
@@ -215,6 +217,7 @@ void LocalConsumers::store_meta(const Consumer& consumer, const ConsumerConfig& 
 Result<Consumer*> LocalConsumers::update(Consumer& existing, ConsumerConfig config) {
   const ConsumerConfig& before = existing.config();
   config.pause_until = before.pause_until;  // only PAUSE changes it
+  config.name_made = before.name_made;
   if (comparable(before) == comparable(config)) return &existing;
   const bool moves = before.is_push() && config.is_push() && before.deliver_subject != config.deliver_subject;
   if (moves && bus_.has_interest(before.deliver_subject, before.deliver_group)) return no(10013);

@@ -92,7 +92,7 @@ void DirectGet::on_request(const Message& message) {
 
 void DirectGet::on_subject_request(const Message& message) {
   if (message.reply.empty() || level_refused(message)) return;
-  if (!message.payload.empty()) return answer_status(message.reply, 408, "Bad Request");
+  if (!is_empty_direct_get(message.payload)) return answer_status(message.reply, 408, "Bad Request");
   // The subject is what follows the stream's name.
   const std::string_view marker = "API.DIRECT.GET.";
   const size_t at = message.subject.find(marker);
@@ -181,7 +181,7 @@ void DirectGet::get_multi_last(const DirectGetRequest& r, std::string_view reply
   for (const std::string& filter : r.multi_last)
     store.each_subject(filter, [&](std::string_view subject, const SubjectState& state) {
       if (state.last <= up_to) {
-        if (state.last.value() >= r.seq) found.insert(state.last);
+        found.insert(state.last);
       } else if (state.first <= up_to) {
         newer.emplace_back(subject, state.first);
       }
@@ -197,9 +197,11 @@ void DirectGet::get_multi_last(const DirectGetRequest& r, std::string_view reply
       last = stored->seq;
       from = last.next();
     }
-    if (!last.is_zero() && last.value() >= r.seq) found.insert(last);
+    if (!last.is_zero()) found.insert(last);
   }
   if (found.empty()) return answer_status(reply, 404, "No Results");
+  // The last page of several may be empty: it ends like the others.
+  found.erase(found.begin(), found.lower_bound(StreamSeq(r.seq)));
   auto series = std::make_unique<Series>();
   series->reply = reply;
   series->is_multi_last = true;

@@ -39,6 +39,8 @@ Result<DirectGetRequest> parse_direct_get(std::string_view body, bool lenient) {
   return r;
 }
 
+bool is_empty_direct_get(std::string_view body) { return is_empty_request(body); }
+
 std::optional<StoredMessage> look_up_message(StreamStore& store, const DirectGetRequest& r) {
   if (!r.last_by_subj.empty()) return store.load_last(r.last_by_subj);
   StreamSeq from(r.seq > 0 ? r.seq : 1);

@@ -34,6 +34,8 @@ struct DirectGetRequest {
 
 /// 10025 when it is no JSON or a type is wrong. `lenient`: unknown keys are ignored.
 Result<DirectGetRequest> parse_direct_get(std::string_view body, bool lenient);
+/// No body, or an object without keys: what DIRECT.GET.<stream>.<subject> allows.
+bool is_empty_direct_get(std::string_view body);
 /// The one message that a plain (no series) request asks for.
 std::optional<StoredMessage> look_up_message(StreamStore& store, const DirectGetRequest& request);
 /// False for combinations that exclude each other.

@@ -113,6 +113,7 @@ void LocalStream::reconfigure(StreamConfig config) {
   compile_transform();
   republisher_.reconfigure();
   trim_after_update(was);
+  if (sweep_timer_->active()) sweep_uninteresting();  // the reply already shows its first slice
 }
 
 // -- the way in
