@@ -153,6 +153,13 @@ class FileStore final : public Store, public JournalOwner {
   void recycle();
   void recycled(const Status& result);
   void erase_now(uint64_t file, uint64_t offset);
+  struct Overwrite {
+    uint64_t file;
+    uint64_t offset;
+    std::shared_ptr<const std::vector<std::byte>> bytes;
+  };
+  void overwrite(Overwrite job);
+  void overwritten(uint64_t file);
 
   Env& env_;
   StoreOptions options_;
@@ -179,6 +186,7 @@ class FileStore final : public Store, public JournalOwner {
   std::vector<std::string> spares_;
   std::optional<Error> failure_;
   bool no_space_ = false;
+  std::vector<Overwrite> overwrites_waiting_;  ///< of erased records, for space
   bool checking_space_ = false;
   bool maintain_posted_ = false;
   uint32_t background_jobs_ = 0;

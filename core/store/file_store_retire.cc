@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -88,6 +89,9 @@ void FileStore::space_checked(const Status& result, uint64_t free_bytes, const s
   }
   if (!spares_.empty() || !full) journal_->retry();
   no_space_ = full || journal_->blocked();
+  if (!full) {
+    for (Overwrite& job : std::exchange(overwrites_waiting_, {})) overwrite(std::move(job));
+  }
   if (no_space_ && !closing_) space_timer_->start(kSpaceCheckEvery);
   if (retire_ == nullptr) maintain_soon();
 }
@@ -416,15 +420,7 @@ void FileStore::erase_now(uint64_t number, uint64_t offset) {
   StoreFile* file = files_.find(number);
   auto read = read_record(number, offset);
   if (file == nullptr || failure_) return;
-  const auto done = [this, number] {
-    if (StoreFile* still = files_.find(number)) --still->erases_pending;
-    if (retire_ != nullptr && retire_->waits_for_erase) recycle();
-    maintain_soon();
-  };
-  if (!read) {
-    done();
-    return;
-  }
+  if (!read) return overwritten(number);
   const Record& old = read->record;
   Record blank;
   blank.type = RecordType::kErased;
@@ -437,17 +433,35 @@ void FileStore::erase_now(uint64_t number, uint64_t offset) {
   format::encode_record(bytes->data(), bytes->size(), blank, file->seed);
   if (std::byte* memory = journal_->in_memory(*file, offset)) std::copy(bytes->begin(), bytes->end(), memory);
   cache_.forget(number);
+  overwrite({number, offset, std::move(bytes)});
+}
+
+void FileStore::overwrite(Overwrite job) {
+  const StoreFile* file = files_.find(job.file);
+  if (file == nullptr || failure_) return;
   background(
-      [bytes, offset, path = file->path, &disk = env_.disk]() -> Status {
+      [bytes = job.bytes, offset = job.offset, path = file->path, &disk = env_.disk]() -> Status {
         auto opened = disk.open(path, OpenMode::kReadWrite);
         if (!opened) return std::unexpected(opened.error());
         if (auto s = (*opened)->write_at(offset, *bytes); !s) return s;
         return (*opened)->sync();
       },
-      [this, done](Status result) {
+      [this, job](Status result) {
+        if (!result && result.error().code == Errc::kNoSpace) {  // copy-on-write disks need space for this too
+          overwrites_waiting_.push_back(job);
+          no_space_ = true;
+          if (!closing_) space_timer_->start(kSpaceCheckEvery);
+          return;
+        }
         if (!result) fail_store(result.error());
-        done();
+        overwritten(job.file);
       });
+}
+
+void FileStore::overwritten(uint64_t number) {
+  if (StoreFile* still = files_.find(number)) --still->erases_pending;
+  if (retire_ != nullptr && retire_->waits_for_erase) recycle();
+  maintain_soon();
 }
 
 }  // namespace sluice

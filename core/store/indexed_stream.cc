@@ -292,6 +292,7 @@ std::optional<StoredMessage> IndexedStream::load_next(StreamSeq from, std::strin
   for (uint64_t s = index_.next(scan.from); s != 0 && s <= scan.last; s = index_.next(s + 1)) {
     if (!scan.may_match(*index_.find(s))) continue;
     auto fetched = fetch_or_lose(s);
+    if (!fetched && index_.find(s) != nullptr) return std::nullopt;  // not readable now: later, but never skipped
     if (!fetched || !scan.matches(fetched->message.subject)) continue;
     hold(std::move(fetched->pin));
     return fetched->message;

@@ -88,6 +88,7 @@ class StreamStore {
   virtual std::optional<StoredMessage> load(StreamSeq seq) = 0;
   /// The first message with sequence ≥ `from` whose subject matches `filter` (wildcards; empty or
   /// ">" = all). Uses the subject index to jump; bounded work per call is the caller's business.
+  /// Also nullopt when the disk refuses to read the next one now: it is asked for again, not skipped.
   virtual std::optional<StoredMessage> load_next(StreamSeq from, std::string_view filter) = 0;
   /// The last message on a literal subject, or of all subjects matching a filter.
   virtual std::optional<StoredMessage> load_last(std::string_view filter) = 0;

@@ -10,11 +10,7 @@ namespace sluice::sim {
 
 namespace {
 
-constexpr uint64_t kSector = 512;
-constexpr uint64_t kPage = 4096;
 constexpr size_t kMaxVersions = 4;
-
-using Sector = std::array<std::byte, kSector>;
 
 std::string normal(const std::string& path) {
   std::string out;
@@ -28,12 +24,6 @@ std::string normal(const std::string& path) {
   return out;
 }
 
-std::string folder_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return "";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 bool below(const std::string& path, const std::string& dir) {
   if (dir.empty()) return true;
   if (dir == "/") return path.size() > 1 && path.front() == '/';
@@ -44,91 +34,62 @@ std::unexpected<Error> no_power() { return fail(Errc::kIo, "simulated crash"); }
 
 }  // namespace
 
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return "";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
 /// A file's bytes, and the older versions of the sectors that were changed since its last sync.
 struct SimDisk::Inode {
   struct History {
     std::vector<Sector> versions;  ///< oldest first; the first is the durable one
     bool lost = false;             ///< under a failed sync: clean for the kernel, not on disk
   };
-  using Page = std::array<std::byte, kPage>;
-
-  std::vector<std::unique_ptr<Page>> pages;  // null = zeros
-  uint64_t size = 0;
+  FileImage now;
   uint64_t durable_size = 0;
   std::map<uint64_t, History> dirty;  // by sector
-
-  Sector sector(uint64_t index) const {
-    Sector out{};
-    const size_t page = index * kSector / kPage;
-    if (page < pages.size() && pages[page])
-      std::memcpy(out.data(), pages[page]->data() + index * kSector % kPage, kSector);
-    return out;
-  }
-
-  void set_sector(uint64_t index, const Sector& bytes) {
-    const size_t page = index * kSector / kPage;
-    if (page >= pages.size()) pages.resize(page + 1);
-    if (!pages[page]) {
-      if (bytes == Sector{}) return;
-      pages[page] = std::make_unique<Page>();
-    }
-    std::memcpy(pages[page]->data() + index * kSector % kPage, bytes.data(), kSector);
-  }
-
-  void read(uint64_t offset, std::span<std::byte> into) const {
-    while (!into.empty()) {
-      const size_t page = offset / kPage;
-      const size_t within = offset % kPage;
-      const size_t count = std::min<size_t>(into.size(), kPage - within);
-      if (page < pages.size() && pages[page]) {
-        std::memcpy(into.data(), pages[page]->data() + within, count);
-      } else {
-        std::memset(into.data(), 0, count);
-      }
-      into = into.subspan(count);
-      offset += count;
-    }
-  }
+  uint32_t id = 0;                    ///< in a history
 
   void write(uint64_t offset, std::span<const std::byte> bytes) {
-    size = std::max(size, offset + bytes.size());
+    now.size = std::max(now.size, offset + bytes.size());
     while (!bytes.empty()) {
       const uint64_t index = offset / kSector;
       const size_t within = offset % kSector;
       const size_t count = std::min<size_t>(bytes.size(), kSector - within);
-      const Sector old = sector(index);
-      Sector now = old;
-      std::memcpy(now.data() + within, bytes.data(), count);
-      change(index, old, now);
+      const Sector old = now.sector(index);
+      Sector fresh = old;
+      std::memcpy(fresh.data() + within, bytes.data(), count);
+      change(index, old, fresh);
       bytes = bytes.subspan(count);
       offset += count;
     }
   }
 
-  void change(uint64_t index, const Sector& old, const Sector& now) {
+  void change(uint64_t index, const Sector& old, const Sector& fresh) {
     const auto found = dirty.find(index);
     if (found != dirty.end()) found->second.lost = false;  // dirty again, so synced again
-    if (now == old) return;
+    if (fresh == old) return;
     History& history = dirty[index];
     if (history.versions.size() == kMaxVersions) history.versions.erase(history.versions.begin() + 1);
     history.versions.push_back(old);
-    set_sector(index, now);
+    now.set_sector(index, fresh);
   }
 
   void truncate(uint64_t new_size) {
-    const uint64_t old_size = std::exchange(size, new_size);
+    const uint64_t old_size = std::exchange(now.size, new_size);
     if (new_size >= old_size) return;
     for (uint64_t index = new_size / kSector; index * kSector < old_size; ++index) {
-      const Sector old = sector(index);
-      Sector now{};
-      if (index * kSector < new_size) std::copy_n(old.begin(), new_size % kSector, now.begin());
-      if (now != old) change(index, old, now);
+      const Sector old = now.sector(index);
+      Sector fresh{};
+      if (index * kSector < new_size) std::copy_n(old.begin(), new_size % kSector, fresh.begin());
+      if (fresh != old) change(index, old, fresh);
     }
   }
 
   void synced() {
     std::erase_if(dirty, [](const auto& entry) { return !entry.second.lost; });
-    durable_size = size;
+    durable_size = now.size;
   }
   void sync_failed() {
     for (auto& [index, history] : dirty) history.lost = true;
@@ -138,7 +99,7 @@ struct SimDisk::Inode {
 };
 
 void SimDisk::Inode::lose_power(SimRandom& random) {
-  if (dirty.empty() && size == durable_size) return;
+  if (dirty.empty() && now.size == durable_size) return;
   enum class Mode : uint8_t { kNothing, kEverything, kPages, kSectors, kPrefix, kSuffix };
   const auto mode = static_cast<Mode>(random.below(6));
   const unsigned percent = static_cast<unsigned>(random.between(5, 95));
@@ -165,9 +126,9 @@ void SimDisk::Inode::lose_power(SimRandom& random) {
     if (keep) continue;
     // Mostly the durable version, sometimes one that was written out on the way.
     const size_t version = !history.lost && random.chance(20) ? random.below(history.versions.size()) : 0;
-    set_sector(index, history.versions[version]);
+    now.set_sector(index, history.versions[version]);
   }
-  if (size != durable_size) {
+  if (uint64_t& size = now.size; size != durable_size) {
     const uint64_t low = std::min(size, durable_size);
     const uint64_t high = std::max(size, durable_size);
     switch (mode == Mode::kEverything ? 1 : random.below(3)) {
@@ -178,11 +139,11 @@ void SimDisk::Inode::lose_power(SimRandom& random) {
     size = std::max(size, low);
     // What lies beyond the end reads as zeros once the file grows again.
     const uint64_t kept = size;
-    size = std::max(high, pages.size() * kPage);
+    size = std::max(high, now.pages.size() * kPage);
     truncate(kept);
   }
   dirty.clear();
-  durable_size = size;
+  durable_size = now.size;
 }
 
 /// One change of names, kept or lost as a whole by a power cut.
@@ -215,9 +176,9 @@ class SimFile : public File {
 
   Result<size_t> read_at(uint64_t offset, std::span<std::byte> into) override {
     if (auto ok = begin(DiskOp::kRead, false); !ok) return std::unexpected(ok.error());
-    if (offset >= inode_->size) return 0U;
-    const size_t count = std::min<uint64_t>(into.size(), inode_->size - offset);
-    inode_->read(offset, into.first(count));
+    if (offset >= inode_->now.size) return 0U;
+    const size_t count = std::min<uint64_t>(into.size(), inode_->now.size - offset);
+    inode_->now.read(offset, into.first(count));
     return count;
   }
 
@@ -225,19 +186,19 @@ class SimFile : public File {
     if (!writable_) return fail(Errc::kIo, "file is open for reading only");
     if (auto ok = begin(DiskOp::kWrite, true); !ok) {
       if (disk_.powered() && epoch_ == disk_.epoch() && disk_.random_.chance(50))
-        inode_->write(offset, bytes.first(disk_.random_.below(bytes.size() + 1)));
+        write(offset, bytes.first(disk_.random_.below(bytes.size() + 1)));
       return ok;
     }
-    const uint64_t growth = std::max(inode_->size, offset + bytes.size()) - inode_->size;
+    const uint64_t growth = std::max(inode_->now.size, offset + bytes.size()) - inode_->now.size;
     if (growth > 0 && disk_.used_bytes() + growth > disk_.capacity_) {
       const uint64_t room = disk_.capacity_ - std::min(disk_.capacity_, disk_.used_bytes());
-      if (offset <= inode_->size)
-        inode_->write(offset, bytes.first(std::min<uint64_t>(bytes.size(), inode_->size + room - offset)));
+      if (offset <= inode_->now.size)
+        write(offset, bytes.first(std::min<uint64_t>(bytes.size(), inode_->now.size + room - offset)));
       return disk_.finish(fail(Errc::kNoSpace, "no space left on the simulated disk"));
     }
     if (disk_.strikes() && disk_.crash_kind_ == Crash::kKill)
       bytes = bytes.first(disk_.random_.below(bytes.size() + 1));
-    inode_->write(offset, bytes);
+    write(offset, bytes);
     return disk_.finish({});
   }
 
@@ -247,27 +208,37 @@ class SimFile : public File {
       return ok;
     }
     if (disk_.lying_sync_) return disk_.finish({});
-    if (!disk_.strikes() || disk_.random_.chance(50)) inode_->synced();
+    if (!disk_.strikes() || disk_.random_.chance(50)) {
+      inode_->synced();
+      disk_.remember({DiskEvent::Kind::kSync, inode_->id, 0, "", "", ""});
+    }
     return disk_.finish({});
   }
 
   Result<uint64_t> size() override {
     if (!disk_.powered() || epoch_ != disk_.epoch()) return no_power();
-    return inode_->size;
+    return inode_->now.size;
   }
 
   Status truncate(uint64_t size) override {
     if (!writable_) return fail(Errc::kIo, "file is open for reading only");
     if (auto ok = begin(DiskOp::kTruncate, true); !ok) return ok;
-    if (size > inode_->size && disk_.used_bytes() + size - inode_->size > disk_.capacity_)
+    if (size > inode_->now.size && disk_.used_bytes() + size - inode_->now.size > disk_.capacity_)
       return disk_.finish(fail(Errc::kNoSpace, "no space left on the simulated disk"));
     inode_->truncate(size);
+    disk_.remember({DiskEvent::Kind::kTruncate, inode_->id, size, "", "", ""});
     return disk_.finish({});
   }
 
-  Status allocate(uint64_t size) override { return size <= inode_->size ? Status() : truncate(size); }
+  Status allocate(uint64_t size) override { return size <= inode_->now.size ? Status() : truncate(size); }
 
  private:
+  void write(uint64_t offset, std::span<const std::byte> bytes) {
+    inode_->write(offset, bytes);
+    if (disk_.history_ == nullptr) return;
+    const std::string copy(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    disk_.remember({DiskEvent::Kind::kWrite, inode_->id, offset, copy, "", ""});
+  }
   Status begin(DiskOp op, bool changes) {
     if (epoch_ != disk_.epoch()) return no_power();
     return disk_.begin(op, changes);
@@ -370,6 +341,13 @@ void SimDisk::resolve_names() {
 
 void SimDisk::note(NameOp op) {
   apply(op, written_);
+  if (history_ != nullptr) {
+    const auto kind = op.kind == NameOp::Kind::kCreate    ? DiskEvent::Kind::kCreate
+                      : op.kind == NameOp::Kind::kMakeDir ? DiskEvent::Kind::kMakeDir
+                      : op.kind == NameOp::Kind::kRename  ? DiskEvent::Kind::kRename
+                                                          : DiskEvent::Kind::kRemove;
+    remember({kind, op.inode ? op.inode->id : 0, 0, "", op.path, op.to});
+  }
   const std::string dir = folder_of(op.path);
   const bool top_level_dir = op.kind == NameOp::Kind::kMakeDir && (dir.empty() || dir == "/");
   if (top_level_dir) {
@@ -393,7 +371,7 @@ Result<std::unique_ptr<File>> SimDisk::open(const std::string& raw, OpenMode mod
     const Status failed = finish(fail(Errc::kNotFound, "no folder for " + path));
     return std::unexpected(failed.error());
   }
-  auto inode = std::make_shared<Inode>();
+  auto inode = make_inode();
   note({NameOp::Kind::kCreate, path, "", inode});
   if (auto ok = finish({}); !ok) return std::unexpected(ok.error());
   return std::make_unique<SimFile>(*this, std::move(inode), true);
@@ -466,6 +444,7 @@ Status SimDisk::sync_dir(const std::string& raw) {
   const std::string dir = normal(raw);
   if (!is_folder(dir)) return finish(fail(Errc::kNotFound, dir));
   if (strike_now_ && random_.chance(50)) return finish({});
+  remember({DiskEvent::Kind::kSyncDir, 0, 0, "", dir, ""});
   std::erase_if(pending_, [&](const NameOp& op) {
     const bool here = folder_of(op.path) == dir || (!op.to.empty() && folder_of(op.to) == dir);
     if (here) apply(op, durable_);
@@ -480,7 +459,7 @@ Result<std::unique_ptr<DirLock>> SimDisk::lock_dir(const std::string& raw) {
   if (!is_folder(dir)) return fail(Errc::kNotFound, dir);
   if (!locks_.emplace(dir, epoch_).second) return fail(Errc::kExists, dir + " is locked");
   const std::string path = dir + "/LOCK";
-  if (!written_.contains(path)) note({NameOp::Kind::kCreate, path, "", std::make_shared<Inode>()});
+  if (!written_.contains(path)) note({NameOp::Kind::kCreate, path, "", make_inode()});
   return std::make_unique<SimDirLock>(*this, dir);
 }
 
@@ -494,6 +473,38 @@ void SimDisk::fail_next(DiskOp op, uint64_t nth, Errc code) {
   faults_.at(static_cast<size_t>(op)).push_back({nth, code});
 }
 
+std::shared_ptr<SimDisk::Inode> SimDisk::make_inode() {
+  auto inode = std::make_shared<Inode>();
+  inode->id = ++last_inode_;
+  return inode;
+}
+
+void SimDisk::remember(DiskEvent event) {
+  if (history_ != nullptr) history_->events.push_back(std::move(event));
+}
+
+void SimDisk::load(const DiskImage& image) {
+  crash(Crash::kKill);
+  written_.clear();
+  pending_.clear();
+  for (const auto& [path, file] : image) {
+    auto& slot = written_[path];
+    if (!file) continue;
+    slot = make_inode();
+    slot->now = *file;
+    slot->durable_size = file->size;
+  }
+  durable_ = written_;
+}
+
+DiskImage SimDisk::image() const {
+  DiskImage out;
+  for (const auto& [path, inode] : written_) {
+    out[path] = inode ? std::make_shared<const FileImage>(inode->now) : nullptr;
+  }
+  return out;
+}
+
 bool SimDisk::is_folder(const std::string& dir) const {
   if (dir.empty() || dir == "/") return true;
   const auto found = written_.find(dir);
@@ -502,21 +513,21 @@ bool SimDisk::is_folder(const std::string& dir) const {
 
 uint64_t SimDisk::used_bytes() const {
   uint64_t sum = 0;
-  for (const auto& [path, inode] : written_) sum += inode ? inode->size : 0;
+  for (const auto& [path, inode] : written_) sum += inode ? inode->now.size : 0;
   return sum;
 }
 
 bool SimDisk::flip_bit(const std::string& path, uint64_t offset, unsigned bit) {
   const auto found = written_.find(normal(path));
-  if (found == written_.end() || !found->second || offset >= found->second->size) return false;
+  if (found == written_.end() || !found->second || offset >= found->second->now.size) return false;
   Inode& inode = *found->second;
   const uint64_t index = offset / kSector;
   const auto flip = [&](Sector& sector) {
     sector.at(offset % kSector) ^= static_cast<std::byte>(1U << (bit % 8));
   };
-  Sector now = inode.sector(index);
-  flip(now);
-  inode.set_sector(index, now);
+  Sector flipped = inode.now.sector(index);
+  flip(flipped);
+  inode.now.set_sector(index, flipped);
   const auto dirty = inode.dirty.find(index);
   if (dirty != inode.dirty.end()) {
     for (Sector& version : dirty->second.versions) flip(version);
@@ -527,14 +538,14 @@ bool SimDisk::flip_bit(const std::string& path, uint64_t offset, unsigned bit) {
 std::optional<uint64_t> SimDisk::file_size(const std::string& path) const {
   const auto found = written_.find(normal(path));
   if (found == written_.end() || !found->second) return std::nullopt;
-  return found->second->size;
+  return found->second->now.size;
 }
 
 std::optional<std::string> SimDisk::contents(const std::string& path) const {
   const auto found = written_.find(normal(path));
   if (found == written_.end() || !found->second) return std::nullopt;
-  std::string out(found->second->size, '\0');
-  found->second->read(0, std::as_writable_bytes(std::span(out)));
+  std::string out(found->second->now.size, '\0');
+  found->second->now.read(0, std::as_writable_bytes(std::span(out)));
   return out;
 }
 

@@ -20,6 +20,8 @@
 #include <vector>
 
 #include "io/disk.h"
+#include "sim/disk_history.h"
+#include "sim/disk_image.h"
 #include "sim/sim_loop.h"
 #include "sim/sim_random.h"
 
@@ -67,6 +69,16 @@ class SimDisk : public Disk {
   uint64_t epoch() const { return epoch_; }
   uint64_t power_cuts() const { return power_cuts_; }
 
+  // -- whole disks
+
+  /// From now on every change is added to `history` (null: no more). Files that exist already have no
+  /// beginning in it: record from an empty disk.
+  void record(DiskHistory* history) { history_ = history; }
+  /// The disk becomes `image`, all of it durable; files that were open fail with kIo.
+  void load(const DiskImage& image);
+  /// What is written now, durable or not.
+  DiskImage image() const;
+
   // -- faults
 
   /// The `nth` operation of this kind from now (1 = the next) fails with `code`, once. A failed
@@ -107,12 +119,16 @@ class SimDisk : public Disk {
   bool is_folder(const std::string& dir) const;
   void note(NameOp op);
   void resolve_names();
+  std::shared_ptr<Inode> make_inode();
+  void remember(DiskEvent event);
   static void apply(const NameOp& op, Names& names);
 
   SimRandom random_;
   Names written_;
   Names durable_;
   std::vector<NameOp> pending_;
+  DiskHistory* history_ = nullptr;
+  uint32_t last_inode_ = 0;
   std::map<std::string, uint64_t> locks_;  // folder → epoch
   std::array<uint64_t, static_cast<size_t>(DiskOp::kCount)> counts_{};
   std::vector<std::vector<Fault>> faults_{static_cast<size_t>(DiskOp::kCount)};

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "sim/sim_env.h"
+#include "simulate/recorded_life.h"
 #include "simulate/store_model.h"
 #include "simulate/tally.h"
 #include "store/store.h"
@@ -21,6 +22,12 @@ class StoreWorld {
   StoreWorld(uint64_t seed, Tally& tally, bool trace, bool lying_disk);
   /// Throws Violation.
   void run();
+  /// Instead of run(): that many lives without crashes but kill -9 between operations. Throws Violation.
+  RecordedLife record_lives(uint64_t lives);
+  /// Instead of run(): one life in which the `nth` call of a kind fails (0: none does), then a power cut.
+  /// @return whether the store had become read-only. Throws Violation.
+  bool live_with_fault(sim::DiskOp op, uint64_t nth, Errc code);
+  uint64_t disk_calls(sim::DiskOp op) { return sim_.disk().ops(op); }
 
  private:
   enum class End : uint8_t { kArmedCut, kArmedKill, kCut, kKill, kClose, kFault };
@@ -42,6 +49,11 @@ class StoreWorld {
   void check_reads();
   void squeeze_space();
   void flip_and_look();
+  // store_record.cc
+  void check_read_only();
+  void remember_made(const Change& change);
+  void remember_acked();
+  void remember_recovered(size_t kept);
   std::string where() const;
   [[noreturn]] void violated(const std::string& what) const;
   void note(const std::string& what);
@@ -66,6 +78,8 @@ class StoreWorld {
   uint64_t life_ = 0;
   uint64_t erases_ = 0;  ///< asked for in this world
   bool full_ = false;
+  RecordedLife* recorded_ = nullptr;
+  size_t recorded_acked_ = 0;  ///< steps of it that were acknowledged
 };
 
 }  // namespace sluice::simulate
