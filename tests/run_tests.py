@@ -61,10 +61,10 @@ def run_simulate(program, arguments, tally, blind_if_kept=False):
     lines = done.stdout.strip().splitlines()
     if done.returncode == (1 if blind_if_kept else 0):
         print(lines[-1] if lines else "")
-        tally.add("simulate " + " ".join(arguments), 1, 0, time.monotonic() - started)
+        tally.add(f"{pathlib.Path(program).name} " + " ".join(arguments), 1, 0, time.monotonic() - started)
     else:
         print("\n".join(lines[-60:]))
-        tally.add("simulate " + " ".join(arguments), 0, 1, time.monotonic() - started)
+        tally.add(f"{pathlib.Path(program).name} " + " ".join(arguments), 0, 1, time.monotonic() - started)
 
 
 def run_proofs(program, tally):
@@ -72,6 +72,8 @@ def run_proofs(program, tally):
     run_simulate(program, ["--crash-states", "20000", "--time-box", "120"], tally)
     run_simulate(program, ["--crash-states", "20000", "--lying-disk", "--seed", "1"], tally, blind_if_kept=True)
     run_simulate(program, ["--faults", "4", "--time-box", "60"], tally)
+    for how in ("clean", "kill"):
+        run_simulate(program, ["--flips", how, "--seed", "1", "--time-box", "170"], tally)
 
 
 def run_peers(binary, word, soak, tally):
@@ -109,7 +111,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--unit", type=pathlib.Path, help="build folder of the unit tests")
     parser.add_argument("--peers", help="the daemon to test with real peers")
-    parser.add_argument("--proofs", type=pathlib.Path, help="a simulate of the release build")
+    parser.add_argument("--proofs", type=pathlib.Path, help="prove_store of the release build")
     parser.add_argument("-k", dest="word", default="")
     parser.add_argument("--soak", action="store_true")
     parser.add_argument("--rounds", type=int, default=1000)
@@ -142,9 +144,11 @@ def main():
                 for seed in (ROOT / "tests/simulate/fixed_seeds.txt").read_text().split():
                     run_simulate(simulate, ["--world-seed", seed, "--only", "store"], tally)
                 run_simulate(simulate, ["--cuts", "1000", "--time-box", "240"], tally)
-                # The sanitizers see some crash states and faults too; the release build runs them by the thousand.
-                run_simulate(simulate, ["--crash-states", "1000"], tally)
-        if options.proofs and options.word in "simulate":
+                # The sanitizers see some of it too; the release build proves the rest.
+                prove = (tests / "prove_store").resolve()
+                run_simulate(prove, ["--crash-states", "1000"], tally)
+                run_simulate(prove, ["--flips", "kill", "--parts", "500"], tally)
+        if options.proofs and options.word in "simulate prove_store":
             run_proofs(options.proofs.resolve(), tally)
         if options.peers:
             run_peers(options.peers, options.word, None, tally)

@@ -575,6 +575,8 @@ void FileStore::collect(MetricSink& sink) const {
   sink.counter("sluice_store_lost_messages_total", "Messages found damaged while reading.", {}, number(lost_messages_));
   sink.gauge("sluice_store_recovery_lost_records", "Records found damaged at opening.", {}, number(report_.lost_records));
   sink.gauge("sluice_store_recovery_cut_bytes", "Bytes of torn batches cut at opening.", {}, number(report_.cut_bytes));
+  sink.gauge("sluice_store_recovery_cut_sequences", "Sequences given out in batches that were cut or lost at opening.", {},
+             number(report_.cut_sequences));
   sink.counter("sluice_store_read_errors_total", "Reads that the disk refused.", {}, number(read_errors_));
   sink.counter("sluice_store_retired_files_total", "Journal files and segments retired.", {}, number(retired_files_));
   sink.counter("sluice_store_copied_bytes_total", "Bytes of live messages copied by retiring.", {}, number(copied_bytes_));

@@ -325,6 +325,9 @@ Recovery::Salvaged Recovery::salvage(JournalFile& journal, std::span<const std::
     } else if (counts) {
       ++result.found;
       apply(*journal.file, *record, offset + at);
+    } else if (record->type == RecordType::kMessage || record->type == RecordType::kSkip) {
+      // The batch is cut, and its high-water record may be what was damaged: the sequence was given out all the same.
+      mark_given_out(*journal.file, record->stream, record->seq);
     }
     at += size;
   }
@@ -461,13 +464,14 @@ void Recovery::apply_consumer(StoreFile& file, const format::Record& r) {
 void Recovery::apply_high_water(StoreFile& file, const format::Record& r) {
   for (size_t at = 0; at + 16 <= r.payload.size(); at += 16) {
     const uint64_t stream = load_le64(r.payload.data() + at);
-    const uint64_t last = load_le64(r.payload.data() + at + 8);
-    if (stream >= UINT32_MAX) continue;
-    next_stream = std::max(next_stream, stream + 1);  // an id of a cut batch is not given to another stream
-    Mark& mark = marks_[stream];
-    if (last < mark.last) continue;
-    mark = {last, file.number};
+    if (stream < UINT32_MAX) mark_given_out(file, stream, load_le64(r.payload.data() + at + 8));
   }
+}
+
+void Recovery::mark_given_out(const StoreFile& file, uint64_t stream, uint64_t last) {
+  next_stream = std::max(next_stream, stream + 1);  // an id of a cut batch is not given to another stream
+  Mark& mark = marks_[stream];
+  if (last >= mark.last) mark = {last, file.number};
 }
 
 /// The ends of every stream, once all is read.
@@ -477,6 +481,7 @@ void Recovery::settle() {
     if (it == streams.end() || it->second.deleted) continue;
     if (mark.last > it->second.last) {
       note(fmt::format("stream {} sequences {} to {} were cut or lost", it->second.name, it->second.last + 1, mark.last));
+      report_.cut_sequences += mark.last - it->second.last;
       it->second.last = mark.last;
     }
     it->second.last_file = std::max(it->second.last_file, mark.file);

@@ -112,6 +112,7 @@ class Recovery {
   void apply_meta(StoreFile& file, RecoveredStreamState& stream, const format::Record& record);
   void apply_consumer(StoreFile& file, const format::Record& record);
   void apply_high_water(StoreFile& file, const format::Record& record);
+  void mark_given_out(const StoreFile& file, uint64_t stream, uint64_t last);
   void drop_below(RecoveredStreamState& stream, uint64_t first_kept);
   void settle();
   uint32_t intern(std::string_view subject);

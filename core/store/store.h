@@ -66,6 +66,7 @@ struct RecoveryReport {
   uint64_t journal_batches = 0;
   uint64_t records = 0;
   uint64_t cut_bytes = 0;     ///< of the newest batch, when it was torn
+  uint64_t cut_sequences = 0; ///< given out in batches that were cut or lost; never given out again
   uint64_t lost_records = 0;  ///< damaged records with good ones behind them
   std::vector<std::string> notes;
 };

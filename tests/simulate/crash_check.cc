@@ -90,7 +90,7 @@ void CrashCheck::violated(const Store* store, Promise promise, const std::string
 }
 
 /// What was recovered must be the changes up to one of them, with everything acknowledged among them.
-void CrashCheck::compare(Store& store, Promise promise) const {
+size_t CrashCheck::compare(Store& store, Promise promise) const {
   const StoreContents found = read_all(store);
   if (found.problem) violated(&store, promise, *found.problem);
   const uint64_t have = digest(found.streams, found.consumers);
@@ -101,12 +101,14 @@ void CrashCheck::compare(Store& store, Promise promise) const {
       return last >= entry.second && last <= prefixes_[promise.made].highest.at(entry.first);
     });
   };
-  const auto begin = prefixes_.begin() + static_cast<std::ptrdiff_t>(promise.acked);
-  const auto end = prefixes_.begin() + static_cast<std::ptrdiff_t>(promise.made) + 1;
-  if (std::none_of(begin, end, fits)) violated(&store, promise, "recovered state is no prefix of the changes");
+  size_t kept = promise.made;
+  while (!fits(prefixes_[kept])) {
+    if (kept-- == promise.acked) violated(&store, promise, "recovered state is no prefix of the changes");
+  }
   if (store.recovery().lost_records > life_.erases)
     violated(&store, promise, fmt::format("{} records reported lost", store.recovery().lost_records));
   if (store.durable() != store.last_commit()) violated(&store, promise, "something is not durable right after opening");
+  return kept;
 }
 
 std::unique_ptr<Store> CrashCheck::open(sim::SimEnv& sim, bool cut_inside, CrashTally& tally) const {
@@ -127,20 +129,16 @@ std::unique_ptr<Store> CrashCheck::open(sim::SimEnv& sim, bool cut_inside, Crash
 }
 
 /// One message more in every stream: its sequence is new, and it survives the next power cut with the others.
-void CrashCheck::write_on(sim::SimEnv& sim, std::unique_ptr<Store> store, Promise promise, CrashTally& tally) const {
+void CrashCheck::write_on(sim::SimEnv& sim, std::unique_ptr<Store> store, size_t kept, CrashTally& tally) const {
   ++tally.written_on;
+  const Promise promise{kept, kept};
   std::map<std::string, uint64_t> given;
   store->set_consumer_snapshot_source([](ConsumerKey) { return std::string(); });
   for (const RecoveredStream& stream : store->streams()) {
     StreamStore& s = *store->find_stream(stream.name);
     const uint64_t seq = s.append({"after", "", "after", sim.clock().wall(), ""}).value();
-    for (size_t k = promise.acked; k-- > 0;) {  // newest acknowledged change of this stream
-      const Change& change = life_.steps[k].change;
-      if (change.kind == Change::Kind::kCreateStream && change.stream == stream.name) break;
-      const bool gives = change.kind == Change::Kind::kAppend || change.kind == Change::Kind::kSkip;
-      if (gives && change.stream == stream.name && change.seq >= seq)
-        violated(nullptr, promise, fmt::format("{} gave out {} again", stream.name, seq));
-    }
+    if (seq <= prefixes_[kept].last_seqs.at(stream.name))
+      violated(nullptr, promise, fmt::format("{} gave out {} again", stream.name, seq));
     given[stream.name] = seq;
   }
   bool durable = false;
@@ -166,8 +164,8 @@ void CrashCheck::check(const sim::DiskImage& image, Promise promise, CrashTally&
   sim.disk().load(image);
   auto store = open(sim, random_.chance(kCutAgain_percent), tally);
   if (store->recovery().cut_bytes > 0) ++tally.torn;
-  compare(*store, promise);
-  if (random_.chance(kWriteOn_percent)) write_on(sim, std::move(store), promise, tally);
+  const size_t kept = compare(*store, promise);
+  if (random_.chance(kWriteOn_percent)) write_on(sim, std::move(store), kept, tally);
   store.reset();
   sim.drop_tasks();
 }

@@ -47,8 +47,9 @@ class CrashCheck {
     std::map<std::string, uint64_t> highest;  ///< ever, whatever was cut since
   };
   std::unique_ptr<Store> open(sim::SimEnv& sim, bool cut_inside, CrashTally& tally) const;
-  void compare(Store& store, Promise promise) const;
-  void write_on(sim::SimEnv& sim, std::unique_ptr<Store> store, Promise promise, CrashTally& tally) const;
+  /// @return how many changes are there.
+  size_t compare(Store& store, Promise promise) const;
+  void write_on(sim::SimEnv& sim, std::unique_ptr<Store> store, size_t kept, CrashTally& tally) const;
   [[noreturn]] void violated(const Store* store, Promise promise, const std::string& what) const;
 
   const RecordedLife& life_;

@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <optional>
 #include <random>
 #include <string>
@@ -16,7 +15,6 @@
 
 #include "base/log.h"
 #include "sim/sim_random.h"
-#include "simulate/crash_check.h"
 #include "simulate/node_world.h"
 #include "simulate/store_world.h"
 #include "simulate/tally.h"
@@ -32,8 +30,6 @@ struct Options {
   uint64_t rounds = 0;
   uint64_t cuts = 0;
   uint64_t time_box_s = 0;
-  uint64_t crash_states = 0;
-  uint64_t fault_lives = 0;
   bool trace = false;
   bool lying_disk = false;
   std::string_view only;  ///< "store", "node", or both when empty
@@ -42,15 +38,12 @@ struct Options {
 constexpr const char* kUsage =
     "simulate [--seed N] [--rounds M] [--cuts N] [--time-box SECONDS] [--world-seed W] [--only store|node] [--trace]\n"
     "         [--lying-disk]\n"
-    "simulate --crash-states N | --faults N [--seed N] [--time-box SECONDS] [--lying-disk]\n"
     "  --seed N        of the whole run; a fresh one when left out\n"
     "  --rounds M      worlds to run at least\n"
     "  --cuts N        power cuts to reach at least\n"
     "  --time-box S    stop after S seconds of real time; exit 3 when rounds or cuts were not reached\n"
     "  --world-seed W  run one world again, as a violation names it\n"
     "  --only KIND     worlds of a store alone, or of a whole node; both when left out\n"
-    "  --crash-states  record lives of a store, open N distinct disks that a power cut could have left of them\n"
-    "  --faults        N lives of a store, each again for every I/O call, which fails (EIO, ENOSPC, failed fsync)\n"
     "  --trace         tell what happens\n"
     "  --lying-disk    syncs do nothing: a violation must be found, or the checkers are blind\n"
     "Exit: 0 promises kept, 1 a promise was broken, 2 usage, 3 time over.\n";
@@ -86,10 +79,6 @@ std::optional<Options> parse(int argc, char** argv) {
       options.cuts = value;
     } else if (name == "--time-box") {
       options.time_box_s = value;
-    } else if (name == "--crash-states") {
-      options.crash_states = value;
-    } else if (name == "--faults") {
-      options.fault_lives = value;
     } else {
       return std::nullopt;
     }
@@ -128,35 +117,6 @@ void print_tally(const Tally& tally, double seconds) {
       tally.kills, tally.closes, tally.faults, tally.flips, tally.changes, tally.acked, tally.lost_unacked);
 }
 
-/// --crash-states and --faults.
-int run_store_proofs(const Options& options, uint64_t seed, const std::function<double()>& seconds) {
-  std::snprintf(last_words, sizeof last_words, "simulate: died in a proof of seed %llu\n",
-                static_cast<unsigned long long>(seed));
-  const auto time_over = [&] { return options.time_box_s > 0 && seconds() >= static_cast<double>(options.time_box_s); };
-  CrashTally tally;
-  uint64_t violations = 0;
-  try {
-    if (options.crash_states > 0) run_crash_states(seed, options.crash_states, options.lying_disk, time_over, tally);
-    if (options.fault_lives > 0) run_faults(seed, options.fault_lives, time_over, tally);
-  } catch (const Violation& violation) {
-    ++violations;
-    fmt::print("simulate: VIOLATION in {}\n", violation.what());
-  }
-  const bool short_of = tally.states < options.crash_states || time_over();
-  if (options.crash_states > 0) {
-    fmt::print("simulate: {} crash states of {} histories ({} changes of the disk) in {:.1f} s: {} cut again in recovery, "
-               "{} written on, {} with a torn batch; {} violations, seed {}\n",
-               tally.states, tally.histories, tally.events, seconds(), tally.cut_again, tally.written_on, tally.torn,
-               violations, seed);
-  }
-  if (options.fault_lives > 0) {
-    fmt::print("simulate: {} runs with one failing call in {:.1f} s, {} made the store read-only; {} violations, seed {}\n",
-               tally.faults, seconds(), tally.faults_stopped, violations, seed);
-  }
-  if (violations > 0) return 1;
-  return short_of ? 3 : 0;
-}
-
 int run(const Options& options) {
   const uint64_t seed = options.seed ? *options.seed : std::random_device{}() & 0xffffffU;
   configure_logging({options.trace ? LogLevel::kDebug : LogLevel::kOff, false, ""});
@@ -166,7 +126,6 @@ int run(const Options& options) {
   const auto seconds = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  if (options.crash_states > 0 || options.fault_lives > 0) return run_store_proofs(options, seed, seconds);
   Tally tally;
   sim::SimRandom seeds(seed);
   uint64_t violations = 0;
