@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/time_format.h"
+#include "client/stream_client.h"
 
 namespace sluice {
 
@@ -30,6 +31,9 @@ struct DeadLetter {
 
 enum class Offer : uint8_t { kAccepted, kFull };
 
+/// The ack of a message that is durable, or why it is not stored.
+using Stored = std::move_only_function<void(Result<PubAck>)>;
+
 /// Bounded. kFull: nothing was taken, pause the source; `on_room` tells when to go on.
 class IngestPort {
  public:
@@ -37,9 +41,9 @@ class IngestPort {
   /// `stored` runs once, later: success = durable in its stream (or a duplicate of one that is).
   /// Errors of the target are retried inside, in order, without end; `stored` gets an Error only when
   /// the port is stopped or the target refuses this message for good (then it is in the dead letters).
-  virtual Offer offer(const IngestMessage& message, std::move_only_function<void(Status)> stored) = 0;
+  virtual Offer offer(const IngestMessage& message, Stored stored) = 0;
   /// As offer(), into the dead-letter stream.
-  virtual Offer dead_letter(const DeadLetter& letter, std::move_only_function<void(Status)> stored) = 0;
+  virtual Offer dead_letter(const DeadLetter& letter, Stored stored) = 0;
   /// Runs each time the port has room again after kFull.
   virtual void on_room(std::move_only_function<void()> room) = 0;
   virtual size_t in_flight() const = 0;

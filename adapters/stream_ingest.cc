@@ -131,8 +131,7 @@ void StreamIngest::prepared(Status outcome) {
 
 // ---- taking
 
-Offer StreamIngest::offer(const IngestMessage& message,
-                          std::move_only_function<void(Status)> stored) {
+Offer StreamIngest::offer(const IngestMessage& message, Stored stored) {
   Item item;
   item.subject = message.subject;
   item.headers = message.headers;
@@ -146,8 +145,7 @@ Offer StreamIngest::offer(const IngestMessage& message,
   return take(std::move(item));
 }
 
-Offer StreamIngest::dead_letter(const DeadLetter& letter,
-                                std::move_only_function<void(Status)> stored) {
+Offer StreamIngest::dead_letter(const DeadLetter& letter, Stored stored) {
   Item item;
   item.subject = "SLUICE.DLQ." + options_.adapter;
   item.headers = dead_letter_headers(letter.reason, letter.detail, letter.origin);
@@ -202,7 +200,8 @@ void StreamIngest::on_answer(Place place, Result<PubAck> answer) {
       ++figures_.stored;
       if (answer->duplicate) ++figures_.duplicates;
     }
-    return finish(place, place->refusal ? Status(std::unexpected(*place->refusal)) : Status());
+    if (place->refusal) return finish(place, std::unexpected(*place->refusal));
+    return finish(place, std::move(answer));
   }
   if (is_final(answer.error())) return bury(place, answer.error());
   ++figures_.retries;
@@ -233,7 +232,7 @@ void StreamIngest::bury(Place place, const Error& why) {
   send_ready();
 }
 
-void StreamIngest::finish(Place place, Status outcome) {
+void StreamIngest::finish(Place place, Result<PubAck> outcome) {
   if (place->holds_lane) busy_lanes_.erase(place->lane);
   bytes_ -= place->headers.size() + place->payload.size();
   auto stored = std::move(place->stored);
@@ -278,8 +277,7 @@ void StreamIngest::stop() {
   api_call_.cancel();
   ready_.clear();
   busy_lanes_.clear();
-  std::vector<std::move_only_function<void(Status)>> waiting;
-  if (prepare_done_) waiting.push_back(std::exchange(prepare_done_, nullptr));
+  std::vector<Stored> waiting;
   for (Item& item : items_) {
     item.publish.cancel();
     waiting.push_back(std::move(item.stored));
@@ -287,7 +285,9 @@ void StreamIngest::stop() {
   items_.clear();
   bytes_ = 0;
   // Whoever waits is part of our owner, and may go with us before this runs.
-  env_.executor.post([alive = std::weak_ptr<char>(alive_), told = std::move(waiting)]() mutable {
+  env_.executor.post([alive = std::weak_ptr<char>(alive_), told = std::move(waiting),
+                      preparing = std::exchange(prepare_done_, nullptr)]() mutable {
+    if (preparing && !alive.expired()) preparing(fail(Errc::kClosed, "the adapter stops"));
     for (auto& one : told)
       if (!alive.expired()) one(fail(Errc::kClosed, "the adapter stops"));
   });

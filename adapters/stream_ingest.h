@@ -67,9 +67,8 @@ class StreamIngest final : public IngestPort {
   /// Takes nothing more; whoever waits for `stored` gets kClosed (later).
   void stop();
 
-  Offer offer(const IngestMessage& message, std::move_only_function<void(Status)> stored) override;
-  Offer dead_letter(const DeadLetter& letter,
-                    std::move_only_function<void(Status)> stored) override;
+  Offer offer(const IngestMessage& message, Stored stored) override;
+  Offer dead_letter(const DeadLetter& letter, Stored stored) override;
   void on_room(std::move_only_function<void()> room) override;
   size_t in_flight() const override { return items_.size(); }
   const StreamIngestFigures& figures() const { return figures_; }
@@ -81,7 +80,7 @@ class StreamIngest final : public IngestPort {
     bool holds_lane = false;
     bool is_dead_letter = false;
     std::optional<Error> refusal;  ///< why a message offered for the stream became a dead letter
-    std::move_only_function<void(Status)> stored;
+    Stored stored;
     Ticket publish;
   };
   using Place = std::list<Item>::iterator;
@@ -89,7 +88,7 @@ class StreamIngest final : public IngestPort {
   Offer take(Item item);
   void send_ready();
   void on_answer(Place place, Result<PubAck> answer);
-  void finish(Place place, Status outcome);
+  void finish(Place place, Result<PubAck> outcome);
   void bury(Place place, const Error& why);
   void back_off();
   void ensure_streams();

@@ -1,12 +1,37 @@
+// Adapters are told apart by their `type`; each kind has rows of its own.
+#include <fmt/format.h>
+
 #include "config/config.h"
 #include "config/sections.h"
 
 namespace sluice {
 namespace {
 
-using O = ChoriaRegistrationOptions;
+constexpr const char* kNetworkSentence =
+    "Where the messages are published: `embedded` (their senders connect to this daemon), a URL, or a "
+    "section.";
 
-const FieldRows& ingest_fields() {
+/// The rows that every kind begins with.
+template <class O>
+FieldTable<O> table_of(const char* sentence, const char* kind) {
+  FieldTable<O> t(sentence);
+  t.own("type", FieldKind::kText, "", [](ReadContext&, const YamlNode&, const FieldRow&, O&) {})
+      .needed()
+      .doc(fmt::format("`{}`.", kind));
+  t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
+  t.link("network", &O::network).doc(kNetworkSentence);
+  return t;
+}
+
+template <class O>
+void add_window(FieldTable<O>& t) {
+  t.count("max_in_flight", &O::max_in_flight)
+      .between(1, 1'000'000)
+      .doc("Messages offered to the stream and not yet durable, before the network is held back.");
+}
+
+const FieldRows& registration_ingest_fields() {
+  using O = ChoriaRegistrationOptions;
   static const FieldRows rows = [] {
     FieldTable<O> t("What is taken from the network.");
     t.text_list("subjects", &O::ingest_subjects)
@@ -24,7 +49,8 @@ const FieldRows& ingest_fields() {
   return rows;
 }
 
-const FieldRows& stream_fields() {
+const FieldRows& registration_stream_fields() {
+  using O = ChoriaRegistrationOptions;
   static const FieldRows rows = [] {
     FieldTable<O> t("Where messages go.");
     t.text("name", &O::stream).doc("Stream; created when missing.");
@@ -34,28 +60,144 @@ const FieldRows& stream_fields() {
   return rows;
 }
 
-}  // namespace
-
-const FieldRows& choria_registration_fields() {
+const FieldRows& registration_fields() {
   static const FieldRows rows = [] {
-    FieldTable<O> t("Takes Choria registration data from a NATS network into a stream.");
-    t.own("type", FieldKind::kText, "", [](ReadContext&, const YamlNode&, const FieldRow&, O&) {})
-        .needed()
-        .doc("`choria_registration`.");
-    t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
-    t.link("network", &O::network)
-        .doc(
-            "Where the nodes publish: `embedded` (they connect to this daemon), a URL, or a "
-            "section.");
-    t.group("ingest", ingest_fields()).doc("What is taken from the network.");
-    t.group("stream", stream_fields()).doc("Where messages go.");
-    t.count("max_in_flight", &O::max_in_flight)
-        .between(1, 1'000'000)
-        .doc(
-            "Messages offered to the stream and not yet durable, before the network is held back.");
+    auto t = table_of<ChoriaRegistrationOptions>(
+        "Takes Choria registration data from a NATS network into a stream.", "choria_registration");
+    t.group("ingest", registration_ingest_fields()).doc("What is taken from the network.");
+    t.group("stream", registration_stream_fields()).doc("Where messages go.");
+    add_window(t);
     return t.take();
   }();
   return rows;
+}
+
+const FieldRows& submission_stream_fields() {
+  using O = ChoriaSubmissionOptions;
+  static const FieldRows rows = [] {
+    FieldTable<O> t("Where messages go.");
+    t.text("name", &O::stream).doc("Stream; created when missing.");
+    t.text("prefix", &O::prefix).doc("Subject of a message: this, and behind it the submitted subject.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& submission_fields() {
+  using O = ChoriaSubmissionOptions;
+  static const FieldRows rows = [] {
+    auto t = table_of<O>(
+        "Takes what Choria nodes submit into a stream, once each, and answers when it is on disk.",
+        "choria_submission");
+    t.text("collective", &O::collective).doc("Main collective of the nodes: subjects `<collective>.submission.in.>`.");
+    t.text("queue_group", &O::queue_group)
+        .shown_as("sluice_<name>")
+        .doc("Queue group: of several daemons in one group each message reaches one.");
+    t.group("stream", submission_stream_fields()).doc("Where messages go.");
+    t.word("signatures", &O::check,
+           {{"off", SubmissionCheck::kOff}, {"mark", SubmissionCheck::kMark}, {"require", SubmissionCheck::kRequire}})
+        .doc("`off`: passed along unread; `mark`: the outcome stands in the header `Sluice-Verified`; "
+             "`require`: what is not proven goes to the dead letters.");
+    t.text_list("trusted_issuers", &O::trusted_issuers)
+        .doc("Public keys (hexadecimal) of the organisations whose tokens count.");
+    add_window(t);
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& subject_ingest_fields() {
+  using O = NatsSubjectOptions;
+  static const FieldRows rows = [] {
+    FieldTable<O> t("What is taken from the network.");
+    t.text_list("subjects", &O::ingest_subjects).needed().doc("Subjects to take from; wildcards allowed.");
+    t.text("queue_group", &O::queue_group)
+        .shown_as("sluice_<name>")
+        .doc("Queue group: of several daemons in one group each message reaches one.");
+    t.flag("answer", &O::answer).doc("Answer a message that has a reply subject with its PubAck, when it is on disk.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& subject_stream_fields() {
+  using O = NatsSubjectOptions;
+  static const FieldRows rows = [] {
+    FieldTable<O> t("Where messages go.");
+    t.text("name", &O::stream).needed().doc("Stream; created when missing.");
+    t.text("source", &O::source).doc("Pattern that a subject must match.");
+    t.text("destination", &O::destination)
+        .shown_as("<name>.>")
+        .doc("What becomes of it: text, `$1` or `{{wildcard(1)}}`, and the other functions of subject mapping. Its "
+             "first token is plain text.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& subject_fields() {
+  static const FieldRows rows = [] {
+    auto t = table_of<NatsSubjectOptions>("Takes what is published on subjects of a core NATS network into a stream.",
+                                          "nats_subject");
+    t.group("ingest", subject_ingest_fields()).doc("What is taken from the network.");
+    t.group("stream", subject_stream_fields()).doc("Where messages go.");
+    add_window(t);
+    return t.take();
+  }();
+  return rows;
+}
+
+template <class O>
+void* begin(AdapterOptions& into) {
+  return &into.emplace<O>();
+}
+
+}  // namespace
+
+const std::vector<AdapterKind>& adapter_kinds() {
+  static const std::vector<AdapterKind> kinds = {
+      {"choria_registration", &registration_fields, &begin<ChoriaRegistrationOptions>},
+      {"choria_submission", &submission_fields, &begin<ChoriaSubmissionOptions>},
+      {"nats_subject", &subject_fields, &begin<NatsSubjectOptions>},
+  };
+  return kinds;
+}
+
+void read_adapters(ReadContext& context, const YamlNode& node, const FieldRow&, Config& config) {
+  if (node.kind == YamlNode::Kind::kNull) return;
+  if (node.kind != YamlNode::Kind::kList) {
+    context.problems.add(node.place, "'adapters' must be a list (lines that begin with '- ')");
+    return;
+  }
+  std::vector<std::string> words;
+  for (const AdapterKind& kind : adapter_kinds()) words.push_back(kind.name);
+  for (size_t i = 0; i < node.items.size(); ++i) {
+    const YamlNode& item = node.items[i];
+    const YamlNode::Entry* type = nullptr;
+    for (const YamlNode::Entry& entry : item.entries) {
+      if (entry.key == "type") type = &entry;
+    }
+    if (type == nullptr) {
+      context.problems.add(
+          item.place, fmt::format("'type' is missing; known types: {}", fmt::join(words, ", ")));
+      continue;
+    }
+    inside(context, "[" + std::to_string(i) + "]", item.place, [&] {
+      auto word = read_text(context, type->value);
+      if (!word) return;
+      for (const AdapterKind& kind : adapter_kinds()) {
+        if (kind.name != *word) continue;
+        read_section(context, item, kind.rows(), kind.begin(config.adapters.emplace_back()));
+        return;
+      }
+      std::string_view near = nearest_word(*word, words);
+      context.problems.add(
+          type->value.place,
+          near.empty() ? fmt::format("unknown adapter type '{}'; known types: {}", *word,
+                                     fmt::join(words, ", "))
+                       : fmt::format("unknown adapter type '{}', did you mean '{}'?", *word, near));
+    });
+  }
 }
 
 }  // namespace sluice

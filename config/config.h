@@ -2,9 +2,12 @@
 #pragma once
 
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "adapters/choria_registration/options.h"
+#include "adapters/choria_submission/options.h"
+#include "adapters/nats_subject/options.h"
 #include "base/log.h"
 #include "replicator/options.h"
 #include "server/server_options.h"
@@ -27,12 +30,16 @@ struct MonitorSettings {
   uint16_t port = 8222;
 };
 
+/// Of one adapter, by its type.
+using AdapterOptions =
+    std::variant<ChoriaRegistrationOptions, ChoriaSubmissionOptions, NatsSubjectOptions>;
+
 struct Config {
   ServerSettings server;
   StoreSettings store;
   MonitorSettings monitor;
   LogOptions log;
-  std::vector<ChoriaRegistrationOptions> choria_registration;
+  std::vector<AdapterOptions> adapters;
   ReplicatorOptions replicator;
 };
 

@@ -14,43 +14,6 @@ using std::chrono::milliseconds;
 constexpr int64_t kGi = static_cast<int64_t>(kGiB);
 constexpr int64_t kMi = static_cast<int64_t>(kMiB);
 
-/// Adapters are told apart by their `type`; each kind has rows of its own.
-void read_adapters(ReadContext& context, const YamlNode& node, const FieldRow&, Config& config) {
-  if (node.kind == YamlNode::Kind::kNull) return;
-  if (node.kind != YamlNode::Kind::kList) {
-    context.problems.add(node.place, "'adapters' must be a list (lines that begin with '- ')");
-    return;
-  }
-  const std::vector<std::string> kinds = {"choria_registration"};
-  for (size_t i = 0; i < node.items.size(); ++i) {
-    const YamlNode& item = node.items[i];
-    const YamlNode::Entry* type = nullptr;
-    for (const YamlNode::Entry& entry : item.entries) {
-      if (entry.key == "type") type = &entry;
-    }
-    if (type == nullptr) {
-      context.problems.add(
-          item.place, fmt::format("'type' is missing; known types: {}", fmt::join(kinds, ", ")));
-      continue;
-    }
-    inside(context, "[" + std::to_string(i) + "]", item.place, [&] {
-      auto kind = read_text(context, type->value);
-      if (!kind) return;
-      if (*kind == "choria_registration") {
-        auto& options = config.choria_registration.emplace_back();
-        read_section(context, item, choria_registration_fields(), &options);
-        return;
-      }
-      std::string_view near = nearest_word(*kind, kinds);
-      context.problems.add(
-          type->value.place,
-          near.empty() ? fmt::format("unknown adapter type '{}'; known types: {}", *kind,
-                                     fmt::join(kinds, ", "))
-                       : fmt::format("unknown adapter type '{}', did you mean '{}'?", *kind, near));
-    });
-  }
-}
-
 void read_core(ReadContext& context, const YamlNode& node, const FieldRow&, Config&) {
   auto text = read_text(context, node);
   if (!text || *text == "embedded") return;
@@ -143,9 +106,9 @@ const FieldRows& config_fields() {
     t.section("store", &Config::store, store_fields());
     t.section("monitor", &Config::monitor, monitor_fields());
     t.section("log", &Config::log, log_fields());
-    FieldRow& adapters = t.own("adapters", FieldKind::kSectionList, "", &read_adapters);
-    adapters.nested = &choria_registration_fields();
-    adapters.item_type = "choria_registration";
+    FieldRow& adapters = t.own("adapters", FieldKind::kSectionList, "", &read_adapters)
+                             .doc("What brings messages into streams; each has a `type`.");
+    for (const AdapterKind& kind : adapter_kinds()) adapters.kinds.emplace_back(kind.name, &kind.rows());
     t.section("replicator", &Config::replicator, replicator_fields());
     return t.take();
   }();

@@ -61,7 +61,8 @@ struct FieldRow {
   bool is_secret = false;
   std::vector<std::string> words;     ///< of kWord
   const FieldRows* nested = nullptr;  ///< of kSection, kSectionList, kLink
-  std::string item_type;              ///< of kSectionList: only items whose `type` is this
+  /// Of kSectionList whose items are told apart by their `type`: the rows of each.
+  std::vector<std::pair<std::string, const FieldRows*>> kinds;
   std::function<void(ReadContext&, const YamlNode&, const FieldRow&, void*)> read;
 
   FieldRow& doc(std::string text) {

@@ -66,11 +66,15 @@ void write_rows(std::string& out, const std::string& title, const FieldRows& row
                        range_of(row), sentence);
   }
   for (const FieldRow& row : rows.rows) {
-    if (row.nested == nullptr || row.kind == FieldKind::kLink) continue;
+    if (row.kind == FieldKind::kLink) continue;
+    for (const auto& [kind, fields] : row.kinds) {
+      const std::string items = (path.empty() ? row.name : path + "." + row.name) + "[]";
+      write_rows(out, fmt::format("`{}` of type `{}`", items, kind), *fields, items);
+    }
+    if (row.nested == nullptr) continue;
     std::string inner = path.empty() ? row.name : path + "." + row.name;
     if (row.kind == FieldKind::kSectionList) inner += "[]";
     std::string name = "`" + inner + "`";
-    if (!row.item_type.empty()) name += " of type `" + row.item_type + "`";
     write_rows(out, name, *row.nested, inner);
   }
 }

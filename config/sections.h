@@ -1,6 +1,10 @@
 // The rows of each section of the file.
 #pragma once
 
+#include <string>
+#include <vector>
+
+#include "config/config.h"
 #include "config/field.h"
 
 namespace sluice {
@@ -10,7 +14,16 @@ const FieldRows& server_fields();               ///< ServerSettings
 const FieldRows& store_fields();                ///< StoreSettings
 const FieldRows& monitor_fields();              ///< MonitorSettings
 const FieldRows& log_fields();                  ///< LogOptions
-const FieldRows& choria_registration_fields();  ///< ChoriaRegistrationOptions
 const FieldRows& replicator_fields();           ///< ReplicatorOptions
+
+/// A type of adapter: its word, its rows, and how its options begin.
+struct AdapterKind {
+  std::string name;
+  const FieldRows& (*rows)();
+  /// Puts options of this kind, with their defaults, into `into`. @return them, for the rows.
+  void* (*begin)(AdapterOptions& into);
+};
+const std::vector<AdapterKind>& adapter_kinds();
+void read_adapters(ReadContext& context, const YamlNode& node, const FieldRow& row, Config& config);
 
 }  // namespace sluice

@@ -18,7 +18,7 @@ class Checker {
   void run() {
     check_server();
     check_addresses();
-    for (size_t i = 0; i < config_.choria_registration.size(); ++i) check_adapter(i);
+    for (size_t i = 0; i < config_.adapters.size(); ++i) check_adapter(i);
     check_replicator();
   }
 
@@ -105,21 +105,48 @@ class Checker {
   }
 
   void check_adapter(size_t index) {
-    auto& adapter = config_.choria_registration[index];
-    std::string path = fmt::format("adapters[{}]", index);
-    check_name(path + ".name", adapter.name);
-    if (!adapter_names_.insert(adapter.name).second) {
-      tell(path + ".name", fmt::format("two adapters are called '{}'", adapter.name));
-    }
+    std::visit(
+        [&](auto& adapter) {
+          const std::string path = fmt::format("adapters[{}]", index);
+          check_name(path + ".name", adapter.name);
+          if (!adapter_names_.insert(adapter.name).second)
+            tell(path + ".name", fmt::format("two adapters are called '{}'", adapter.name));
+          check_link(path + ".network", adapter.network);
+          check_kind(path, adapter);
+        },
+        config_.adapters[index]);
+  }
+
+  void check_kind(const std::string& path, ChoriaRegistrationOptions& adapter) {
     if (adapter.queue_group.empty()) adapter.queue_group = "sluice_" + adapter.name;
-    for (const std::string& subject : adapter.ingest_subjects) {
+    for (const std::string& subject : adapter.ingest_subjects)
       check_subject(path + ".ingest.subjects", subject, true);
-    }
     check_stream_name(path + ".stream.name", adapter.stream);
     std::string sample = adapter.subject;
     if (size_t at = sample.find("%s"); at != std::string::npos) sample.replace(at, 2, "sender");
     check_subject(path + ".stream.subject", sample, false);
-    check_link(path + ".network", adapter.network);
+  }
+
+  void check_kind(const std::string& path, ChoriaSubmissionOptions& adapter) {
+    if (adapter.queue_group.empty()) adapter.queue_group = "sluice_" + adapter.name;
+    check_name(path + ".collective", adapter.collective);
+    check_stream_name(path + ".stream.name", adapter.stream);
+    check_subject(path + ".stream.prefix", adapter.prefix, false);
+    if (adapter.network.embedded() && adapter.prefix.starts_with(adapter.collective + ".submission.in"))
+      tell(path + ".stream.prefix", "the stream would take the nodes' messages past the adapter");
+    for (const std::string& issuer : adapter.trusted_issuers) {
+      if (issuer.size() != 64 || issuer.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos)
+        tell(path + ".trusted_issuers", "an issuer is a public key of 64 hexadecimal digits");
+    }
+    if (adapter.check != SubmissionCheck::kOff && adapter.trusted_issuers.empty())
+      tell(path + ".signatures", "signatures can't be checked without trusted_issuers");
+  }
+
+  void check_kind(const std::string& path, NatsSubjectOptions& adapter) {
+    if (adapter.queue_group.empty()) adapter.queue_group = "sluice_" + adapter.name;
+    for (const std::string& subject : adapter.ingest_subjects)
+      check_subject(path + ".ingest.subjects", subject, true);
+    check_stream_name(path + ".stream.name", adapter.stream);
   }
 
   void check_replicator() {

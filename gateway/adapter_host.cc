@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "adapters/choria_registration/adapter.h"
+#include "adapters/choria_submission/adapter.h"
+#include "adapters/nats_subject/adapter.h"
 #include "base/log.h"
 #include "client/stream_client.h"
 
@@ -12,6 +14,19 @@ namespace sluice {
 namespace {
 
 constexpr Logger kLog{"adapters"};
+
+Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink& network, StreamClient& target,
+                                              const ChoriaRegistrationOptions& options) {
+  return make_choria_registration(env, network, target, options);
+}
+Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink& network, StreamClient& target,
+                                              const ChoriaSubmissionOptions& options) {
+  return make_choria_submission(env, network, target, options);
+}
+Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink& network, StreamClient& target,
+                                              const NatsSubjectOptions& options) {
+  return make_nats_subject(env, network, target, options);
+}
 
 }  // namespace
 
@@ -30,16 +45,18 @@ AdapterHost::AdapterHost(Env& env, LinkFactory make_link)
 AdapterHost::~AdapterHost() = default;
 
 Status AdapterHost::start(const Config& config) {
-  for (const ChoriaRegistrationOptions& options : config.choria_registration) {
+  for (const AdapterOptions& options : config.adapters) {
     auto hosted = std::make_unique<Hosted>();
-    auto source = make_link_(options.network);
+    auto source = make_link_(std::visit([](const auto& o) { return o.network; }, options));
     if (!source) return std::unexpected(source.error());
     auto target = make_link_(LinkOptions{});  // the embedded core
     if (!target) return std::unexpected(target.error());
     hosted->source = std::move(*source);
     hosted->target = std::move(*target);
     hosted->streams = StreamClient::make(env_, *hosted->target);
-    auto adapter = make_choria_registration(env_, *hosted->source, *hosted->streams, options);
+    auto adapter = std::visit(
+        [&](const auto& o) { return make_adapter(env_, *hosted->source, *hosted->streams, o); },
+        options);
     if (!adapter) return std::unexpected(adapter.error());
     hosted->adapter = std::move(*adapter);
     hosted_.push_back(std::move(hosted));

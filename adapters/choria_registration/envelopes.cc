@@ -3,10 +3,10 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <utility>
 
+#include "adapters/choria_identity/token.h"
 #include "adapters/choria_registration/go_json.h"
 #include "base/base64.h"
 #include "crypto/digest.h"
@@ -34,7 +34,7 @@ struct Content {
 /// The layers are parsed inside each other, so each needs a parser of its own; they are kept, as
 /// their buffers grow to the size of the messages.
 struct Parsers {
-  simdjson::dom::parser transport, secure, inner, token;
+  simdjson::dom::parser transport, secure, inner;
 };
 Parsers& parsers() {
   static thread_local Parsers kept;
@@ -163,38 +163,15 @@ std::expected<Content, Rejection> read_v1_reply(element secure, const UnwrapRule
 
 // ---- version 2: JWTs; base64 at each layer
 
-/// The public key in a Choria JWT; nullopt when there is none.
-std::optional<std::string> key_of_token(std::string_view jwt) {
-  const size_t first = jwt.find('.');
-  const size_t last = jwt.find('.', first == std::string_view::npos ? first : first + 1);
-  if (last == std::string_view::npos) return std::nullopt;
-  std::string claims(jwt.substr(first + 1, last - first - 1));
-  for (char& c : claims) c = c == '-' ? '+' : c == '_' ? '/' : c;
-  claims.append((4 - claims.size() % 4) % 4, '=');
-  const auto json = base64_decode(claims);
-  if (!json) return std::nullopt;
-  const auto token = parse_object(parsers().token, *json, "the token");
-  const auto hex = token ? text_of(*token, "public_key") : std::nullopt;
-  if (!hex || hex->size() != 64) return std::nullopt;
-  std::string key;
-  for (size_t i = 0; i < hex->size(); i += 2) {
-    unsigned byte = 0;
-    const auto [end, error] = std::from_chars(hex->data() + i, hex->data() + i + 2, byte, 16);
-    if (error != std::errc{} || end != hex->data() + i + 2) return std::nullopt;
-    key.push_back(static_cast<char>(byte));
-  }
-  return key;
-}
-
 std::optional<Rejection> check_v2_signature(element secure, std::string_view request) {
   const auto signature = base64_decode(*text_of(secure, "signature"));
   if (!signature) return Rejection{"bad_signature", "the signature is not base64"};
   if (*signature == kUnsigned) return std::nullopt;
   // A delegated request is signed by its signer.
   const auto signer = text_of(secure, "signer");
-  const auto key = key_of_token(signer && !signer->empty() ? *signer : *text_of(secure, "caller"));
-  if (!key) return Rejection{"bad_signature", "the token holds no public key"};
-  if (!verify_ed25519(*key, request, *signature))
+  const auto token = parse_token(signer && !signer->empty() ? *signer : *text_of(secure, "caller"));
+  if (!token) return Rejection{"bad_signature", token.error().detail};
+  if (!verify_ed25519(token->public_key, request, *signature))
     return Rejection{"bad_signature", "the signature does not match"};
   return std::nullopt;
 }

@@ -8,6 +8,8 @@
 #include <sstream>
 
 #include "adapters/choria_registration/adapter.h"
+#include "adapters/choria_submission/adapter.h"
+#include "adapters/nats_subject/adapter.h"
 #include "adapters/stream_ingest.h"
 #include "base/base64.h"
 #include "base/headers.h"
@@ -81,12 +83,72 @@ class ChoriaRegistrationHarness final : public SourceHarness {
   std::unique_ptr<NatsLink> link_;
 };
 
+/// Payloads are "sender/id" themselves.
+class PlainPayloads : public SourceHarness {
+ public:
+  std::string name_of(const std::string& payload) override { return payload; }
+
+ protected:
+  static std::string id_header(const std::string& name) {
+    return "NATS/1.0\r\nNats-Msg-Id: " + name + "\r\n\r\n";
+  }
+  std::unique_ptr<NatsLink> link_;
+};
+
+class ChoriaSubmissionHarness final : public PlainPayloads {
+ public:
+  std::unique_ptr<Adapter> make(Env& env, FakeBus& bus, StreamClient& target) override {
+    link_ = make_bus_link(env, bus);
+    ChoriaSubmissionOptions options;
+    options.max_in_flight = kWindow;
+    auto adapter = make_choria_submission(env, *link_, target, options);
+    EXPECT_TRUE(adapter);
+    return std::move(*adapter);
+  }
+  void send_good(FakeBus& bus, const std::string& sender, int id) override {
+    const std::string name = sender + "/" + std::to_string(id);
+    std::string headers = id_header(name);
+    append_header(headers, "Choria-Identity", sender);
+    bus.publish({"mcollective.submission.in.metrics", "", headers, name});
+  }
+  std::string send_bad(FakeBus& bus) override {
+    bus.publish({"mcollective.submission.in.metrics", "", "", "without an id"});
+    return "without an id";
+  }
+};
+
+class NatsSubjectHarness final : public PlainPayloads {
+ public:
+  std::unique_ptr<Adapter> make(Env& env, FakeBus& bus, StreamClient& target) override {
+    link_ = make_bus_link(env, bus);
+    NatsSubjectOptions options;
+    options.ingest_subjects = {"in.>"};
+    options.stream = "S";
+    options.source = "in.good.*";
+    options.destination = "s.{{wildcard(1)}}";
+    options.max_in_flight = kWindow;
+    auto adapter = make_nats_subject(env, *link_, target, options);
+    EXPECT_TRUE(adapter);
+    return std::move(*adapter);
+  }
+  void send_good(FakeBus& bus, const std::string& sender, int id) override {
+    const std::string name = sender + "/" + std::to_string(id);
+    bus.publish({"in.good." + sender, "", id_header(name), name});
+  }
+  std::string send_bad(FakeBus& bus) override {
+    bus.publish({"in.bad", "", "", "fits no transform"});
+    return "fits no transform";
+  }
+};
+
 struct AdapterCase {
   std::string kind;
   std::function<std::unique_ptr<SourceHarness>()> harness;
 };
 const std::vector<AdapterCase> kAdapters = {
     {"choria_registration", [] { return std::make_unique<ChoriaRegistrationHarness>(); }},
+    {"choria_submission", [] { return std::make_unique<ChoriaSubmissionHarness>(); }},
+    {"nats_subject", [] { return std::make_unique<NatsSubjectHarness>(); }},
 };
 
 class AdapterContract : public testing::TestWithParam<AdapterCase> {

@@ -123,7 +123,7 @@ TEST_F(RealNetworkTest, NothingIsLostWhileTheTargetDiesAndComesBack) {
   const auto fill = [&] {
     while (offered < kCount) {
       const std::string id = std::to_string(offered);
-      if (ingest.offer({"s.x", "", id, id, "lane" + std::to_string(offered % 50)}, [&](Status s) {
+      if (ingest.offer({"s.x", "", id, id, "lane" + std::to_string(offered % 50)}, [&](const Result<PubAck>& s) {
             EXPECT_TRUE(s);
             ++stored;
           }) == Offer::kFull)

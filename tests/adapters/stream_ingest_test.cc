@@ -22,7 +22,7 @@ class StreamIngestTest : public testing::Test {
   }
   Offer offer(const std::string& payload, const std::string& lane = "") {
     return ingest_.offer({"s.x", "", payload, "id:" + payload, lane},
-                         [this, payload](Status s) { (s ? stored_ : failed_).push_back(payload); });
+                         [this, payload](const Result<PubAck>& s) { (s ? stored_ : failed_).push_back(payload); });
   }
 
   sim::SimEnv sim_{1};
@@ -123,9 +123,11 @@ TEST_F(StreamIngestTest, DeadLettersKeepReasonOriginAndBytes) {
   Status told = fail(Errc::kIo, "");
   const std::string bytes("\0\r\n\xff", 4);
   EXPECT_EQ(ingest_.dead_letter({"bad_json", "line 1\r\nEvil: header", "a.b", bytes},
-                                [&](Status s) { told = s; }),
+                                [&](const Result<PubAck>& s) {
+                                  told = s ? Status() : std::unexpected(s.error());
+                                }),
             Offer::kAccepted);
-  EXPECT_EQ(ingest_.dead_letter({"big", "", "a.b", std::string(2 << 20, 'x')}, [](Status) {}),
+  EXPECT_EQ(ingest_.dead_letter({"big", "", "a.b", std::string(2 << 20, 'x')}, [](const Result<PubAck>&) {}),
             Offer::kAccepted);
   sim_.run_until_idle();
   EXPECT_TRUE(told);
@@ -165,7 +167,7 @@ TEST_F(StreamIngestTest, AVanishedStreamIsMadeAgain) {
 
 TEST_F(StreamIngestTest, MessageIdsCannotBreakTheHeaders) {
   prepare();
-  ingest_.offer({"s.x", "NATS/1.0\r\nA: b\r\n\r\n", "p", "a\r\nEvil: x", ""}, [](Status) {});
+  ingest_.offer({"s.x", "NATS/1.0\r\nA: b\r\n\r\n", "p", "a\r\nEvil: x", ""}, [](const Result<PubAck>&) {});
   sim_.run_until_idle();
   ASSERT_EQ(client_.stored.size(), 1U);
   EXPECT_FALSE(find_header(client_.stored[0].headers, "Evil"));

@@ -229,8 +229,8 @@ adapters:
   - {type: choria_registration, name: near, network: embedded}
 )");
   EXPECT_EQ(problems, "");
-  ASSERT_EQ(config.choria_registration.size(), 2u);
-  const auto& far = config.choria_registration[0];
+  ASSERT_EQ(config.adapters.size(), 2u);
+  const auto& far = std::get<ChoriaRegistrationOptions>(config.adapters[0]);
   EXPECT_EQ(far.network.urls, (std::vector<std::string>{"nats://a:4222", "tls://b"}));
   EXPECT_EQ(far.network.connect_timeout, 5s);
   EXPECT_EQ(far.network.tls_ca_file, "/ca.pem");
@@ -238,7 +238,7 @@ adapters:
   EXPECT_EQ(far.queue_group, "sluice_far");
   EXPECT_EQ(far.ingest_subjects, (std::vector<std::string>{"*.broadcast.agent.>"}));
   EXPECT_EQ(far.subject, "x.%s.y");
-  EXPECT_TRUE(config.choria_registration[1].network.embedded());
+  EXPECT_TRUE(std::get<ChoriaRegistrationOptions>(config.adapters[1]).network.embedded());
 }
 
 TEST(Config, AdapterProblems) {
@@ -293,7 +293,7 @@ TEST(Config, ExamplesAreRight) {
     Config config = parse_config(slurp(entry.path().string()), true, env, problems);
     EXPECT_EQ(problems.to_text(), "");
     EXPECT_EQ(config.store.dir, "/var/lib/sluice");
-    EXPECT_EQ(config.choria_registration.size(), 1u);
+    EXPECT_EQ(config.adapters.size(), 1u);
     ++count;
   }
   EXPECT_GE(count, 2u);
