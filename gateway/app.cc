@@ -129,8 +129,10 @@ Status App::Running::start_monitor() {
   subject.max_memory_bytes = options_.max_memory_bytes;
   if (node_->jetstream()) {
     subject.store = &node_->store();
-    subject.streams = &node_->streams();
-    subject.consumers = &node_->consumers();
+    if (AccountEngine* global = node_->engine(kGlobalAccount); global != nullptr) {
+      subject.streams = global->streams.get();
+      subject.consumers = global->consumers.get();
+    }
     subject.store_dir = options_.config.store.dir;
   }
   monitor_ = std::make_unique<Monitor>(env_, subject, &process_figures);
@@ -138,7 +140,9 @@ Status App::Running::start_monitor() {
     world_.collect(sink);
     sink.counter("sluice_log_dropped_lines_total", "Log lines dropped because the log could not be written fast enough.",
                  {}, static_cast<double>(dropped_log_lines()));
-    if (node_->jetstream()) node_->api().collect(sink);
+    for (const auto& engine : node_->engines()) {
+      if (engine->api) engine->api->collect(sink);
+    }
     if (replicator_) replicator_->collect(sink);
     if (adapters_) adapters_->collect(sink);
   });

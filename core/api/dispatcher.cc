@@ -132,8 +132,9 @@ std::string Dispatcher::envelope(const ApiVerb& verb, const ApiAnswer& answer) c
 void Dispatcher::audit(const Message& message, const Origin& origin, std::string_view response) {
   if (!context_.bus.has_interest("$JS.EVENT.ADVISORY.API", "")) return;
   std::string members =
-      fmt::format(R"("server":{},"client":{{"id":{}}},"subject":{})",
-                  json_quoted(options_.server_name), origin.connection_id,
+      fmt::format(R"("server":{},"client":{},"subject":{})", json_quoted(options_.server_name),
+                  origin.client != nullptr ? origin.client->client_info_json()
+                                           : fmt::format(R"({{"id":{}}})", origin.connection_id),
                   json_quoted(message.subject));
   if (!message.payload.empty())
     members += fmt::format(R"(,"request":{})", json_quoted(message.payload));

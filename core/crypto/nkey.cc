@@ -3,8 +3,13 @@
 #include <cstddef>
 #include <span>
 
+#include "base/base64.h"
+#include "crypto/signature.h"
+
 namespace sluice {
 namespace {
+
+constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 uint16_t crc16_xmodem(std::span<const uint8_t> bytes) {
   uint32_t crc = 0;
@@ -36,10 +41,44 @@ std::string encode_nkey(NkeyKind kind, const std::array<uint8_t, 32>& public_key
     bit_count += 8;
     while (bit_count >= 5) {
       bit_count -= 5;
-      text += "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[(bits >> bit_count) & 31];
+      text += kAlphabet[(bits >> bit_count) & 31];
     }
   }
   return text;
+}
+
+std::optional<std::array<uint8_t, 32>> decode_nkey(NkeyKind kind, std::string_view text) {
+  if (text.size() != 56) return std::nullopt;
+  std::array<uint8_t, 35> raw{};
+  size_t filled = 0;
+  uint32_t bits = 0;
+  int bit_count = 0;
+  for (const char c : text) {
+    const size_t value = kAlphabet.find(c);
+    if (value == std::string_view::npos) return std::nullopt;
+    bits = ((bits << 5) | static_cast<uint32_t>(value)) & 0xfff;
+    bit_count += 5;
+    if (bit_count < 8) continue;
+    bit_count -= 8;
+    raw[filled++] = static_cast<uint8_t>(bits >> bit_count);
+  }
+  const uint16_t crc = crc16_xmodem(std::span(raw).first(33));
+  if (raw[0] != static_cast<uint8_t>(kind) || raw[33] != (crc & 0xff) || raw[34] != (crc >> 8))
+    return std::nullopt;
+  std::array<uint8_t, 32> key{};
+  for (size_t i = 0; i < key.size(); ++i) key[i] = raw[i + 1];
+  return key;
+}
+
+bool is_nkey(NkeyKind kind, std::string_view text) { return decode_nkey(kind, text).has_value(); }
+
+bool verify_nonce(std::string_view nkey, std::string_view nonce, std::string_view signature) {
+  constexpr size_t kMaxSignature_chars = 128;
+  const auto key = decode_nkey(NkeyKind::kUser, nkey);
+  if (!key || nonce.empty() || signature.size() > kMaxSignature_chars) return false;
+  const auto bytes = base64url_decode(signature);
+  return bytes &&
+         verify_ed25519({reinterpret_cast<const char*>(key->data()), key->size()}, nonce, *bytes);
 }
 
 }  // namespace sluice

@@ -1,7 +1,10 @@
 #include "node/node.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "base/check.h"
+#include "crypto/digest.h"
 #include "server/version.h"
 
 namespace sluice {
@@ -21,55 +24,95 @@ Status Node::open() {
     auto store = Store::open(env_, options_.store);
     if (!store) return std::unexpected(store.error());
     store_ = std::move(*store);
+    account_stores_ = std::make_unique<AccountStores>(*store_);
   }
   server_ = std::make_unique<Server>(env_, options_.server);
   if (!options_.server.jetstream) return {};
+  server_->accounts().each([this](Account& account) {
+    if (account.options().jetstream) {
+      engines_.push_back(make_engine(account));
+    } else if (!account.is_system()) {
+      refusals_.push_back(ApiRefusal::make(account.router(), 10039));
+    }
+  });
+  return {};
+}
+
+std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
+  const bool global = account.name() == kGlobalAccount;
+  auto engine = std::make_unique<AccountEngine>();
+  engine->account = account.name();
+  engine->limits = *account.options().jetstream;
+  JetStreamLimits& limits = engine->limits;
+  if (limits.max_storage < 0) limits.max_storage = options_.max_file_bytes;
+  if (limits.max_memory < 0) limits.max_memory = options_.max_memory_bytes;
+  engine->store = account_stores_->open(global ? std::string_view() : account.name());
 
   StreamsOptions streams = options_.streams;
   streams.domain = options_.server.domain;
-  streams.max_file_bytes = options_.max_file_bytes;
-  streams.max_memory_bytes = options_.max_memory_bytes;
-  streams_ = Streams::make(env_, bus(), store_.get(), streams);
+  streams.max_file_bytes = limits.max_storage;
+  streams.max_memory_bytes = limits.max_memory;
+  if (limits.max_streams >= 0) streams.max_streams = limits.max_streams;
+  engine->streams = Streams::make(env_, account.router(), engine->store.get(), streams);
 
   ConsumersOptions consumers = options_.consumers;
   consumers.domain = options_.server.domain;
-  consumers_ = Consumers::make(env_, bus(), *streams_, store_.get(), consumers);
+  consumers.account_hash = short_hash(account.name());
+  if (limits.max_ack_pending >= 0) consumers.max_ack_pending_limit = limits.max_ack_pending;
+  if (limits.max_consumers >= 0) consumers.max_consumers_per_account = limits.max_consumers;
+  engine->consumers = Consumers::make(env_, account.router(), *engine->streams,
+                                      engine->store.get(), consumers);
 
   ApiOptions api;
   api.server_name = server_->name();
   api.server_id = server_->id();
   api.domain = options_.server.domain;
   api.version = std::string(kCompatVersion);
-  api.max_file_bytes = options_.max_file_bytes;
-  api.max_memory_bytes = options_.max_memory_bytes;
-  api.max_streams = options_.streams.max_streams;
-  api.max_consumers = options_.consumers.max_consumers_per_account;
-  api_ = ApiDispatcher::make(env_, bus(), store_.get(), *streams_, *consumers_, api);
-  return {};
+  api.max_file_bytes = limits.max_storage;
+  api.max_memory_bytes = limits.max_memory;
+  api.max_streams = streams.max_streams;
+  api.max_consumers = consumers.max_consumers_per_account;
+  engine->api = ApiDispatcher::make(env_, account.router(), engine->store.get(), *engine->streams,
+                                    *engine->consumers, api);
+  return engine;
+}
+
+AccountEngine* Node::engine(std::string_view account) {
+  const auto found = std::ranges::find(engines_, account,
+                                       [](const auto& e) { return std::string_view(e->account); });
+  return found == engines_.end() ? nullptr : found->get();
+}
+
+AccountEngine& Node::global_engine() {
+  AccountEngine* engine = this->engine(kGlobalAccount);
+  SLUICE_CHECK(engine != nullptr);
+  return *engine;
 }
 
 Status Node::start() { return server_->start(); }
 
 void Node::stop(std::chrono::nanoseconds grace, std::move_only_function<void(Status)> done) {
-  if (consumers_) consumers_->shut_down();
+  for (const auto& engine : engines_) engine->consumers->shut_down();
   server_->drain(grace, [this, done = std::move(done)]() mutable {
     if (!store_) {
       done({});
       return;
     }
     // No request comes any more: what is in the journal's buffer now is the last of it.
-    api_.reset();
+    for (const auto& engine : engines_) engine->api.reset();
     store_->close(std::move(done));
   });
 }
 
 void Node::collect(MetricSink& sink) const {
   server_->collect(sink);
-  if (!streams_) return;
+  if (!store_) return;
   store_->collect(sink);
-  streams_->collect(sink);
-  consumers_->collect(sink);
-  api_->collect(sink);
+  for (const auto& engine : engines_) {
+    engine->streams->collect(sink);
+    engine->consumers->collect(sink);
+    if (engine->api) engine->api->collect(sink);
+  }
 }
 
 }  // namespace sluice

@@ -5,7 +5,11 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
+#include "api/api_refusal.h"
 #include "api/dispatcher.h"
 #include "base/error.h"
 #include "base/metrics.h"
@@ -13,17 +17,28 @@
 #include "consumer/consumers.h"
 #include "io/env.h"
 #include "server/server.h"
+#include "store/account_store.h"
 #include "store/store.h"
 #include "stream/streams.h"
 
 namespace sluice {
+
+/// JetStream of one account. Built in this order, taken down in reverse.
+struct AccountEngine {
+  std::string account;
+  JetStreamLimits limits;
+  std::unique_ptr<Store> store;  ///< the account's part of the directory
+  std::unique_ptr<Streams> streams;
+  std::unique_ptr<Consumers> consumers;
+  std::unique_ptr<ApiDispatcher> api;
+};
 
 struct NodeOptions {
   ServerOptions server;
   StoreOptions store;       ///< used when server.jetstream is set
   StreamsOptions streams;
   ConsumersOptions consumers;
-  int64_t max_file_bytes = -1;    ///< account limits; -1 = none
+  int64_t max_file_bytes = -1;  ///< of accounts without a limit of their own; -1 = none
   int64_t max_memory_bytes = -1;
 };
 
@@ -44,28 +59,36 @@ class Node {
   void stop(std::chrono::nanoseconds grace, std::move_only_function<void(Status)> done);
 
   Server& server() { return *server_; }
+  /// Of the global account.
   Bus& bus() { return server_->bus(); }
-  bool jetstream() const { return streams_ != nullptr; }
-  /// The following are there when jetstream() is true.
+  bool jetstream() const { return store_ != nullptr; }
+  /// There when jetstream() is true.
   Store& store() { return *store_; }
-  Streams& streams() { return *streams_; }
-  Consumers& consumers() { return *consumers_; }
-  ApiDispatcher& api() { return *api_; }
+  /// nullptr when the account has no JetStream.
+  AccountEngine* engine(std::string_view account);
+  /// In order of the accounts' names.
+  const std::vector<std::unique_ptr<AccountEngine>>& engines() const { return engines_; }
+  /// Those of the global account, which must have JetStream.
+  Streams& streams() { return *global_engine().streams; }
+  Consumers& consumers() { return *global_engine().consumers; }
+  ApiDispatcher& api() { return *global_engine().api; }
 
   void collect(MetricSink& sink) const;
 
  private:
   Node(Env& env, NodeOptions options);
   Status open();
+  std::unique_ptr<AccountEngine> make_engine(Account& account);
+  AccountEngine& global_engine();
 
   Env& env_;
   NodeOptions options_;
   // Built in this order, taken down in reverse.
   std::unique_ptr<Store> store_;
   std::unique_ptr<Server> server_;
-  std::unique_ptr<Streams> streams_;
-  std::unique_ptr<Consumers> consumers_;
-  std::unique_ptr<ApiDispatcher> api_;
+  std::unique_ptr<AccountStores> account_stores_;
+  std::vector<std::unique_ptr<AccountEngine>> engines_;
+  std::vector<std::unique_ptr<ApiRefusal>> refusals_;  ///< accounts without JetStream
 };
 
 }  // namespace sluice

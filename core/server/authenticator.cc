@@ -1,29 +1,143 @@
 #include "server/authenticator.h"
 
+#include <algorithm>
+
+#include "base/base64.h"
+#include "base/check.h"
+#include "crypto/nkey.h"
+#include "crypto/password.h"
 #include "crypto/secret.h"
+#include "crypto/signature.h"
 
 namespace sluice {
+namespace {
 
-StaticAuthenticator::StaticAuthenticator(const ServerOptions& options)
-    : users_(options.users), token_(options.token), no_auth_user_(options.no_auth_user) {
-  if (!options.user.empty() || !options.password.empty()) {
-    users_.push_back({options.user, options.password});
+std::shared_ptr<const Permissions> compile(const std::optional<PermissionOptions>& own,
+                                           const Account& account) {
+  const auto& used = own ? own : account.options().default_permissions;
+  if (!used) return nullptr;
+  auto made = Permissions::make(*used);
+  SLUICE_CHECK(made.has_value());  // check_options() has seen them
+  return *made;
+}
+
+bool type_allowed(const Identity& identity, ConnectionKind kind) {
+  const auto& types = identity.connection_types;
+  return types.empty() || std::ranges::find(types, to_string(kind)) != types.end();
+}
+
+}  // namespace
+
+std::string_view to_string(ConnectionKind kind) {
+  switch (kind) {
+    case ConnectionKind::kStandard:
+      return "STANDARD";
+    case ConnectionKind::kWebSocket:
+      return "WEBSOCKET";
+    case ConnectionKind::kLeaf:
+      return "LEAFNODE";
+    case ConnectionKind::kLeafWebSocket:
+      return "LEAFNODE_WS";
+    case ConnectionKind::kInProcess:
+      return "IN_PROCESS";
+  }
+  return "";
+}
+
+Authenticator::Authenticator(const ServerOptions& options, Accounts& accounts)
+    : accounts_(accounts) {
+  for (const UserOptions& user : options.users) add(user, accounts.global());
+  if (!options.user.empty() || !options.password.empty())
+    add({.user = options.user, .password = options.password}, accounts.global());
+  bool only_system = options.users.empty() && options.user.empty() && options.password.empty();
+  for (const AccountOptions& account : options.accounts) {
+    Account* own = accounts.find(account.name);
+    for (const UserOptions& user : account.users) add(user, *own);
+    if (!account.users.empty() && !own->is_system()) only_system = false;
+  }
+  if (!options.token.empty()) {
+    token_ = options.token;
+    token_identity_ = std::make_shared<Identity>(
+        Identity{.user = "[REDACTED]",
+                 .account = &accounts.global(),
+                 .permissions = compile(std::nullopt, accounts.global())});
+  }
+  configured_ = !users_.empty() || !keys_.empty() || !token_.empty();
+  if (!users_.empty()) decoy_ = users_.begin()->second.password;
+  for (const auto& [name, known] : users_) {
+    if (is_bcrypt(known.password)) decoy_ = known.password;
+  }
+  if (!options.no_auth_user.empty()) {
+    const auto user = users_.find(options.no_auth_user);
+    const auto key = keys_.find(options.no_auth_user);
+    if (user != users_.end()) anonymous_ = user->second.identity;
+    if (key != keys_.end()) anonymous_ = key->second;
+  } else if (!configured_ || (only_system && token_.empty())) {
+    // Users of the system account alone do not shut the others out.
+    anonymous_ = std::make_shared<Identity>(
+        Identity{.user = {},
+                 .account = &accounts.global(),
+                 .permissions = compile(std::nullopt, accounts.global())});
   }
 }
 
-std::optional<std::string> StaticAuthenticator::check(const Credentials& given) const {
-  if (!configured()) return std::string(given.user);
-  const bool nothing = given.user.empty() && given.password.empty() && given.token.empty();
-  if (nothing && !no_auth_user_.empty()) return no_auth_user_;
-  if (!token_.empty() && secrets_equal(given.token, token_)) return "[REDACTED]";
-  const UserOptions* named = nullptr;
-  for (const UserOptions& known : users_) {
-    if (known.user == given.user) named = &known;
+void Authenticator::add(const UserOptions& user, Account& account) {
+  auto identity = std::make_shared<Identity>(
+      Identity{.user = user.nkey.empty() ? user.user : user.nkey,
+               .account = &account,
+               .permissions = compile(user.permissions, account),
+               .connection_types = user.allowed_connection_types});
+  if (!user.nkey.empty()) {
+    keys_.insert_or_assign(user.nkey, std::move(identity));
+  } else {
+    users_.insert_or_assign(user.user, Known{user.password, std::move(identity)});
   }
+}
+
+AuthAnswer Authenticator::check(const Credentials& given) const {
+  if (!configured_) {
+    // Nobody has to log in: the name that was given is shown all the same.
+    if (given.user.empty()) return {.identity = anonymous_};
+    auto named = std::make_shared<Identity>(*anonymous_);
+    named->user = given.user;
+    return {.identity = std::move(named)};
+  }
+  if (given.none() && anonymous_ != nullptr) {
+    return {.identity = type_allowed(*anonymous_, given.kind) ? anonymous_ : nullptr};
+  }
+  AuthAnswer answer;
+  if (!given.nkey.empty()) {
+    answer = check_key(given);
+  } else if (!given.user.empty() || token_.empty()) {
+    answer = check_user(given);
+  } else {
+    answer = compare(given.token, token_, token_identity_);
+  }
+  if (answer.identity != nullptr && !type_allowed(*answer.identity, given.kind)) return {};
+  return answer;
+}
+
+AuthAnswer Authenticator::compare(std::string_view secret, std::string_view expected,
+                                  IdentityPtr identity) {
+  if (is_bcrypt(expected))
+    return {.identity = std::move(identity), .bcrypt = std::string(expected), .secret = secret};
+  if (!secrets_equal(secret, expected)) return {};
+  return {.identity = std::move(identity)};
+}
+
+AuthAnswer Authenticator::check_user(const Credentials& given) const {
+  const auto found = users_.find(given.user);
+  if (found != users_.end()) return compare(given.password, found->second.password, found->second.identity);
   // An unknown name costs the same as a wrong password.
-  const bool same = secrets_equal(given.password, named == nullptr ? "" : named->password);
-  if (named == nullptr || !same) return std::nullopt;
-  return named->user;
+  return compare(given.password, decoy_, nullptr);
+}
+
+AuthAnswer Authenticator::check_key(const Credentials& given) const {
+  const auto found = keys_.find(given.nkey);
+  if (found == keys_.end()) return {};
+  return verify_nonce(given.nkey, given.nonce, given.signature)
+             ? AuthAnswer{.identity = found->second}
+             : AuthAnswer{};
 }
 
 }  // namespace sluice

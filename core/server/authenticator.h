@@ -1,40 +1,101 @@
-// Who may connect: user and password, several of them, or a token.
+// Who may connect, and as whom: token, users with passwords (plain or bcrypt), keys that sign the
+// server's nonce.
+//
+// Happy path: check() finds the user and compares the secret at once. A bcrypt hash takes a tenth of
+// a second and more, so then the answer only says against which hash the secret must hold, and the
+// caller has it computed elsewhere (password_checks.h). Refusals look alike and cost alike: an
+// unknown name is compared with some other user's secret.
 #pragma once
 
-#include <optional>
+#include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/error.h"
+#include "base/time_format.h"
+#include "server/accounts.h"
+#include "server/permissions.h"
 #include "server/server_options.h"
 
 namespace sluice {
 
+/// How a client came in; the names are those of `allowed_connection_types`.
+enum class ConnectionKind : uint8_t { kStandard, kWebSocket, kLeaf, kLeafWebSocket, kInProcess };
+std::string_view to_string(ConnectionKind kind);
+
 /// What a CONNECT brought. Views for the call only.
 struct Credentials {
-  std::string_view user;
-  std::string_view password;
-  std::string_view token;
+  std::string_view user = {};
+  std::string_view password = {};
+  std::string_view token = {};
+  std::string_view nkey = {};
+  std::string_view signature = {};  ///< of the nonce, base64
+  std::string_view jwt = {};
+  std::string_view nonce = {};  ///< that the server sent
+  ConnectionKind kind = ConnectionKind::kStandard;
+  bool none() const {
+    return user.empty() && password.empty() && token.empty() && nkey.empty() && jwt.empty();
+  }
+};
+
+/// Who a client is. Shared by the connections of one user; does not change.
+struct Identity {
+  std::string user = {};  ///< name, key, or "[REDACTED]" for a token; "" = nobody had to log in
+  Account* account = nullptr;
+  std::shared_ptr<const Permissions> permissions = nullptr;  ///< nullptr = everything
+  std::vector<std::string> connection_types = {};       ///< empty = all
+  int64_t max_subscriptions = -1;
+  int64_t max_payload = -1;
+  WallNanos expires = 0;  ///< 0 = never
+  std::string jwt = {};
+  std::string issuer_key = {};
+  std::string name_tag = {};
+  std::vector<std::string> tags = {};
+};
+using IdentityPtr = std::shared_ptr<const Identity>;
+
+struct AuthAnswer {
+  IdentityPtr identity = nullptr;  ///< nullptr: refused
+  std::string bcrypt = {};      ///< not empty: only if the secret holds against it
+  std::string_view secret = {};  ///< of the Credentials; what to hold against `bcrypt`
 };
 
 /// Fixed at start. Comparisons take the same time whatever differs.
-class StaticAuthenticator {
+class Authenticator {
  public:
-  explicit StaticAuthenticator(const ServerOptions& options);
+  /// `options` have passed check_options().
+  Authenticator(const ServerOptions& options, Accounts& accounts);
 
   /// Whether a client must show credentials at all.
-  bool required() const { return configured() && no_auth_user_.empty(); }
-  /// As whom a client is known that shows none.
-  const std::string& default_user() const { return no_auth_user_; }
-  /// @return the name under which the client is known ("" when nothing is required), nullopt when
-  ///   it is refused.
-  std::optional<std::string> check(const Credentials& given) const;
+  bool required() const { return configured_ && anonymous_ == nullptr; }
+  /// As whom a client is taken that shows none; nullptr when required().
+  const IdentityPtr& anonymous() const { return anonymous_; }
+  /// INFO must carry a nonce.
+  bool needs_nonce() const { return !keys_.empty(); }
+  AuthAnswer check(const Credentials& given) const;
 
  private:
-  bool configured() const { return !users_.empty() || !token_.empty(); }
+  struct Known {
+    std::string password;
+    IdentityPtr identity;
+  };
+  void add(const UserOptions& user, Account& account);
+  AuthAnswer check_key(const Credentials& given) const;
+  AuthAnswer check_user(const Credentials& given) const;
+  static AuthAnswer compare(std::string_view secret, std::string_view expected,
+                            IdentityPtr identity);
 
-  std::vector<UserOptions> users_;
+  bool configured_ = false;
+  IdentityPtr anonymous_;
   std::string token_;
-  std::string no_auth_user_;
+  IdentityPtr token_identity_;
+  std::map<std::string, Known, std::less<>> users_;
+  std::map<std::string, IdentityPtr, std::less<>> keys_;
+  std::string decoy_;  ///< what an unknown user's password is compared with
+  Accounts& accounts_;
 };
 
 }  // namespace sluice

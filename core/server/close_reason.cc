@@ -26,6 +26,18 @@ std::string_view to_string(CloseReason reason) {
       return "Bad Client Protocol Version";
     case CloseReason::kMaxConnections:
       return "Maximum Connections Exceeded";
+    case CloseReason::kMaxAccountConnections:
+      return "Maximum Account Connections Exceeded";
+    case CloseReason::kMaxSubscriptions:
+      return "Maximum Subscriptions Exceeded";
+    case CloseReason::kAuthenticationExpired:
+      return "Authentication Expired";
+    case CloseReason::kMissingAccount:
+      return "Missing Account";
+    case CloseReason::kRevoked:
+      return "Credentials Revoked";
+    case CloseReason::kKicked:
+      return "Kicked";
     case CloseReason::kMaxPayload:
       return "Maximum Message Payload Exceeded";
     case CloseReason::kMaxControlLine:

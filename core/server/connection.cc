@@ -4,8 +4,11 @@
 #include <tuple>
 #include <utility>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "crypto/secret.h"
+#include "server/subject_mappings.h"
 #include "subject/subject.h"
 #include "wire/encoder.h"
 
@@ -15,6 +18,7 @@ namespace {
 constexpr Logger log_{"server"};
 constexpr std::chrono::seconds kFirstPing{2};
 constexpr std::chrono::hours kRttInterval{1};
+constexpr size_t kNonce_bytes = 11;
 /// A queue name that nats-server keeps for itself.
 constexpr std::string_view kSystemQueue = "_sys_";
 
@@ -71,7 +75,8 @@ bool ClientSubscription::take(const Message& message, const Origin& origin) {
 
 bool ClientSubscription::congested() const { return connection_.congested(); }
 
-Connection::Connection(ConnectionWorld& world, uint64_t id, std::unique_ptr<Transport> transport)
+Connection::Connection(ConnectionWorld& world, uint64_t id, std::unique_ptr<Transport> transport,
+                       ConnectionKind kind)
     : world_(world),
       id_(id),
       transport_(std::move(transport)),
@@ -80,18 +85,26 @@ Connection::Connection(ConnectionWorld& world, uint64_t id, std::unique_ptr<Tran
                .max_payload = world.options.max_payload,
                .headers = false,
                .connect_first = world.authenticator.required()}),
-      user_(world.authenticator.default_user()),
+      kind_(kind),
+      account_(&world.accounts.global()),
       start_wall_(world.clock.wall()),
       start_(world.clock.now()),
       last_in_(start_),
       timer_(world.timers.make([this] { on_timer(); })) {
   std::tie(ip_, port_) = split_address(transport_->peer_address());
+  if (world.authenticator.needs_nonce()) nonce_ = base64url_encode(unguessable_bytes(kNonce_bytes));
 }
 
-Connection::~Connection() { SLUICE_CHECK(!open()); }
+Connection::~Connection() {
+  SLUICE_CHECK(!open());
+  if (self_ != nullptr) *self_ = nullptr;
+}
 
 void Connection::start() {
   send(world_.host.info_line(*this, InfoKind::kGreeting));
+  const IdentityPtr& anonymous = world_.authenticator.anonymous();
+  if (anonymous != nullptr && !bind(anonymous)) return;
+  waiting_ = parser_.limits().connect_first ? Waiting::kLogin : Waiting::kPings;
   timer_->start(parser_.limits().connect_first ? world_.options.auth_timeout
                                                : world_.options.ping_interval);
   transport_->start(*this);
@@ -103,9 +116,10 @@ void Connection::close(CloseReason reason, std::string_view error_text) {
   close_reason_ = reason;
   timer_->stop();
   if (pause_timer_ != nullptr) pause_timer_->stop();
+  if (expiry_timer_ != nullptr) expiry_timer_->stop();
   relief_ = Ticket();
   drop_all_subscriptions();
-  if (outbox_.congested()) world_.router.congestion_ended();
+  if (outbox_.congested()) world_.accounts.congestion().ended();
   if (!error_text.empty()) append_err(outbox_.bytes(), error_text);
   const bool peer_reads = reason != CloseReason::kSlowConsumerPendingBytes &&
                           reason != CloseReason::kSlowConsumerWriteDeadline &&
@@ -114,12 +128,18 @@ void Connection::close(CloseReason reason, std::string_view error_text) {
   transport_->close(peer_reads);
   SLUICE_LOG(log_, kDebug, "connection closed cid={} reason={}", id_, to_string(reason));
   world_.host.on_connection_closed(*this);
+  unbind();
 }
 
 // ---------------------------------------------------------------- in
 
 void Connection::on_bytes(std::string_view bytes) {
-  parser_.feed(bytes, *this);
+  if (login_ != nullptr || waiting_ == Waiting::kRefusal) [[unlikely]] {
+    if (login_ != nullptr) login_->held.append(bytes);
+    return;
+  }
+  std::string_view rest;
+  if (!parser_.feed(bytes, *this, &rest) && login_ != nullptr) login_->held.assign(rest);
   if (active_) {
     active_ = false;
     last_in_ = world_.clock.now();
@@ -129,6 +149,7 @@ void Connection::on_bytes(std::string_view bytes) {
 void Connection::on_error(WireError error) {
   if (error == WireError::kNotConnect) {
     ++world_.counters.auth_failures;
+    world_.host.on_connection_refused(*this);
   } else {
     ++world_.counters.protocol_errors;
   }
@@ -147,107 +168,105 @@ bool Connection::on_connect(std::string_view json) {
     close(CloseReason::kProtocolViolation, {});
     return false;
   }
-  return accept_connect(*options);
-}
-
-bool Connection::accept_connect(const ConnectOptions& options) {
-  drop_all_subscriptions();  // those of a session before, under another name perhaps
-  const auto user = world_.authenticator.check(
-      {.user = options.user, .password = options.pass, .token = options.auth_token});
-  if (!user || !options.account.empty() || options.new_account) {
-    ++world_.counters.auth_failures;
-    SLUICE_LOG(log_, kWarn, "authentication failed cid={} ip={} name_given={}", id_, ip_,
-               !options.user.empty());
-    close(CloseReason::kAuthenticationFailure, "Authorization Violation");
-    return false;
-  }
-  if (options.protocol < 0 || options.protocol > 1) {
-    close(CloseReason::kBadClientProtocolVersion, "invalid client protocol");
-    return false;
-  }
-  if (options.no_responders && !options.headers) {
-    close(CloseReason::kNoRespondersRequiresHeaders, "no responders requires headers support");
-    return false;
-  }
-  verbose_ = options.verbose;
-  pedantic_ = options.pedantic;
-  echo_ = options.echo;
-  headers_ = options.headers;
-  no_responders_ = options.no_responders;
-  async_info_ = options.protocol >= 1;
-  user_ = *user;
-  name_ = options.name;
-  lang_ = options.lang;
-  version_ = options.version;
-  parser_.limits().headers = headers_;
-  parser_.limits().connect_first = false;
-  if (state_ == State::kGreeted) {
-    state_ = State::kConnected;
-    start_ping_timer(true);
-  }
-  if (verbose_) send(kOkLine);
-  return open();
+  return log_in(*options);
 }
 
 bool Connection::on_pub(const PubOp& op) {
   active_ = true;
   ++in_msgs_;
   in_bytes_ += op.message.size();
-  ++world_.counters.in_msgs;
-  world_.counters.in_bytes += op.message.size();
+  ++account_->counters.in_msgs;
+  account_->counters.in_bytes += op.message.size();
   if (pedantic_ && !is_valid_literal(op.subject)) send_error("Invalid Publish Subject");
-  if (refuse_publish(op)) return open();
+  std::string_view subject = op.subject;
+  std::string mapped;
+  if (const SubjectMappings* mappings = account_->mappings(); mappings != nullptr) [[unlikely]] {
+    switch (mappings->map(subject, world_.random, mapped)) {
+      case MappingOutcome::kUnchanged:
+        break;
+      case MappingOutcome::kMapped:
+        subject = mapped;
+        break;
+      case MappingOutcome::kDropped:
+        return open();
+    }
+  }
+  if (refuse_publish(subject, op.reply)) return open();
   if (verbose_) send(kOkLine);
   const Message message{
-      .subject = op.subject, .reply = op.reply, .headers = op.header(), .payload = op.payload()};
-  const size_t taken = world_.router.publish(message, Origin{id_});
-  if (taken == 0 && no_responders_ && !op.reply.empty()) answer_no_responders(op);
-  if (world_.router.consume_congested_take()) pause_reading();
+      .subject = subject, .reply = op.reply, .headers = op.header(), .payload = op.payload()};
+  const size_t taken = account_->router().publish(message, Origin{.connection_id = id_, .client = this});
+  if (taken == 0 && no_responders_ && !op.reply.empty()) answer_no_responders(op.reply, subject);
+  if (world_.accounts.congestion().consume_take()) pause_reading();
   return open();
 }
 
-bool Connection::refuse_publish(const PubOp& op) {
-  if (is_reserved_subject(op.subject)) {
-    send_error(fmt::format("Permissions Violation for Publish to \"{}\"", op.subject));
+bool Connection::refuse_publish(std::string_view subject, std::string_view reply) {
+  if (is_reserved_subject(subject) && !account_->is_system()) {
+    send_error(fmt::format("Permissions Violation for Publish to \"{}\"", subject));
     return true;
   }
-  if (!op.reply.empty() && is_reserved_reply(op.reply)) {
-    send_error(fmt::format("Permissions Violation for Publish with Reply of \"{}\"", op.reply));
+  if (!reply.empty() && is_reserved_reply(reply)) {
+    send_error(fmt::format("Permissions Violation for Publish with Reply of \"{}\"", reply));
     return true;
   }
-  return false;
+  if (permissions_ == nullptr || permissions_->may_publish(subject, world_.clock.now()))
+    return false;
+  ++world_.counters.permission_violations;
+  SLUICE_LOG(log_, kDebug, "publish not permitted cid={} account={} subject={}", id_,
+             account_->name(), subject);
+  send_error(fmt::format("Permissions Violation for Publish to \"{}\"", subject));
+  return true;
 }
 
 /// Goes straight to the requester: neither its subscription nor the statistics count it.
-void Connection::answer_no_responders(const PubOp& op) {
-  const Subscription* inbox = world_.router.find_plain(op.reply, id_);
-  if (inbox == nullptr || !open()) return;
-  append_no_responders(outbox_.bytes(), op.reply,
-                       static_cast<const ClientSubscription*>(inbox)->sid(), op.subject);
+void Connection::answer_no_responders(std::string_view reply, std::string_view subject) {
+  if (!open()) return;
+  const Subscription* inbox = account_->router().find_plain(reply, id_);
+  if (inbox == nullptr) return;
+  append_no_responders(outbox_.bytes(), reply,
+                       static_cast<const ClientSubscription*>(inbox)->sid(), subject);
   if (!outbox_.appended()) cut_slow_consumer();
+}
+
+bool Connection::may_subscribe(const SubOp& op) {
+  if (op.queue == kSystemQueue ||
+      (permissions_ != nullptr && !permissions_->rules().may_subscribe(op.subject, op.queue))) {
+    ++world_.counters.permission_violations;
+    send_error(op.queue.empty()
+                   ? fmt::format("Permissions Violation for Subscription to \"{}\"", op.subject)
+                   : fmt::format(
+                         "Permissions Violation for Subscription to \"{}\" using queue \"{}\"",
+                         op.subject, op.queue));
+    return false;
+  }
+  const size_t limit = world_.options.max_subscriptions;
+  const bool own_full =
+      (limit != 0 && subscriptions_.size() >= limit) ||
+      (identity_ != nullptr && identity_->max_subscriptions >= 0 &&
+       subscriptions_.size() >= static_cast<size_t>(identity_->max_subscriptions));
+  if (own_full || !account_->has_room_for_subscription()) {
+    ++world_.counters.refused_subscriptions;
+    send_error("maximum subscriptions exceeded");
+    return false;
+  }
+  return true;
 }
 
 bool Connection::on_sub(const SubOp& op) {
   active_ = true;
-  if (op.queue == kSystemQueue) {
-    send_error(fmt::format("Permissions Violation for Subscription to \"{}\" using queue \"{}\"",
-                           op.subject, op.queue));
-    return open();
-  }
-  const size_t limit = world_.options.max_subscriptions;
-  if (limit != 0 && subscriptions_.size() >= limit) {
-    ++world_.counters.refused_subscriptions;
-    send_error("maximum subscriptions exceeded");
-    return open();
-  }
+  if (!may_subscribe(op)) return open();
   if (!subscriptions_.contains(op.sid)) {
-    Subscription* added = world_.router.add(std::make_unique<ClientSubscription>(*this, op));
+    auto made = std::make_unique<ClientSubscription>(*this, op);
+    made->filtered_ = permissions_ != nullptr && permissions_->rules().needs_filter(op.subject);
+    Subscription* added = account_->router().add(std::move(made));
     if (added == nullptr) {
       send_error("Invalid Subject");
       return open();
     }
     auto* subscription = static_cast<ClientSubscription*>(added);
     subscriptions_.emplace(subscription->sid(), subscription);
+    ++account_->subscriptions;
   }
   if (verbose_) send(kOkLine);
   return open();
@@ -287,12 +306,14 @@ bool Connection::on_pong() {
 
 void Connection::drop(ClientSubscription& subscription) {
   subscriptions_.erase(subscription.sid());
-  world_.router.remove(subscription);
+  --account_->subscriptions;
+  account_->router().remove(subscription);
 }
 
 void Connection::drop_all_subscriptions() {
   for (const auto& [sid, subscription] : std::exchange(subscriptions_, {})) {
-    world_.router.remove(*subscription);
+    --account_->subscriptions;
+    account_->router().remove(*subscription);
   }
 }
 
@@ -302,6 +323,11 @@ bool Connection::take(ClientSubscription& subscription, const Message& message,
                       const Origin& origin) {
   const bool own = origin.connection_id == id_;
   if (own && !echo_) return false;
+  if (permissions_ != nullptr) [[unlikely]] {
+    if (subscription.filtered_ && !permissions_->may_receive(message.subject)) return false;
+    if (!message.reply.empty() && permissions_->grants_replies())
+      permissions_->grant_reply(message.reply, world_.clock.now());
+  }
   size_t size = message.payload.size();
   if (message.headers.empty() || !headers_) {
     append_msg(outbox_.bytes(), message.subject, subscription.sid_, message.reply, message.payload);
@@ -312,13 +338,13 @@ bool Connection::take(ClientSubscription& subscription, const Message& message,
   }
   ++out_msgs_;
   out_bytes_ += size;
-  ++world_.counters.out_msgs;
-  world_.counters.out_bytes += size;
+  ++account_->counters.out_msgs;
+  account_->counters.out_bytes += size;
   if (++subscription.delivered_ == subscription.max_) drop(subscription);
   if (!outbox_.appended()) {
     cut_slow_consumer();
   } else if (outbox_.congested() && !outbox_.stuck() && !own && origin.connection_id != 0) {
-    world_.router.note_congested_take();
+    world_.accounts.congestion().note_take();
   }
   return true;
 }
@@ -342,6 +368,7 @@ void Connection::send_async_info(InfoKind kind) {
 void Connection::cut_slow_consumer() {
   if (!open()) return;
   ++world_.counters.slow_consumers_pending;
+  ++account_->counters.slow_consumers;
   SLUICE_LOG(log_, kWarn, "Slow Consumer Detected: MaxPending exceeded cid={} pending={} limit={}",
              id_, outbox_.pending_bytes(), world_.options.max_pending);
   close(CloseReason::kSlowConsumerPendingBytes, {});
@@ -349,6 +376,7 @@ void Connection::cut_slow_consumer() {
 
 void Connection::on_write_deadline() {
   ++world_.counters.slow_consumers_deadline;
+  ++account_->counters.slow_consumers;
   SLUICE_LOG(log_, kWarn, "Slow Consumer Detected: WriteDeadline exceeded cid={} pending={}", id_,
              outbox_.pending_bytes());
   close(CloseReason::kSlowConsumerWriteDeadline, {});
@@ -356,9 +384,9 @@ void Connection::on_write_deadline() {
 
 void Connection::on_congestion(bool congested) {
   if (congested) {
-    world_.router.congestion_began();
+    world_.accounts.congestion().began();
   } else {
-    world_.router.congestion_ended();
+    world_.accounts.congestion().ended();
   }
 }
 
@@ -369,7 +397,7 @@ void Connection::pause_reading() {
   paused_ = true;
   ++world_.counters.read_pauses;
   transport_->pause_reading();
-  relief_ = world_.router.call_when_relieved([this] { resume_reading(); });
+  relief_ = world_.accounts.congestion().call_when_relieved([this] { resume_reading(); });
   if (pause_timer_ == nullptr) pause_timer_ = world_.timers.make([this] { resume_reading(); });
   // Our client must see its own PINGs answered in time, however stuck the other one is.
   pause_timer_->start(std::min(world_.options.max_read_pause, world_.options.ping_interval / 2));
@@ -394,13 +422,21 @@ void Connection::start_ping_timer(bool first) {
 }
 
 void Connection::on_timer() {
-  if (parser_.limits().connect_first) {
-    ++world_.counters.auth_timeouts;
-    SLUICE_LOG(log_, kInfo, "authentication timeout cid={} ip={}", id_, ip_);
-    close(CloseReason::kAuthenticationTimeout, "Authentication Timeout");
-    return;
+  switch (waiting_) {
+    case Waiting::kLogin:
+      ++world_.counters.auth_timeouts;
+      SLUICE_LOG(log_, kInfo, "authentication timeout cid={} ip={}", id_, ip_);
+      close(CloseReason::kAuthenticationTimeout, "Authentication Timeout");
+      return;
+    case Waiting::kRefusal:
+      close(CloseReason::kAuthenticationFailure, "Authorization Violation");
+      return;
+    case Waiting::kPings:
+      on_ping_tick();
+      return;
+    case Waiting::kPassword:
+      return;  // it is our turn; the line before the worker is bounded
   }
-  on_ping_tick();
 }
 
 void Connection::on_ping_tick() {
@@ -427,7 +463,9 @@ ConnectionInfo Connection::info() const {
   return {.cid = id_,
           .ip = ip_,
           .port = port_,
-          .user = user_,
+          .kind = kind_,
+          .user = std::string(user()),
+          .account = account_->name(),
           .name = name_,
           .lang = lang_,
           .version = version_,

@@ -21,10 +21,15 @@
 #include "io/random.h"
 #include "io/timers.h"
 #include "io/transport.h"
+#include "server/account.h"
+#include "server/accounts.h"
+#include "server/auth_failures.h"
 #include "server/authenticator.h"
 #include "server/connection_info.h"
 #include "server/counters.h"
 #include "server/outbox.h"
+#include "server/password_checks.h"
+#include "server/permissions.h"
 #include "server/router.h"
 #include "server/server_options.h"
 #include "wire/info_connect.h"
@@ -49,6 +54,7 @@ class ClientSubscription final : public Subscription {
   const std::string sid_;
   uint64_t delivered_ = 0;
   uint64_t max_ = 0;  ///< deliveries after which it ends; 0 = without limit
+  bool filtered_ = false;  ///< some of what it matches is denied
 };
 
 enum class InfoKind : uint8_t { kGreeting, kConnected, kLameDuck };
@@ -58,6 +64,11 @@ class ConnectionHost {
  public:
   virtual ~ConnectionHost() = default;
   virtual std::string info_line(const Connection& connection, InfoKind kind) = 0;
+  /// It logged in (again), or was refused.
+  virtual void on_connection_bound(Connection& connection) = 0;
+  virtual void on_connection_refused(Connection& connection) = 0;
+  /// See OriginClient.
+  virtual std::string client_info_json(const Connection& connection) = 0;
   /// Told once. Must not destroy the connection before a later callback.
   virtual void on_connection_closed(Connection& connection) = 0;
 };
@@ -66,8 +77,10 @@ class ConnectionHost {
 struct ConnectionWorld {
   const ServerOptions& options;
   const OutboxOptions& outbox;
-  const StaticAuthenticator& authenticator;
-  Router& router;
+  const Authenticator& authenticator;
+  Accounts& accounts;
+  PasswordChecks& passwords;
+  AuthFailures& auth_failures;
   Clock& clock;
   Timers& timers;
   Random& random;
@@ -77,9 +90,10 @@ struct ConnectionWorld {
 };
 
 /// Loop thread only. Closed before it is destroyed.
-class Connection final : public TransportHandler, public Outbox::Owner {
+class Connection final : public TransportHandler, public Outbox::Owner, public OriginClient {
  public:
-  Connection(ConnectionWorld& world, uint64_t id, std::unique_ptr<Transport> transport);
+  Connection(ConnectionWorld& world, uint64_t id, std::unique_ptr<Transport> transport,
+             ConnectionKind kind = ConnectionKind::kStandard);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -93,14 +107,38 @@ class Connection final : public TransportHandler, public Outbox::Owner {
 
   uint64_t id() const { return id_; }
   const std::string& ip() const { return ip_; }
-  const std::string& user() const { return user_; }
+  /// As it logged in; nullptr before that, when it must.
+  const IdentityPtr& identity() const { return identity_; }
+  std::string_view user() const {
+    return identity_ == nullptr ? std::string_view() : std::string_view(identity_->user);
+  }
+  /// Where its subscriptions and messages live.
+  Account& account() const { return *account_; }
+  ConnectionKind kind() const { return kind_; }
+  const std::string& nonce() const { return nonce_; }
+  /// Largest message it may send.
+  size_t max_payload() const;
   const std::string& name() const { return name_; }
+  const std::string& lang() const { return lang_; }
+  const std::string& version() const { return version_; }
+  WallNanos start_wall() const { return start_wall_; }
+  std::chrono::nanoseconds rtt() const { return rtt_; }
+  uint64_t in_msgs() const { return in_msgs_; }
+  uint64_t in_bytes() const { return in_bytes_; }
+  uint64_t out_msgs() const { return out_msgs_; }
+  uint64_t out_bytes() const { return out_bytes_; }
+  /// It has logged in where that is needed, and counts as a client of its account.
+  bool bound() const { return bound_; }
   bool open() const { return state_ != State::kClosed; }
   bool congested() const { return outbox_.congested(); }
   bool reading_paused() const { return paused_; }
   CloseReason close_reason() const { return close_reason_; }
   ConnectionInfo info() const;
   std::vector<std::string> subscribed_subjects() const;
+
+  // -- OriginClient
+  std::string client_info_json() const override { return world_.host.client_info_json(*this); }
+  std::string_view account_name() const override { return account_->name(); }
 
   // -- for its subscriptions
   bool take(ClientSubscription& subscription, const Message& message, const Origin& origin);
@@ -119,15 +157,26 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   void on_drained() override { outbox_.on_drained(); }
   void on_closed(const Error& why) override;
   void on_congestion(bool congested) override;
-  void on_stuck() override { world_.router.wake_waiting(); }
+  void on_stuck() override { world_.accounts.congestion().wake_waiting(); }
   void on_write_deadline() override;
 
  private:
   enum class State : uint8_t { kGreeted, kConnected, kClosed };  ///< kGreeted: no CONNECT yet
 
-  bool accept_connect(const ConnectOptions& options);
-  bool refuse_publish(const PubOp& op);
-  void answer_no_responders(const PubOp& op);
+  /// What the one timer is about.
+  enum class Waiting : uint8_t { kLogin, kPings, kPassword, kRefusal };
+
+  bool log_in(const ConnectOptions& options);
+  bool check_password(const ConnectOptions& options, AuthAnswer answer);
+  void on_password_checked(bool matches);
+  bool refuse(const ConnectOptions& options);
+  bool accept_connect(const ConnectOptions& options, IdentityPtr identity);
+  bool bind(IdentityPtr identity);
+  void unbind();
+  void on_expired();
+  bool refuse_publish(std::string_view subject, std::string_view reply);
+  bool may_subscribe(const SubOp& op);
+  void answer_no_responders(std::string_view reply, std::string_view subject);
   void pause_reading();
   void resume_reading();
   void drop(ClientSubscription& subscription);
@@ -160,7 +209,22 @@ class Connection final : public TransportHandler, public Outbox::Owner {
 
   std::string ip_;
   uint16_t port_ = 0;
-  std::string user_;
+  const ConnectionKind kind_;
+  Waiting waiting_ = Waiting::kPings;
+  bool bound_ = false;
+  Account* account_;  ///< the global one until it has logged in
+  Account* counted_in_ = nullptr;
+  IdentityPtr identity_;
+  std::unique_ptr<PermissionState> permissions_;  ///< nullptr = everything is allowed
+  std::string nonce_;
+  /// A CONNECT whose password is being checked, who it would be, and what came behind it.
+  struct Login {
+    ConnectOptions options;
+    IdentityPtr identity;
+    std::string held;
+  };
+  std::unique_ptr<Login> login_;
+  std::shared_ptr<Connection*> self_;  ///< made when a password is checked; null once destroyed
   std::string name_;
   std::string lang_;
   std::string version_;
@@ -180,6 +244,7 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   uint64_t out_bytes_ = 0;
 
   std::unique_ptr<Timer> timer_;  ///< authentication first, then PINGs
+  std::unique_ptr<Timer> expiry_timer_;  ///< of an identity that ends
   std::unique_ptr<Timer> pause_timer_;
   Ticket relief_;
 };

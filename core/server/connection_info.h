@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/time_format.h"
+#include "server/authenticator.h"
 #include "server/close_reason.h"
 
 namespace sluice {
@@ -16,7 +18,12 @@ struct ConnectionInfo {
   uint64_t cid = 0;
   std::string ip;
   uint16_t port = 0;
+  ConnectionKind kind = ConnectionKind::kStandard;
   std::string user;  ///< who authenticated; "" = nobody had to
+  std::string account = {};
+  std::string issuer_key = {};  ///< of a JWT user, as the next two
+  std::string name_tag = {};
+  std::vector<std::string> tags = {};
   std::string name;
   std::string lang;
   std::string version;

@@ -5,6 +5,7 @@
 
 namespace sluice {
 
+/// As Server::counters() gives it; the first four are sums over the accounts.
 struct ServerCounters {
   uint64_t in_msgs = 0;
   uint64_t in_bytes = 0;  ///< headers and payload
@@ -16,6 +17,7 @@ struct ServerCounters {
   uint64_t stale_connections = 0;
   uint64_t auth_failures = 0;
   uint64_t auth_timeouts = 0;
+  uint64_t permission_violations = 0;
   uint64_t protocol_errors = 0;
   uint64_t refused_connections = 0;    ///< max_connections
   uint64_t refused_subscriptions = 0;  ///< max_subscriptions

@@ -16,6 +16,7 @@ size_t size_of(const MatchList& list) {
 
 MatchList& MatchCache::find(std::string_view subject, SubscriptionTree& tree) {
   if (subject.size() > kMaxSubject_bytes) return once(subject, tree);
+  if (slots_.empty()) [[unlikely]] slots_ = std::vector<Slot>(kSlots);
   const uint32_t hash = hash_token(subject);
   Slot& slot = slots_[hash % kSlots];
   MatchList* known = slot.list_hash == hash ? slot.list.get() : nullptr;
@@ -54,12 +55,14 @@ MatchList& MatchCache::once(std::string_view subject, SubscriptionTree& tree) {
 void MatchCache::fill(MatchList& list, std::string_view subject, SubscriptionTree& tree) {
   list.plain.clear();
   list.group_count = 0;
+  list.conditional = false;
   list.subject = subject;
   list.generation = tree.generation();
   tree.match(subject, [&list](Subscription* subscription) {
     const std::string_view queue = subscription->queue();
     if (queue.empty()) {
       list.plain.push_back(subscription);
+      list.conditional = list.conditional || subscription->conditional();
       return;
     }
     for (size_t i = 0; i < list.group_count; ++i) {

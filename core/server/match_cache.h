@@ -36,6 +36,7 @@ struct MatchList {
   std::string subject;
   uint64_t generation = 0;
   uint32_t users = 0;  ///< deliveries that are walking it: it must not change meanwhile
+  bool conditional = false;  ///< a plain subscription is there whose interest must be asked for
 
   bool empty() const { return plain.empty() && group_count == 0; }
   const Group* group(std::string_view name) const {
@@ -53,8 +54,6 @@ class MatchCache {
   static constexpr size_t kMaxSubject_bytes = 256;  ///< longer ones are computed each time
   static constexpr size_t kMaxRemembered =
       1024 * 1024;  ///< subscriptions in all lists; then all is dropped
-
-  MatchCache() : slots_(kSlots) {}
 
   /// The list is good until the next find() or change of the tree, and while `users` > 0 even then
   /// (its subscriptions may be removed() ones).
@@ -78,7 +77,7 @@ class MatchCache {
   void fill(MatchList& list, std::string_view subject, SubscriptionTree& tree);
   void drop_all();
 
-  std::vector<Slot> slots_;
+  std::vector<Slot> slots_;  ///< made at the first look-up: there may be many accounts
   std::vector<std::unique_ptr<MatchList>> retired_;
   /// For subjects that are not remembered: as many as deliveries of such were ever nested.
   std::vector<std::unique_ptr<MatchList>> spares_;

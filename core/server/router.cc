@@ -1,6 +1,6 @@
 #include "server/router.h"
 
-#include <map>
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -51,18 +51,11 @@ class Router::InternalHandle : public BusSubscription {
   Subscription& subscription_;
 };
 
-struct Router::Relief {
-  std::map<uint64_t, std::move_only_function<void()>> waiting;
-  uint64_t last_id = 0;
-  bool posted = false;
-};
-
-Router::Router(Executor& executor, Random& random)
+Router::Router(Executor& executor, Random& random, Congestion& congestion)
     : random_(random),
-      executor_(executor),
+      congestion_(congestion),
       watches_(executor, [this](std::string_view subject,
-                                std::string_view queue) { return has_interest(subject, queue); }),
-      relief_(std::make_shared<Relief>()) {}
+                                std::string_view queue) { return has_interest(subject, queue); }) {}
 
 Router::~Router() {
   SLUICE_CHECK(depth_ == 0);
@@ -143,7 +136,17 @@ size_t Router::hand_to_group(const MatchList::Group& group, const Message& messa
 
 bool Router::has_interest(std::string_view subject, std::string_view queue) const {
   const MatchList& list = matches(subject);
-  return queue.empty() ? !list.empty() : list.group(queue) != nullptr;
+  if (!queue.empty()) return list.group(queue) != nullptr;
+  if (!list.conditional) return !list.empty();
+  if (list.group_count != 0) return true;
+  // Other accounts are asked, and they may ask this one: the list can change meanwhile.
+  if (interest_depth_ >= kMaxInterestDepth) return false;
+  ++interest_depth_;
+  const std::vector<Subscription*> plain = list.plain;
+  const bool wanted = std::ranges::any_of(
+      plain, [subject](const Subscription* one) { return one->interested(subject); });
+  --interest_depth_;
+  return wanted;
 }
 
 Subscription* Router::find_plain(std::string_view subject, uint64_t connection_id) const {
@@ -160,7 +163,7 @@ std::unique_ptr<InterestWatch> Router::watch_interest(std::string_view subject,
 }
 
 bool Router::congested(std::string_view route, std::string_view queue) const {
-  if (congested_count_ == 0) return false;
+  if (!congestion_.any()) return false;
   const MatchList& list = matches(route);
   if (queue.empty()) {
     for (const Subscription* subscription : list.plain) {
@@ -178,48 +181,7 @@ bool Router::congested(std::string_view route, std::string_view queue) const {
 }
 
 Ticket Router::call_when_relieved(std::move_only_function<void()> relieved) {
-  const uint64_t id = ++relief_->last_id;
-  relief_->waiting.emplace(id, std::move(relieved));
-  // Nobody is congested any more: the caller asked a moment ago and must not wait for ever.
-  if (congested_count_ == 0) wake_waiting();
-  return Ticket([relief = std::weak_ptr(relief_), id] {
-    if (auto still = relief.lock()) still->waiting.erase(id);
-  });
-}
-
-void Router::congestion_ended() {
-  SLUICE_CHECK(congested_count_ > 0);
-  --congested_count_;
-  wake_waiting();
-}
-
-void Router::wake_waiting() {
-  if (relief_->posted || relief_->waiting.empty()) return;
-  relief_->posted = true;
-  executor_.post([weak = std::weak_ptr(relief_)] {
-    const auto relief = weak.lock();
-    if (relief == nullptr) return;
-    relief->posted = false;
-    // One by one: a call may cancel another's ticket, or wait again (with a higher id).
-    const uint64_t last = relief->last_id;
-    while (!relief->waiting.empty() && relief->waiting.begin()->first <= last) {
-      auto next = relief->waiting.extract(relief->waiting.begin());
-      next.mapped()();
-    }
-  });
-}
-
-void Router::collect(MetricSink& sink) const {
-  sink.gauge("sluice_subscriptions", "Subscriptions, those of the process itself included.", {},
-             static_cast<double>(tree_.size()));
-  sink.gauge("sluice_congested_connections", "Connections above their high watermark.", {},
-             static_cast<double>(congested_count_));
-  sink.counter("sluice_match_cache_hits_total", "Subject look-ups answered by the match cache.", {},
-               static_cast<double>(cache_.hits()));
-  sink.counter("sluice_match_cache_misses_total", "Subject look-ups that walked the tree.", {},
-               static_cast<double>(cache_.misses()));
-  sink.counter("sluice_publish_too_deep_total", "Messages dropped: handlers nested too deep.", {},
-               static_cast<double>(too_deep_count_));
+  return congestion_.call_when_relieved(std::move(relieved));
 }
 
 }  // namespace sluice

@@ -11,13 +11,12 @@
 #include <functional>
 #include <memory>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "base/metrics.h"
 #include "bus/bus.h"
 #include "io/executor.h"
 #include "io/random.h"
+#include "server/congestion.h"
 #include "server/interest.h"
 #include "server/match_cache.h"
 #include "server/subscription.h"
@@ -29,8 +28,10 @@ class Router : public Bus {
  public:
   /// A handler that publishes is nested this deep at most; deeper messages are dropped and counted.
   static constexpr size_t kMaxDepth = 64;
+  /// Imports between accounts are followed this often back to the same one when interest is asked.
+  static constexpr size_t kMaxInterestDepth = 8;
 
-  Router(Executor& executor, Random& random);
+  Router(Executor& executor, Random& random, Congestion& congestion);
   ~Router() override;
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
@@ -60,25 +61,21 @@ class Router : public Bus {
   void remove(Subscription& subscription);
   /// A plain subscription of that connection which `subject` reaches; nullptr = none.
   Subscription* find_plain(std::string_view subject, uint64_t connection_id) const;
-  /// A subscriber says that it became congested, or that it no longer is (drained or gone).
-  void congestion_began() { ++congested_count_; }
-  void congestion_ended();
-  /// Lets all that wait for relief look again.
-  void wake_waiting();
-  /// A subscriber says that it took a message while congested…
-  void note_congested_take() { congested_take_ = true; }
-  /// …and the publisher asks whether that happened since it last asked.
-  bool consume_congested_take() { return std::exchange(congested_take_, false); }
 
   size_t subscription_count() const { return tree_.size(); }
-  size_t congested_count() const { return congested_count_; }
-  void collect(MetricSink& sink) const;
+  /// Every subscription, in no stated order.
+  template <class F>
+  void each_subscription(F&& visit) const {
+    tree_.each([&visit](const Subscription* subscription) { visit(*subscription); });
+  }
+  uint64_t cache_hits() const { return cache_.hits(); }
+  uint64_t cache_misses() const { return cache_.misses(); }
+  uint64_t too_deep_count() const { return too_deep_count_; }
 
  private:
   class Busy;
   class InternalSubscription;
   class InternalHandle;
-  struct Relief;
 
   size_t deliver_to(std::string_view route, std::string_view only_queue, const Message& message,
                     const Origin& origin);
@@ -87,16 +84,14 @@ class Router : public Bus {
   void end_of_delivery();
 
   Random& random_;
-  Executor& executor_;
+  Congestion& congestion_;
   mutable SubscriptionTree tree_;  ///< mutable: a look-up fills the cache
   mutable MatchCache cache_;
   InterestWatches watches_;
   std::vector<std::unique_ptr<Subscription>> removed_;  ///< freed when depth_ is back at 0
   size_t depth_ = 0;
-  size_t congested_count_ = 0;
-  bool congested_take_ = false;
+  mutable size_t interest_depth_ = 0;
   uint64_t too_deep_count_ = 0;
-  std::shared_ptr<Relief> relief_;
 };
 
 }  // namespace sluice

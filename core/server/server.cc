@@ -23,6 +23,17 @@ std::string make_server_id(Random& random) {
   return encode_nkey(NkeyKind::kServer, key);
 }
 
+/// What can't be right is not built from; start() then tells.
+ServerOptions without_accounts(ServerOptions options) {
+  options.users.clear();
+  options.accounts.clear();
+  options.mappings.clear();
+  options.system_account.clear();
+  options.no_auth_user.clear();
+  options.default_permissions.reset();
+  return options;
+}
+
 }  // namespace
 
 Server::Server(Env& env, ServerOptions options)
@@ -30,14 +41,18 @@ Server::Server(Env& env, ServerOptions options)
       options_(std::move(options)),
       id_(make_server_id(env.random)),
       start_wall_(env.clock.wall()),
-      authenticator_(options_),
+      fine_(check_options(options_)),
       outbox_options_(make_outbox_options(options_.max_pending, options_.write_deadline)),
-      router_(env.executor, env.random),
+      accounts_(env, fine_ ? options_ : without_accounts(options_)),
+      authenticator_(fine_ ? options_ : without_accounts(options_), accounts_),
+      passwords_(env.disk_workers),
       flushes_(env.executor),
       world_{.options = options_,
              .outbox = outbox_options_,
              .authenticator = authenticator_,
-             .router = router_,
+             .accounts = accounts_,
+             .passwords = passwords_,
+             .auth_failures = auth_failures_,
              .clock = env.clock,
              .timers = env.timers,
              .random = env.random,
@@ -46,9 +61,12 @@ Server::Server(Env& env, ServerOptions options)
              .host = *this},
       self_(std::make_shared<Server*>(this)) {
   if (options_.server_name.empty()) options_.server_name = id_;
-  user_info_ = router_.subscribe(
-      kUserInfoSubject, {},
-      [this](const Message& request, const Origin& origin) { answer_user_info(request, origin); });
+  accounts_.each([this](Account& account) {
+    services_.push_back(account.router().subscribe(
+        kUserInfoSubject, {}, [this, &account](const Message& request, const Origin& origin) {
+          answer_user_info(account, request, origin);
+        }));
+  });
 }
 
 Server::~Server() {
@@ -59,7 +77,7 @@ Server::~Server() {
 
 Status Server::start() {
   SLUICE_CHECK(listener_ == nullptr);
-  if (Status fine = check_options(options_); !fine) return fine;
+  if (!fine_) return fine_;
   auto listener = env_.network.listen(
       options_.host, options_.port,
       [this](std::unique_ptr<Transport> transport) { accept(std::move(transport)); });
@@ -121,7 +139,8 @@ std::string Server::info_line(const Connection& connection, InfoKind kind) {
   info.host = options_.host;
   info.port = port();
   info.auth_required = authenticator_.required();
-  info.max_payload = static_cast<int64_t>(options_.max_payload);
+  info.max_payload = static_cast<int64_t>(connection.max_payload());
+  info.nonce = connection.nonce();
   info.jetstream = options_.jetstream;
   info.client_id = connection.id();
   info.client_ip = connection.ip();
@@ -129,13 +148,52 @@ std::string Server::info_line(const Connection& connection, InfoKind kind) {
   info.ldm = draining_;
   if (kind == InfoKind::kConnected) {
     info.connect_info = true;
-    info.remote_account = kGlobalAccount;
+    info.remote_account = connection.account().name();
+    info.acc_is_sys = connection.account().is_system();
   }
   info.sluice_version = kSluiceVersion;
   return make_info_line(info);
 }
 
-void Server::answer_user_info(const Message& request, const Origin& origin) {
+void Server::on_connection_bound(Connection& /*connection*/) {}
+
+void Server::on_connection_refused(Connection& /*connection*/) {}
+
+std::string Server::client_info_json(const Connection& connection) {
+  nlohmann::ordered_json json;
+  json["start"] = format_rfc3339(connection.start_wall());
+  if (!connection.ip().empty()) json["host"] = connection.ip();
+  json["id"] = connection.id();
+  json["acc"] = connection.account().name();
+  if (!connection.user().empty()) json["user"] = connection.user();
+  if (!connection.name().empty()) json["name"] = connection.name();
+  if (!connection.lang().empty()) json["lang"] = connection.lang();
+  if (!connection.version().empty()) json["ver"] = connection.version();
+  if (connection.rtt().count() != 0) json["rtt"] = connection.rtt().count();
+  json["server"] = options_.server_name;
+  json["kind"] = "Client";
+  json["client_type"] = connection.kind() == ConnectionKind::kWebSocket ? "websocket" : "nats";
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+size_t Server::subscription_count() const {
+  size_t count = 0;
+  accounts_.each([&count](const Account& account) { count += account.router().subscription_count(); });
+  return count;
+}
+
+ServerCounters Server::counters() const {
+  ServerCounters all = counters_;
+  accounts_.each([&all](const Account& account) {
+    all.in_msgs += account.counters.in_msgs;
+    all.in_bytes += account.counters.in_bytes;
+    all.out_msgs += account.counters.out_msgs;
+    all.out_bytes += account.counters.out_bytes;
+  });
+  return all;
+}
+
+void Server::answer_user_info(Account& account, const Message& request, const Origin& origin) {
   if (request.reply.empty()) return;
   const Connection* asker = connection(origin.connection_id);
   nlohmann::ordered_json answer;
@@ -148,11 +206,11 @@ void Server::answer_user_info(const Message& request, const Origin& origin) {
                       {"seq", ++answers_},
                       {"time", format_rfc3339(env_.clock.wall())}};
   if (!options_.domain.empty()) answer["server"]["domain"] = options_.domain;
-  answer["data"] = {{"user", asker == nullptr ? std::string() : asker->user()},
-                    {"account", kGlobalAccount}};
+  answer["data"] = {{"user", asker == nullptr ? std::string() : std::string(asker->user())},
+                    {"account", account.name()}};
   const std::string text =
       answer.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  router_.publish(Message{.subject = request.reply, .reply = {}, .headers = {}, .payload = text});
+  account.router().publish(Message{.subject = request.reply, .reply = {}, .headers = {}, .payload = text});
 }
 
 void Server::drain(std::chrono::nanoseconds grace, std::move_only_function<void()> done) {
@@ -179,6 +237,26 @@ void Server::close_all() {
   }
 }
 
+void Server::collect_routers(MetricSink& sink) const {
+  uint64_t hits = 0, misses = 0, too_deep = 0;
+  accounts_.each([&](const Account& account) {
+    hits += account.router().cache_hits();
+    misses += account.router().cache_misses();
+    too_deep += account.router().too_deep_count();
+  });
+  sink.gauge("sluice_accounts", "Accounts.", {}, static_cast<double>(accounts_.size()));
+  sink.gauge("sluice_subscriptions", "Subscriptions, those of the process itself included.", {},
+             static_cast<double>(subscription_count()));
+  sink.gauge("sluice_congested_connections", "Connections above their high watermark.", {},
+             static_cast<double>(accounts_.congestion().count()));
+  sink.counter("sluice_match_cache_hits_total", "Subject look-ups answered by the match cache.", {},
+               static_cast<double>(hits));
+  sink.counter("sluice_match_cache_misses_total", "Subject look-ups that walked the tree.", {},
+               static_cast<double>(misses));
+  sink.counter("sluice_publish_too_deep_total", "Messages dropped: handlers nested too deep.", {},
+               static_cast<double>(too_deep));
+}
+
 void Server::collect(MetricSink& sink) const {
   const auto counter = [&sink](std::string_view name, std::string_view help, uint64_t value,
                                const MetricLabels& labels = {}) {
@@ -186,11 +264,12 @@ void Server::collect(MetricSink& sink) const {
   };
   sink.gauge("sluice_connections", "Open client connections.", {},
              static_cast<double>(connections_.size()));
+  const ServerCounters all = counters();
   counter("sluice_connections_total", "Client connections accepted.", counters_.total_connections);
-  counter("sluice_received_messages_total", "Messages published by clients.", counters_.in_msgs);
-  counter("sluice_received_bytes_total", "Headers and payload of them.", counters_.in_bytes);
-  counter("sluice_sent_messages_total", "Messages queued for clients.", counters_.out_msgs);
-  counter("sluice_sent_bytes_total", "Headers and payload of them.", counters_.out_bytes);
+  counter("sluice_received_messages_total", "Messages published by clients.", all.in_msgs);
+  counter("sluice_received_bytes_total", "Headers and payload of them.", all.in_bytes);
+  counter("sluice_sent_messages_total", "Messages queued for clients.", all.out_msgs);
+  counter("sluice_sent_bytes_total", "Headers and payload of them.", all.out_bytes);
   counter("sluice_slow_consumers_total", "Clients cut because they did not read.",
           counters_.slow_consumers_pending, {{"limit", "max_pending"}});
   counter("sluice_slow_consumers_total", "Clients cut because they did not read.",
@@ -200,6 +279,11 @@ void Server::collect(MetricSink& sink) const {
   counter("sluice_authentication_failures_total", "Refused credentials.", counters_.auth_failures);
   counter("sluice_authentication_timeouts_total", "Clients that showed no credentials in time.",
           counters_.auth_timeouts);
+  counter("sluice_permission_violations_total", "Publishes and subscriptions that were not permitted.",
+          counters_.permission_violations);
+  counter("sluice_password_checks_refused_total",
+          "Logins refused because too many passwords were being checked.",
+          passwords_.refused_count());
   counter("sluice_protocol_errors_total", "Clients cut for bytes that are not the protocol.",
           counters_.protocol_errors);
   counter("sluice_refused_connections_total", "Refused at max_connections.",
@@ -208,7 +292,7 @@ void Server::collect(MetricSink& sink) const {
           counters_.refused_subscriptions);
   counter("sluice_read_pauses_total", "Publishers that waited for a congested subscriber.",
           counters_.read_pauses);
-  router_.collect(sink);
+  collect_routers(sink);
 }
 
 }  // namespace sluice

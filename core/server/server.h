@@ -16,19 +16,19 @@
 #include "base/metrics.h"
 #include "bus/bus.h"
 #include "io/env.h"
+#include "server/accounts.h"
+#include "server/auth_failures.h"
 #include "server/authenticator.h"
 #include "server/connection.h"
 #include "server/connection_info.h"
 #include "server/counters.h"
 #include "server/flush_list.h"
 #include "server/outbox.h"
+#include "server/password_checks.h"
 #include "server/router.h"
 #include "server/server_options.h"
 
 namespace sluice {
-
-/// The account every user lives in.
-inline constexpr std::string_view kGlobalAccount = "$G";
 
 /// Loop thread only. Destroying it cuts all connections at once; drain() first is the polite way.
 class Server final : public ConnectionHost {
@@ -45,7 +45,10 @@ class Server final : public ConnectionHost {
   /// `grace` closes each connection behind what is queued for it. `done` is posted then. Once.
   void drain(std::chrono::nanoseconds grace, std::move_only_function<void()> done);
 
-  Bus& bus() { return router_; }
+  /// The bus of the global account.
+  Bus& bus() { return accounts_.global().router(); }
+  Accounts& accounts() { return accounts_; }
+  const Accounts& accounts() const { return accounts_; }
   /// 0 before start().
   uint16_t port() const { return listener_ == nullptr ? 0 : listener_->port(); }
   /// Public key of this run, "N" and 55 characters.
@@ -54,10 +57,11 @@ class Server final : public ConnectionHost {
   const ServerOptions& options() const { return options_; }
 
   // -- for the monitor
-  const ServerCounters& counters() const { return counters_; }
+  ServerCounters counters() const;
   WallNanos start_time() const { return start_wall_; }
   size_t connection_count() const { return connections_.size(); }
-  size_t subscription_count() const { return router_.subscription_count(); }
+  /// Of all accounts, those of the process itself included.
+  size_t subscription_count() const;
   bool auth_required() const { return authenticator_.required(); }
   bool draining() const { return draining_; }
   /// By rising cid.
@@ -71,10 +75,14 @@ class Server final : public ConnectionHost {
   // -- ConnectionHost
   std::string info_line(const Connection& connection, InfoKind kind) override;
   void on_connection_closed(Connection& connection) override;
+  void on_connection_bound(Connection& connection) override;
+  void on_connection_refused(Connection& connection) override;
+  std::string client_info_json(const Connection& connection) override;
 
  private:
   void accept(std::unique_ptr<Transport> transport);
-  void answer_user_info(const Message& request, const Origin& origin);
+  void answer_user_info(Account& account, const Message& request, const Origin& origin);
+  void collect_routers(MetricSink& sink) const;
   void close_all();
   void reap();
 
@@ -82,10 +90,13 @@ class Server final : public ConnectionHost {
   ServerOptions options_;
   const std::string id_;
   const WallNanos start_wall_;
-  StaticAuthenticator authenticator_;
+  const Status fine_;  ///< what check_options() says; start() fails with it
   OutboxOptions outbox_options_;
   ServerCounters counters_;
-  Router router_;
+  Accounts accounts_;
+  Authenticator authenticator_;
+  PasswordChecks passwords_;
+  AuthFailures auth_failures_;
   FlushList flushes_;
   ConnectionWorld world_;
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
@@ -97,7 +108,7 @@ class Server final : public ConnectionHost {
   bool draining_ = false;
   std::move_only_function<void()> drained_;
   std::unique_ptr<Timer> drain_timer_;
-  std::unique_ptr<BusSubscription> user_info_;
+  std::vector<std::unique_ptr<BusSubscription>> services_;
   std::unique_ptr<Listener> listener_;
   std::shared_ptr<Server*> self_;  ///< null once destroyed; posted tasks look
 };

@@ -1,35 +1,105 @@
 #include "server/server_options.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
 #include <set>
 #include <string_view>
+
+#include "crypto/nkey.h"
+#include "crypto/password.h"
+#include "server/permissions.h"
+#include "server/subject_mappings.h"
 
 namespace sluice {
 namespace {
 
-/// "$2a$11$…": a hash, which must not pass for the secret itself.
-bool is_bcrypt(std::string_view text) {
-  return text.size() > 7 && text.starts_with("$2") && text[3] == '$' && text[6] == '$';
+Status invalid(std::string words) { return fail(Errc::kInvalidArgument, std::move(words)); }
+
+Status check_secret(const std::string& secret) {
+  if (is_bcrypt(secret) && !is_usable_bcrypt(secret))
+    return invalid(fmt::format("a bcrypt password is cut off or costlier than {}", kMaxBcryptCost));
+  return {};
+}
+
+constexpr std::array<std::string_view, 7> kConnectionTypes = {
+    "STANDARD", "WEBSOCKET", "LEAFNODE", "LEAFNODE_WS", "MQTT", "MQTT_WS", "IN_PROCESS"};
+
+Status check_user(const UserOptions& user, std::set<std::string>& names) {
+  const std::string& name = user.nkey.empty() ? user.user : user.nkey;
+  if (!names.insert(name).second)
+    return invalid(fmt::format("user \"{}\" is there twice", name));
+  if (!user.nkey.empty()) {
+    if (!is_nkey(NkeyKind::kUser, user.nkey)) return invalid("Not a valid public nkey for a user");
+    if (!user.user.empty() || !user.password.empty())
+      return invalid("nkey users can't have a name or a password");
+  }
+  for (const std::string& type : user.allowed_connection_types) {
+    if (std::ranges::find(kConnectionTypes, type) == kConnectionTypes.end())
+      return invalid(fmt::format("invalid connection type \"{}\"", type));
+  }
+  if (user.permissions) {
+    if (auto made = Permissions::make(*user.permissions); !made)
+      return std::unexpected(made.error());
+  }
+  return check_secret(user.password);
+}
+
+Status check_account(const AccountOptions& account, std::set<std::string>& users) {
+  if (account.name == kGlobalAccount)
+    return invalid(fmt::format("\"{}\" is a Reserved Account", kGlobalAccount));
+  if (account.name.empty() || account.name.find_first_of(" \t\r\n") != std::string::npos)
+    return invalid("an account's name is empty or holds a blank");
+  if (!account.nkey.empty() && !is_nkey(NkeyKind::kAccount, account.nkey))
+    return invalid(fmt::format("Not a valid public nkey for an account: \"{}\"", account.nkey));
+  for (const UserOptions& user : account.users) {
+    if (auto fine = check_user(user, users); !fine) return fine;
+  }
+  if (account.default_permissions) {
+    if (auto made = Permissions::make(*account.default_permissions); !made)
+      return std::unexpected(made.error());
+  }
+  if (auto made = SubjectMappings::make(account.mappings, {}); !made)
+    return std::unexpected(made.error());
+  return {};
+}
+
+Status check_accounts(const ServerOptions& options, std::set<std::string>& users) {
+  std::set<std::string_view> names;
+  for (const AccountOptions& account : options.accounts) {
+    if (!names.insert(account.name).second)
+      return invalid(fmt::format("account \"{}\" is there twice", account.name));
+    if (auto fine = check_account(account, users); !fine) return fine;
+  }
+  const std::string& system = options.system_account;
+  if (!system.empty() && system != kSystemAccount && !names.contains(system))
+    return invalid(fmt::format("system_account \"{}\" is none of the accounts", system));
+  return {};
 }
 
 Status check_secrets(const ServerOptions& options) {
   const bool single = !options.user.empty() || !options.password.empty();
   const int kinds = static_cast<int>(single) + static_cast<int>(!options.token.empty()) +
                     static_cast<int>(!options.users.empty());
-  if (kinds > 1) {
-    return fail(Errc::kInvalidArgument, "only one of user and password, token, users can be set");
+  if (kinds > 1) return invalid("only one of user and password, token, users can be set");
+  for (const std::string& secret : {options.password, options.token}) {
+    if (auto fine = check_secret(secret); !fine) return fine;
   }
-  bool hashed = is_bcrypt(options.password) || is_bcrypt(options.token);
-  std::set<std::string_view> names;
+  std::set<std::string> names;
+  if (single) names.insert(options.user);
   for (const UserOptions& user : options.users) {
-    hashed = hashed || is_bcrypt(user.password);
-    if (!names.insert(user.user).second) {
-      return fail(Errc::kInvalidArgument, "user \"" + user.user + "\" is there twice");
-    }
+    if (auto fine = check_user(user, names); !fine) return fine;
   }
-  if (hashed) return fail(Errc::kUnsupported, "bcrypt passwords are not supported");
-  if (!options.no_auth_user.empty() && !names.contains(options.no_auth_user)) {
-    return fail(Errc::kInvalidArgument, "no_auth_user is not one of the users");
+  if (auto fine = check_accounts(options, names); !fine) return fine;
+  if (options.default_permissions) {
+    if (auto made = Permissions::make(*options.default_permissions); !made)
+      return std::unexpected(made.error());
   }
+  if (auto made = SubjectMappings::make(options.mappings, {}); !made)
+    return std::unexpected(made.error());
+  if (!options.no_auth_user.empty() && !names.contains(options.no_auth_user))
+    return invalid("no_auth_user is not one of the users");
   return {};
 }
 

@@ -5,33 +5,36 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "server/account_options.h"
 
 namespace sluice {
 
-struct UserOptions {
-  std::string user = {};
-  std::string password = {};
-};
-
-/// Defaults are those of nats-server. All users live in the one account "$G".
+/// Defaults are those of nats-server. Users that stand in no account live in "$G".
 struct ServerOptions {
   std::string host = "0.0.0.0";
   uint16_t port = 4222;          ///< 0 = any free port
   std::string server_name = {};  ///< empty = the server's id
 
-  /// One of the three makes authentication required: one user, a token, or several users. Secrets
-  /// stand here in clear; bcrypt hashes are refused by check_options().
+  /// Any of these makes authentication required: one user, a token, or users, here or in accounts.
+  /// Secrets stand here in clear or as bcrypt hashes.
   std::string user = {};
   std::string password = {};
   std::string token = {};
   std::vector<UserOptions> users = {};
-  /// One of `users`, as whom a client without any credentials is taken; empty = such are refused.
+  /// A user, here or in an account, as whom a client without any credentials is taken; empty = such
+  /// are refused.
   std::string no_auth_user = {};
+  /// Of the users of "$G" that have none of their own.
+  std::optional<PermissionOptions> default_permissions = {};
+  std::vector<MappingOptions> mappings = {};  ///< of "$G"
+  std::vector<AccountOptions> accounts = {};
+  std::string system_account = {};  ///< one of `accounts`; empty = "$SYS"
 
   size_t max_payload = kDefaultMaxPayload_bytes;
   size_t max_control_line = kDefaultMaxControlLine_bytes;
@@ -50,6 +53,7 @@ struct ServerOptions {
   std::chrono::nanoseconds max_read_pause = std::chrono::seconds(5);
 
   bool jetstream = false;   ///< what INFO says of JetStream
+  bool global_jetstream = true;  ///< "$G" has it as well, when the server has
   std::string domain = {};  ///< JetStream domain; empty = none
 };
 

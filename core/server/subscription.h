@@ -25,6 +25,10 @@ class Subscription {
   virtual bool take(const Message& message, const Origin& origin) = 0;
   /// More is waiting for the subscriber than it should.
   virtual bool congested() const = 0;
+  /// Its interest depends on others (an import): interested() must be asked.
+  virtual bool conditional() const { return false; }
+  /// Whether somebody wants a message on this literal subject.
+  virtual bool interested(std::string_view /*subject*/) const { return true; }
 
   /// 0 = the process itself.
   uint64_t connection_id() const { return connection_id_; }

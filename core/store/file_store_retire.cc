@@ -321,7 +321,15 @@ void FileStore::state_file_again(StoreFile& file) {
     if (found == consumers_.end()) continue;
     if (found->second.meta_file == file.number) write_consumer_meta(key, found->second);
     const std::string snapshot = snapshot_source_ ? snapshot_source_(ConsumerKey(key)) : std::string();
-    if (!snapshot.empty()) write_consumer(RecordType::kConsumerSnapshot, key, snapshot);
+    if (!snapshot.empty()) {
+      write_consumer(RecordType::kConsumerSnapshot, key, snapshot);
+    } else if (const auto& kept = found->second.recovered; kept) {
+      // Nobody has opened it since the start (its account, say, is not configured): as it was found.
+      if (!kept->snapshot.empty())
+        write_consumer(RecordType::kConsumerSnapshot, key, kept->snapshot);
+      for (const std::string& delta : kept->deltas)
+        write_consumer(RecordType::kConsumerDelta, key, delta);
+    }
   }
 }
 

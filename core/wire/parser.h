@@ -41,17 +41,20 @@ class Parser {
   ///   bool on_pong();
   ///   void on_error(WireError);                 // at most once, then feed() returns false
   ///
-  /// A sink that returns false ends the call at once and may have destroyed the parser.
-  /// @return false when it ended so or by an error; the parser must not be fed again.
+  /// A sink that returns false ends the call at once and may have destroyed the parser; what was not
+  /// looked at is in `*rest` then. When the parser lives it may be fed with that later.
+  /// @return false when it ended so, or by an error; after that it must not be fed again.
   template <class Sink>
-  bool feed(std::string_view bytes, Sink& sink) {
+  bool feed(std::string_view bytes, Sink& sink, std::string_view* rest = nullptr) {
     Operation op;
     while (next(bytes, op)) {
       if (op.kind == Kind::kError) {
         sink.on_error(op.error);
         return false;
       }
-      if (!tell(op, sink)) return false;
+      if (tell(op, sink)) continue;
+      if (rest != nullptr) *rest = bytes;
+      return false;
     }
     return true;
   }

@@ -34,7 +34,9 @@ struct Received {
 /// Lives on a host of its own. Everything it says leaves at once; answers come as the world runs.
 class NodeClient : public TransportHandler {
  public:
-  NodeClient(sim::SimEnv& sim, std::string name, uint16_t port) : name_(std::move(name)) {
+  NodeClient(sim::SimEnv& sim, std::string name, uint16_t port, std::string user = {},
+             std::string password = {})
+      : name_(std::move(name)), user_(std::move(user)), password_(std::move(password)) {
     connecting_ = sim.net().host(name_).connect("local", port, [this](Result<std::unique_ptr<Transport>> made) {
       if (!made) {
         closed_ = true;
@@ -43,8 +45,8 @@ class NodeClient : public TransportHandler {
       transport_ = *std::move(made);
       transport_->start(*this);
       say(fmt::format("CONNECT {{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,"
-                      "\"name\":\"{}\",\"lang\":\"test\",\"version\":\"1.2\",\"protocol\":1}}\r\n",
-                      name_));
+                      "\"name\":\"{}\",\"lang\":\"test\",\"version\":\"1.2\",\"user\":\"{}\",\"pass\":\"{}\",\"protocol\":1}}\r\n",
+                      name_, user_, password_));
     });
   }
   NodeClient(const NodeClient&) = delete;
@@ -129,6 +131,8 @@ class NodeClient : public TransportHandler {
                            std::string(event.payload)});
   }
 
+  std::string user_;
+  std::string password_;
   std::string name_;
   Ticket connecting_;
   ClientParser parser_;

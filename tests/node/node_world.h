@@ -60,8 +60,10 @@ class NodeWorld {
     start();
   }
 
-  NodeClient& client(const std::string& name) {
-    clients_.push_back(std::make_unique<NodeClient>(sim, name, node->server().port()));
+  NodeClient& client(const std::string& name, const std::string& user = {},
+                     const std::string& password = {}) {
+    clients_.push_back(
+        std::make_unique<NodeClient>(sim, name, node->server().port(), user, password));
     sim.run_until_idle();
     EXPECT_EQ(clients_.back()->infos().size(), 1u);
     return *clients_.back();

@@ -24,7 +24,8 @@ class RouterTest : public ::testing::Test {
   }
 
   sim::SimEnv sim{7};
-  Router router{sim.env().executor, sim.env().random};
+  Congestion congestion{sim.env().executor};
+  Router router{sim.env().executor, sim.env().random, congestion};
 };
 
 TEST_F(RouterTest, OneMemberOfEachGroupOverAllMatchingSubjects) {
@@ -146,13 +147,13 @@ TEST_F(RouterTest, InterestOfAGroup) {
 
 TEST_F(RouterTest, ReliefIsPostedOnceAndCanBeCancelled) {
   int relieved = 0;
-  router.congestion_began();
+  congestion.began();
   Ticket kept = router.call_when_relieved([&] { ++relieved; });
   Ticket dropped = router.call_when_relieved([&] { relieved += 100; });
   dropped.cancel();
   sim.run_until_idle();
   EXPECT_EQ(relieved, 0);
-  router.congestion_ended();
+  congestion.ended();
   EXPECT_EQ(relieved, 0);
   sim.run_until_idle();
   EXPECT_EQ(relieved, 1);
@@ -160,7 +161,7 @@ TEST_F(RouterTest, ReliefIsPostedOnceAndCanBeCancelled) {
   Ticket late = router.call_when_relieved([&] { ++relieved; });
   sim.run_until_idle();
   EXPECT_EQ(relieved, 2);
-  EXPECT_EQ(router.congested_count(), 0U);
+  EXPECT_EQ(congestion.count(), 0U);
 }
 
 /// The router against the plain rules, with subscriptions coming and going.

@@ -26,6 +26,7 @@ class ServerTest : public ::testing::Test {
   void start(ServerOptions options = {}) {
     server = std::make_unique<Server>(sim.env(), std::move(options));
     ASSERT_TRUE(server->start().has_value());
+    own_subscriptions = server->subscription_count();
   }
 
   /// Connected, its INFO read away.
@@ -62,6 +63,7 @@ class ServerTest : public ::testing::Test {
   sim::SimEnv sim;
   std::unique_ptr<Server> server;
   std::string last_info;
+  size_t own_subscriptions = 0;  ///< of the server itself
 };
 
 }  // namespace sluice::test

@@ -284,7 +284,13 @@ TEST_F(ServerTest, OptionsThatCannotBe) {
   EXPECT_EQ(code({.token = "t", .users = {{"u", "p"}}}), Errc::kInvalidArgument);
   EXPECT_EQ(code({.users = {{"u", "p"}, {"u", "q"}}}), Errc::kInvalidArgument);
   EXPECT_EQ(code({.users = {{"u", "p"}}, .no_auth_user = "x"}), Errc::kInvalidArgument);
-  EXPECT_EQ(code({.users = {{"u", "$2a$11$ooo"}}}), Errc::kUnsupported);
+  EXPECT_EQ(code({.users = {{"u", "$2a$11$ooo"}}}), Errc::kInvalidArgument);  // cut off
+  EXPECT_EQ(code({.accounts = {{.name = "A"}, {.name = "A"}}}), Errc::kInvalidArgument);
+  EXPECT_EQ(code({.accounts = {{.name = "$G"}}}), Errc::kInvalidArgument);
+  EXPECT_EQ(code({.system_account = "S"}), Errc::kInvalidArgument);
+  EXPECT_EQ(code({.users = {{.nkey = "UABC"}}}), Errc::kInvalidArgument);
+  EXPECT_EQ(code({.users = {{.user = "u", .permissions = {{.publish = {.allow = {"a..b"}}}}}}}),
+            Errc::kInvalidArgument);
   EXPECT_EQ(code({.max_payload = 10, .max_pending = 9}), Errc::kInvalidArgument);
   EXPECT_EQ(code({.server_name = "a b"}), Errc::kInvalidArgument);
 }
@@ -303,7 +309,7 @@ TEST_F(ServerTest, SecondConnectAuthenticatesAgain) {
             "");
   EXPECT_EQ(ask(*peer, "CONNECT {\"user\":\"u\",\"pass\":\"x\"}\r\n"),
             "-ERR 'Authorization Violation'\r\n");
-  EXPECT_EQ(server->subscription_count(), 1U);  // the server's own
+  EXPECT_EQ(server->subscription_count(), own_subscriptions);
 }
 
 TEST_F(ServerTest, AuthenticationTimeout) {

@@ -1,0 +1,86 @@
+// JetStream of several accounts over one store.
+#include "node_world.h"
+
+namespace sluice::test {
+namespace {
+
+void two_accounts(NodeWorld& w) {
+  w.options.server.accounts = {
+      {.name = "A", .users = {{"a", "p"}}, .jetstream = JetStreamLimits{}},
+      {.name = "B", .users = {{"b", "p"}}, .jetstream = JetStreamLimits{.max_streams = 1}},
+      {.name = "C", .users = {{"c", "p"}}}};
+  w.options.server.no_auth_user = "a";
+}
+
+TEST(NodeAccounts, EqualStreamNamesAreTwoStreamsAlsoAfterARestart) {
+  NodeWorld w;
+  two_accounts(w);
+  w.start();
+  {
+    auto& a = w.client("a", "a", "p");
+    auto& b = w.client("b", "b", "p");
+    w.make_stream(a, "S", "s.>");
+    w.make_stream(b, "S", "s.>");
+    w.make_consumer(a, "S", "D");
+    EXPECT_EQ(w.publish(a, "s.1", "from a")["seq"], 1);
+    EXPECT_EQ(w.publish(a, "s.1", "from a")["seq"], 2);
+    EXPECT_EQ(w.publish(b, "s.1", "from b")["seq"], 1);
+    w.ack_sync(a, w.pull(a, "S", "D", 1).at(0));
+    EXPECT_EQ(w.api(b, "CONSUMER.INFO.S.D")["error"]["err_code"], 10014);
+  }
+  w.restart(Crash::kPower);
+  auto& a = w.client("a", "a", "p");
+  auto& b = w.client("b", "b", "p");
+  EXPECT_EQ(w.stream_state(a, "S")["messages"], 2);
+  EXPECT_EQ(w.stream_state(b, "S")["messages"], 1);
+  EXPECT_EQ(w.consumer_info(a, "S", "D")["ack_floor"]["stream_seq"], 1);
+  EXPECT_EQ(w.api(a, "STREAM.DELETE.S")["success"], true);
+  EXPECT_EQ(w.stream_state(b, "S")["messages"], 1);
+}
+
+TEST(NodeAccounts, LimitsAndAccountsWithoutJetStream) {
+  NodeWorld w;
+  two_accounts(w);
+  w.start();
+  auto& b = w.client("b", "b", "p");
+  w.make_stream(b, "S", "s.>");
+  EXPECT_EQ(w.api(b, "STREAM.CREATE.T", R"({"name":"T","subjects":["t"]})")["error"]["err_code"], 10027);
+  EXPECT_EQ(w.api(b, "INFO")["limits"]["max_streams"], 1);
+  auto& c = w.client("c", "c", "p");
+  const Json refused = w.api(c, "INFO");
+  EXPECT_EQ(refused["error"]["err_code"], 10039) << refused.dump();
+  EXPECT_EQ(refused["type"], "io.nats.jetstream.api.v1.account_info_response");
+}
+
+TEST(NodeAccounts, StreamsOfAnAccountThatIsNotConfiguredStayAsTheyAre) {
+  NodeWorld w;
+  two_accounts(w);
+  w.start();
+  {
+    auto& a = w.client("a", "a", "p");
+    w.make_stream(a, "S", "s.>");
+    w.make_consumer(a, "S", "D");
+    for (int i = 0; i < 3; ++i) w.publish(a, "s.1", "x");
+    w.ack_sync(a, w.pull(a, "S", "D", 1).at(0));
+  }
+  const auto accounts = w.options.server.accounts;
+  w.options.server.accounts = {};
+  w.options.server.no_auth_user = {};
+  w.restart(Crash::kKill);
+  {
+    // Enough to retire the journal files in which the consumer's state stands.
+    auto& g = w.client("g");
+    w.make_stream(g, "G", "g");
+    for (int i = 0; i < 40; ++i) w.publish(g, "g", std::string(30'000, 'x'));
+    w.sim.settle();
+  }
+  w.options.server.accounts = accounts;
+  w.options.server.no_auth_user = "a";
+  w.restart(Crash::kPower);
+  auto& a = w.client("a", "a", "p");
+  EXPECT_EQ(w.stream_state(a, "S")["messages"], 3);
+  EXPECT_EQ(w.consumer_info(a, "S", "D")["ack_floor"]["stream_seq"], 1);
+}
+
+}  // namespace
+}  // namespace sluice::test
