@@ -81,6 +81,11 @@ struct FieldRow {
     low = l;
     return *this;
   }
+  /// Of a row that reads its section itself.
+  FieldRow& nest(const FieldRows& rows) {
+    nested = &rows;
+    return *this;
+  }
   FieldRow& reloadable() {
     is_reloadable = true;
     return *this;

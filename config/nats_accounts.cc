@@ -1,41 +1,313 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
+#include <utility>
 
+#include "config/nats_conf_lexical.h"
 #include "config/nats_stanzas.h"
+#include "config/nats_users.h"
+#include "crypto/nkey.h"
 
 namespace sluice {
 namespace {
 
-constexpr std::array kRefused = std::to_array<std::string_view>({"mappings",
-                                                                 "maps",
-                                                                 "accounts",
-                                                                 "default_sentinel",
-                                                                 "operator",
-                                                                 "operators",
-                                                                 "roots",
-                                                                 "root",
-                                                                 "root_operators",
-                                                                 "root_operator",
-                                                                 "resolver",
-                                                                 "account_resolver",
-                                                                 "resolver_tls",
-                                                                 "resolver_preload",
-                                                                 "resolver_pinned_accounts",
-                                                                 "system_account",
-                                                                 "system",
-                                                                 "no_system_account",
-                                                                 "no_system",
-                                                                 "no_sys_acc",
-                                                                 "trusted",
-                                                                 "trusted_keys",
-                                                                 "proxies"});
+constexpr std::array kRefused = std::to_array<std::string_view>(
+    {"default_sentinel", "operator", "operators", "roots", "root", "root_operators",
+     "root_operator", "resolver", "account_resolver", "resolver_tls", "resolver_preload",
+     "resolver_pinned_accounts", "no_system_account", "no_system", "no_sys_acc", "trusted",
+     "trusted_keys", "proxies"});
+constexpr std::array kExportRefused = std::to_array<std::string_view>({"latency"});
+constexpr std::array kNone = std::array<std::string_view, 0>{};
+
+/// One account's block, or an export or an import in it.
+class AccountReader {
+ public:
+  using Value = const ConfValue&;
+  AccountReader(NatsReader& reader, AccountOptions& account) : reader_(reader), account_(account) {}
+
+  void block(Value value);
+
+ private:
+  void jetstream(Value value);
+  void limits(Value value);
+  void exports(Value value);
+  void exported(Value value);
+  void imports(Value value);
+  void imported(Value value);
+  void source(Value value, ImportOptions& import);
+  void trace(Value value);
+  void limit(const ConfEntry& entry, std::string_view key, int64_t& out);
+
+  NatsReader& reader_;
+  AccountOptions& account_;
+};
+
+void AccountReader::limit(const ConfEntry& entry, std::string_view key, int64_t& out) {
+  if (const auto number = reader_.integer(entry.value, INT64_MIN, INT64_MAX, key))
+    out = std::max<int64_t>(*number, -1);
+}
+
+void AccountReader::block(Value value) {
+  if (value.kind == ConfValue::Kind::kList) {  // the old form: just the users
+    read_conf_users(reader_, value, account_.users);
+    return;
+  }
+  if (!reader_.is_map(value)) return;
+  for (const ConfEntry& entry : value.entries) {
+    const std::string key = to_conf_lower(entry.key);
+    if (key == "nkey") {
+      reader_.text(entry.value, account_.nkey);
+      if (!is_nkey(NkeyKind::kAccount, account_.nkey))
+        reader_.tell(entry.value.place,
+                     fmt::format("Not a valid public nkey for an account: \"{}\"", account_.nkey));
+    } else if (key == "users") {
+      read_conf_users(reader_, entry.value, account_.users);
+    } else if (key == "exports") {
+      exports(entry.value);
+    } else if (key == "imports") {
+      imports(entry.value);
+    } else if (key == "jetstream") {
+      jetstream(entry.value);
+    } else if (key == "default_permissions") {
+      read_conf_permissions(reader_, entry.value, account_.default_permissions.emplace());
+    } else if (key == "mappings" || key == "maps") {
+      read_conf_mappings(reader_, entry.value, account_.mappings);
+    } else if (key == "limits") {
+      limits(entry.value);
+    } else if (key == "msg_trace" || key == "trace_dest") {
+      trace(entry.value);
+    } else {
+      reader_.refuse_or_unknown(entry, kNone);
+    }
+  }
+}
+
+void AccountReader::jetstream(Value value) {
+  if (value.kind == ConfValue::Kind::kFlag) {
+    if (value.flag) account_.jetstream = JetStreamLimits{};
+    return;
+  }
+  if (value.kind == ConfValue::Kind::kText) {
+    const std::string word = to_conf_lower(value.text);
+    if (word == "enabled" || word == "enable") {
+      account_.jetstream = JetStreamLimits{};
+    } else if (word != "disabled" && word != "disable") {
+      reader_.tell(value.place, fmt::format("Expected 'enabled' or 'disabled' for string value, got '{}'",
+                                            value.text));
+    }
+    return;
+  }
+  if (!reader_.is_map(value)) return;
+  JetStreamLimits& out = account_.jetstream.emplace();
+  for (const ConfEntry& entry : value.entries) {
+    const std::string key = to_conf_lower(entry.key);
+    const auto bytes = [&](int64_t& to) {
+      if (const auto size = reader_.storage_size(entry.value, key)) to = *size;
+    };
+    if (key == "max_memory" || key == "max_mem" || key == "mem" || key == "memory") {
+      bytes(out.max_memory);
+    } else if (key == "max_store" || key == "max_file" || key == "max_disk" || key == "store" ||
+               key == "disk") {
+      bytes(out.max_storage);
+    } else if (key == "max_streams" || key == "streams") {
+      limit(entry, key, out.max_streams);
+    } else if (key == "max_consumers" || key == "consumers") {
+      limit(entry, key, out.max_consumers);
+    } else if (key == "max_bytes_required" || key == "max_stream_bytes" || key == "max_bytes") {
+      reader_.flag(entry.value, out.max_bytes_required);
+    } else if (key == "mem_max_stream_bytes" || key == "memory_max_stream_bytes") {
+      bytes(out.memory_max_stream_bytes);
+    } else if (key == "disk_max_stream_bytes" || key == "store_max_stream_bytes") {
+      bytes(out.storage_max_stream_bytes);
+    } else if (key == "max_ack_pending") {
+      limit(entry, key, out.max_ack_pending);
+    } else {
+      // Where a cluster's traffic runs: there is none.
+      reader_.refuse_or_unknown(entry, std::array<std::string_view, 1>{"cluster_traffic"});
+    }
+  }
+}
+
+void AccountReader::limits(Value value) {
+  if (!reader_.is_map(value)) return;
+  for (const ConfEntry& entry : value.entries) {
+    const std::string key = to_conf_lower(entry.key);
+    if (key == "max_connections" || key == "max_conn") {
+      limit(entry, key, account_.max_connections);
+    } else if (key == "max_subscriptions" || key == "max_subs") {
+      limit(entry, key, account_.max_subscriptions);
+    } else if (key == "max_payload" || key == "max_pay") {
+      limit(entry, key, account_.max_payload);
+    } else if (key == "max_leafnodes" || key == "max_leafs") {
+      limit(entry, key, account_.max_leafnodes);
+    } else {
+      reader_.tell(entry.value.place,
+                   fmt::format("Unknown field \"{}\" parsing account limits", entry.key));
+    }
+  }
+}
+
+void AccountReader::trace(Value value) {
+  if (value.kind == ConfValue::Kind::kText) {
+    account_.trace_destination = value.text;
+    return;
+  }
+  if (!reader_.is_map(value)) return;
+  for (const ConfEntry& entry : value.entries) {
+    const std::string key = to_conf_lower(entry.key);
+    if (key == "dest") {
+      reader_.text(entry.value, account_.trace_destination);
+    } else if (key == "sampling") {
+      std::string digits = entry.value.kind == ConfValue::Kind::kInteger
+                               ? std::to_string(entry.value.integer)
+                               : entry.value.text;
+      if (digits.ends_with('%')) digits.pop_back();
+      const bool number = !digits.empty() && digits.size() < 4 &&
+                          std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
+      const int sampling = number ? std::stoi(digits) : 0;
+      if (sampling < 1 || sampling > 100) {
+        reader_.tell(entry.value.place, fmt::format("Ttrace destination sampling value {} is invalid, needs to be [1..100]", digits));
+      } else {
+        account_.trace_sampling = sampling;
+      }
+    } else {
+      reader_.tell(entry.value.place,
+                   fmt::format("Unknown field \"{}\" parsing account message trace map/struct", entry.key));
+    }
+  }
+}
+
+void AccountReader::exports(Value value) {
+  if (value.kind != ConfValue::Kind::kList) {
+    reader_.tell(value.place, fmt::format("Exports should be an array, got {}", go_type(value)));
+    return;
+  }
+  for (const ConfValue& item : value.items) exported(item);
+}
+
+void AccountReader::exported(Value value) {
+  if (!reader_.is_map(value)) return;
+  ExportOptions out;
+  bool named = false;
+  for (const ConfEntry& entry : value.entries) {
+    const std::string key = to_conf_lower(entry.key);
+    if (key == "stream" || key == "service") {
+      if (named)
+        reader_.tell(entry.value.place, "Detected stream and service in one export");
+      named = true;
+      out.service = key == "service";
+      reader_.text(entry.value, out.subject);
+    } else if (key == "accounts") {
+      reader_.texts(entry.value, out.accounts);
+    } else if (key == "response" || key == "response_type") {
+      std::string word;
+      reader_.text(entry.value, word);
+      const std::string low = to_conf_lower(word);
+      if (low == "single" || low == "singleton") {
+        out.response = ResponseType::kSingleton;
+      } else if (low == "stream") {
+        out.response = ResponseType::kStream;
+      } else if (low == "chunk" || low == "chunked") {
+        out.response = ResponseType::kChunked;
+      } else {
+        reader_.tell(entry.value.place, fmt::format("Unknown response type: \"{}\"", word));
+      }
+    } else if (key == "threshold" || key == "response_threshold" || key == "response_max_time" ||
+               key == "response_time") {
+      if (const auto time = reader_.duration(entry.value, key)) out.threshold = *time;
+    } else if (key == "account_token_position") {
+      if (const auto at = reader_.integer(entry.value, 0, 256, key))
+        out.account_token_position = static_cast<uint32_t>(*at);
+    } else if (key == "allow_trace") {
+      reader_.flag(entry.value, out.allow_trace);
+    } else {
+      reader_.refuse_or_unknown(entry, kExportRefused);
+    }
+  }
+  if (!named) reader_.tell(value.place, "Expected an export to name a stream or a service");
+  account_.exports.push_back(std::move(out));
+}
+
+void AccountReader::imports(Value value) {
+  if (value.kind != ConfValue::Kind::kList) {
+    reader_.tell(value.place, fmt::format("Imports should be an array, got {}", go_type(value)));
+    return;
+  }
+  for (const ConfValue& item : value.items) imported(item);
+}
+
+void AccountReader::source(Value value, ImportOptions& import) {
+  if (!reader_.is_map(value)) return;
+  for (const ConfEntry& entry : value.entries) {
+    const std::string key = to_conf_lower(entry.key);
+    if (key == "account") {
+      reader_.text(entry.value, import.account);
+    } else if (key == "subject") {
+      reader_.text(entry.value, import.subject);
+    } else {
+      reader_.refuse_or_unknown(entry, kNone);
+    }
+  }
+  if (import.account.empty() || import.subject.empty())
+    reader_.tell(value.place, "Expect an account name and a subject");
+}
+
+void AccountReader::imported(Value value) {
+  if (!reader_.is_map(value)) return;
+  ImportOptions out;
+  bool named = false;
+  for (const ConfEntry& entry : value.entries) {
+    const std::string key = to_conf_lower(entry.key);
+    if (key == "stream" || key == "service") {
+      if (named)
+        reader_.tell(entry.value.place, "Detected stream and service in one import");
+      named = true;
+      out.service = key == "service";
+      source(entry.value, out);
+    } else if (key == "to") {
+      reader_.text(entry.value, out.to);
+    } else if (key == "prefix") {
+      reader_.text(entry.value, out.prefix);
+    } else if (key == "share") {
+      reader_.flag(entry.value, out.share);
+    } else if (key == "allow_trace") {
+      reader_.flag(entry.value, out.allow_trace);
+    } else {
+      reader_.refuse_or_unknown(entry, kNone);
+    }
+  }
+  if (!named) reader_.tell(value.place, "Expected an import to name a stream or a service");
+  account_.imports.push_back(std::move(out));
+}
+
+void read_accounts(NatsReader& reader, const ConfValue& value, ServerOptions& server) {
+  if (!reader.is_map(value)) return;
+  for (const ConfEntry& entry : value.entries) {
+    if (entry.key == kGlobalAccount) {
+      reader.tell(entry.value.place, fmt::format("\"{}\" is a Reserved Account", entry.key));
+      continue;
+    }
+    AccountOptions& account = server.accounts.emplace_back(AccountOptions{.name = entry.key});
+    AccountReader(reader, account).block(entry.value);
+  }
+}
 
 }  // namespace
 
 bool read_accounts_stanza(NatsReader& reader, std::string_view key, const ConfEntry& entry,
-                          NatsSettings& /*settings*/) {
-  if (std::ranges::find(kRefused, key) == kRefused.end()) return false;
-  reader.refuse_or_unknown(entry, kRefused);
+                          NatsSettings& settings) {
+  if (key == "accounts") {
+    read_accounts(reader, entry.value, settings.server);
+  } else if (key == "mappings" || key == "maps") {
+    read_conf_mappings(reader, entry.value, settings.server.mappings);
+  } else if (key == "system_account" || key == "system") {
+    reader.text(entry.value, settings.server.system_account);
+  } else if (std::ranges::find(kRefused, key) != kRefused.end()) {
+    reader.refuse_or_unknown(entry, kRefused);
+  } else {
+    return false;
+  }
   return true;
 }
 

@@ -7,20 +7,13 @@
 
 #include "config/nats_conf_lexical.h"
 #include "config/nats_stanzas.h"
+#include "config/nats_users.h"
 
 namespace sluice {
 namespace {
 
 constexpr std::array kAuthorizationRefused =
-    std::to_array<std::string_view>({"default_permissions", "default_permission", "permissions",
-                                     "auth_callout", "auth_hook", "proxy_required"});
-constexpr std::array kUserRefused = std::to_array<std::string_view>(
-    {"nkey", "permissions", "permission", "authorization", "allowed_connection_types",
-     "connection_types", "clients", "proxy_required"});
-
-bool is_bcrypt(std::string_view text) {
-  return text.size() > 7 && text.starts_with("$2") && text[3] == '$';
-}
+    std::to_array<std::string_view>({"auth_callout", "auth_hook", "proxy_required"});
 
 class AuthorizationReader {
  public:
@@ -31,19 +24,9 @@ class AuthorizationReader {
  private:
   using Value = const ConfValue&;
 
-  void users(Value value);
-  void user(Value value);
-  void secret(Value value, std::string& out);
-
   NatsReader& reader_;
   ServerOptions& server_;
 };
-
-void AuthorizationReader::secret(Value value, std::string& out) {
-  reader_.text(value, out);
-  if (is_bcrypt(out))
-    reader_.tell(value.place, "a bcrypt hash is not carried out by this version of Sluice");
-}
 
 void AuthorizationReader::block(Value value) {
   if (!reader_.is_map(value)) return;
@@ -53,14 +36,17 @@ void AuthorizationReader::block(Value value) {
     if (key == "user" || key == "username") {
       reader_.text(entry.value, server.user);
     } else if (key == "pass" || key == "password") {
-      secret(entry.value, server.password);
+      reader_.text(entry.value, server.password);
     } else if (key == "token") {
-      secret(entry.value, server.token);
+      reader_.text(entry.value, server.token);
     } else if (key == "timeout") {
       auto time = reader_.seconds_or_duration(entry.value, "authorization", key);
       if (time) server.auth_timeout = *time;
     } else if (key == "users") {
-      users(entry.value);
+      read_conf_users(reader_, entry.value, server.users);
+    } else if (key == "default_permissions" || key == "default_permission" ||
+               key == "permissions") {
+      read_conf_permissions(reader_, entry.value, server.default_permissions.emplace());
     } else {
       reader_.refuse_or_unknown(entry, kAuthorizationRefused);
     }
@@ -73,43 +59,15 @@ void AuthorizationReader::block(Value value) {
   if (!server.token.empty() && !server.users.empty())
     reader_.tell(value.place, "Can not have a token and a users array");
   for (size_t i = 0; i < server.users.size(); ++i) {
-    const auto same = [&](const UserOptions& other) { return other.user == server.users[i].user; };
+    const auto same = [&](const UserOptions& other) {
+      return other.user == server.users[i].user && other.nkey == server.users[i].nkey;
+    };
     const auto before = server.users.begin() + static_cast<std::ptrdiff_t>(i);
     if (std::find_if(server.users.begin(), before, same) == before) continue;
-    reader_.tell(value.place, fmt::format("Duplicate user \"{}\" detected", server.users[i].user));
+    reader_.tell(value.place, fmt::format("Duplicate user \"{}\" detected",
+                                          server.users[i].nkey.empty() ? server.users[i].user
+                                                                       : server.users[i].nkey));
   }
-}
-
-void AuthorizationReader::users(Value value) {
-  if (value.kind != ConfValue::Kind::kList) {
-    reader_.tell(value.place,
-                 fmt::format("Expected users field to be an array, got {}", go_type(value)));
-    return;
-  }
-  for (const ConfValue& item : value.items) user(item);
-}
-
-void AuthorizationReader::user(Value value) {
-  if (value.kind != ConfValue::Kind::kMap) {
-    reader_.tell(value.place,
-                 fmt::format("Expected user entry to be a map/struct, got {}", go_type(value)));
-    return;
-  }
-  UserOptions out;
-  bool refused = false;
-  for (const ConfEntry& entry : value.entries) {
-    const std::string key = to_conf_lower(entry.key);
-    if (key == "user" || key == "username") {
-      reader_.text(entry.value, out.user);
-    } else if (key == "pass" || key == "password") {
-      secret(entry.value, out.password);
-    } else {
-      reader_.refuse_or_unknown(entry, kUserRefused);
-      refused = true;
-    }
-  }
-  if (out.user.empty() && !refused) reader_.tell(value.place, "User entry requires a user");
-  server_.users.push_back(std::move(out));
 }
 
 }  // namespace

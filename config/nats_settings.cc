@@ -143,6 +143,12 @@ Result<NatsSettings> read_nats_settings(const NatsConf& conf) {
         kStanzas, [&](NatsStanza stanza) { return stanza(reader, key, entry, settings); });
     if (!taken) reader.refuse_or_unknown(entry, kRefused);
   }
+  // Accounts of their own leave "$G" without JetStream.
+  const ServerOptions& server = settings.server;
+  settings.server.global_jetstream =
+      std::ranges::all_of(server.accounts, [&](const AccountOptions& account) {
+        return account.name == server.system_account;
+      });
   if (!reader.errors().empty()) return fail(Errc::kInvalidArgument, reader.errors());
   settings.warnings = reader.warnings();
   return settings;

@@ -33,15 +33,22 @@ class Checker {
       tell(server.user.empty() ? "server.password" : "server.user",
            "'user' and 'password' belong together");
     }
-    std::set<std::string> names;
-    for (size_t i = 0; i < server.users.size(); ++i) {
-      std::string path = fmt::format("server.users[{}]", i);
-      const UserOptions& user = server.users[i];
-      if (user.password.empty()) tell(path, fmt::format("user '{}' has no password", user.user));
-      if (!names.insert(user.user).second)
-        tell(path, fmt::format("user '{}' stands here twice", user.user));
+    if (auto fine = check_options(server); !fine) tell("server", fine.error().detail);
+    const auto check_user = [&](const std::string& path, const UserOptions& user) {
+      if (user.user.empty() == user.nkey.empty()) tell(path, "a user has a name or a key");
+      if (!user.user.empty() && user.password.empty())
+        tell(path, fmt::format("user '{}' has no password", user.user));
+    };
+    for (size_t i = 0; i < server.users.size(); ++i)
+      check_user(fmt::format("server.users[{}]", i), server.users[i]);
+    bool users = !server.users.empty();
+    for (size_t i = 0; i < server.accounts.size(); ++i) {
+      const AccountOptions& account = server.accounts[i];
+      for (size_t u = 0; u < account.users.size(); ++u)
+        check_user(fmt::format("server.accounts[{}].users[{}]", i, u), account.users[u]);
+      users = users || (!account.users.empty() && account.name != server.system_account);
     }
-    bool anonymous = server.user.empty() && server.token.empty() && server.users.empty();
+    bool anonymous = (server.user.empty() && server.token.empty() && !users) || !server.no_auth_user.empty();
     if (anonymous && !is_loopback(server.host) && !server.allow_anonymous) {
       tell("server.listen",
            fmt::format("'{}' is reachable from other machines and nobody has to log in: set "

@@ -28,6 +28,8 @@ class OriginClient {
   /// the ClientInfo of nats-server's events and of the header Nats-Request-Info. Empty fields are
   /// left out.
   virtual std::string client_info_json() const = 0;
+  /// The same for a service that may not know who asks: account and round trip.
+  virtual std::string client_account_json() const = 0;
   virtual std::string_view account_name() const = 0;
 };
 

@@ -484,6 +484,16 @@ ConnectionInfo Connection::info() const {
           .stop = open() ? 0 : world_.clock.wall()};
 }
 
+std::string Connection::client_account_json() const {
+  std::string account = account_->name();
+  // Account names may hold anything but blanks.
+  for (size_t i = 0; i < account.size(); ++i) {
+    if (account[i] == '"' || account[i] == '\\') account.insert(i++, 1, '\\');
+  }
+  if (rtt_.count() == 0) return fmt::format(R"({{"acc":"{}"}})", account);
+  return fmt::format(R"({{"acc":"{}","rtt":{}}})", account, rtt_.count());
+}
+
 std::vector<std::string> Connection::subscribed_subjects() const {
   std::vector<std::string> subjects;
   subjects.reserve(subscriptions_.size());

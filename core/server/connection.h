@@ -138,6 +138,7 @@ class Connection final : public TransportHandler, public Outbox::Owner, public O
 
   // -- OriginClient
   std::string client_info_json() const override { return world_.host.client_info_json(*this); }
+  std::string client_account_json() const override;
   std::string_view account_name() const override { return account_->name(); }
 
   // -- for its subscriptions

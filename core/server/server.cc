@@ -44,6 +44,7 @@ Server::Server(Env& env, ServerOptions options)
       fine_(check_options(options_)),
       outbox_options_(make_outbox_options(options_.max_pending, options_.write_deadline)),
       accounts_(env, fine_ ? options_ : without_accounts(options_)),
+      imports_(env, accounts_),
       authenticator_(fine_ ? options_ : without_accounts(options_), accounts_),
       passwords_(env.disk_workers),
       flushes_(env.executor),
@@ -244,6 +245,15 @@ void Server::collect_routers(MetricSink& sink) const {
     misses += account.router().cache_misses();
     too_deep += account.router().too_deep_count();
   });
+  sink.gauge("sluice_service_responses_open",
+             "Requests to services of other accounts that are not answered yet.", {},
+             static_cast<double>(imports_.open_responses()));
+  sink.counter("sluice_service_responses_expired_total",
+               "Such requests whose answers did not come in time.", {},
+               static_cast<double>(imports_.expired_responses()));
+  sink.counter("sluice_service_requests_refused_total",
+               "Such requests refused because too many were open.", {},
+               static_cast<double>(imports_.refused_requests()));
   sink.gauge("sluice_accounts", "Accounts.", {}, static_cast<double>(accounts_.size()));
   sink.gauge("sluice_subscriptions", "Subscriptions, those of the process itself included.", {},
              static_cast<double>(subscription_count()));

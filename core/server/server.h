@@ -23,6 +23,7 @@
 #include "server/connection_info.h"
 #include "server/counters.h"
 #include "server/flush_list.h"
+#include "server/imports.h"
 #include "server/outbox.h"
 #include "server/password_checks.h"
 #include "server/router.h"
@@ -94,6 +95,7 @@ class Server final : public ConnectionHost {
   OutboxOptions outbox_options_;
   ServerCounters counters_;
   Accounts accounts_;
+  Imports imports_;
   Authenticator authenticator_;
   PasswordChecks passwords_;
   AuthFailures auth_failures_;

@@ -9,6 +9,7 @@
 
 #include "crypto/nkey.h"
 #include "crypto/password.h"
+#include "server/imports.h"
 #include "server/permissions.h"
 #include "server/subject_mappings.h"
 
@@ -75,7 +76,7 @@ Status check_accounts(const ServerOptions& options, std::set<std::string>& users
   const std::string& system = options.system_account;
   if (!system.empty() && system != kSystemAccount && !names.contains(system))
     return invalid(fmt::format("system_account \"{}\" is none of the accounts", system));
-  return {};
+  return check_imports(options.accounts);
 }
 
 Status check_secrets(const ServerOptions& options) {

@@ -35,8 +35,12 @@ LogOptions engine_log(const NatsSettings& settings) {
 
 bool open_to_everybody(const NatsSettings& settings) {
   const ServerOptions& server = settings.server;
+  const bool account_users =
+      std::ranges::any_of(server.accounts, [&server](const AccountOptions& account) {
+        return !account.users.empty() && account.name != server.system_account;
+      });
   return server.user.empty() && server.password.empty() && server.token.empty() &&
-         server.users.empty() && !is_loopback(server.host);
+         server.users.empty() && !account_users && !is_loopback(server.host);
 }
 
 std::string store_root(const NatsSettings& settings) {

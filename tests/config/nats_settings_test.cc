@@ -175,8 +175,8 @@ TEST(NatsSettings, MistakesInTheReferencesWords) {
 
 TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
   for (const char* key :
-       {"accounts", "tls", "websocket", "leafnodes", "cluster", "gateway", "mqtt", "operator",
-        "mappings", "server_tags", "lame_duck_duration", "system_account", "https_port"}) {
+       {"tls", "websocket", "leafnodes", "cluster", "gateway", "mqtt", "operator",
+        "resolver", "server_tags", "lame_duck_duration", "https_port"}) {
     EXPECT_EQ(
         refusal(std::string("port: 1\n") + key + " { a: 1 }"),
         "f.conf:2:1: \"" + std::string(key) + "\" is not carried out by this version of Sluice\n");
@@ -185,13 +185,67 @@ TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
       << "a plain false asks for nothing";
   EXPECT_THAT(refusal("jetstream { key: x }"), HasSubstr("\"key\" is not carried out"));
   EXPECT_THAT(refusal("jetstream { strict: false }"), HasSubstr("strict: false"));
-  EXPECT_THAT(refusal("authorization { default_permissions { publish: a } }"),
+  EXPECT_THAT(refusal("authorization { auth_callout { issuer: x } }"),
               HasSubstr("not carried out"));
-  EXPECT_THAT(refusal("authorization { users: [{nkey: U}] }"),
-              HasSubstr("\"nkey\" is not carried out"));
-  EXPECT_THAT(refusal("authorization { user: a, password: $2a$11$abcdef }"), HasSubstr("bcrypt"));
+  EXPECT_THAT(refusal("accounts { A { exports: [{service: s, latency: l}] } }"),
+              HasSubstr("\"latency\" is not carried out"));
   EXPECT_THAT(refusal("max_payload: 64MB"), HasSubstr("max_payload of 67108864"));
   EXPECT_THAT(refusal("port: 70000"), HasSubstr("port of 70000"));
+}
+
+TEST(NatsSettings, UsersAndPermissions) {
+  const ServerOptions o = accepted(R"(
+authorization {
+  default_permissions { publish: "a.>", subscribe: { allow: ["b", "c q"], deny: d } }
+  users: [
+    {user: u, password: "$2a$11$abc", permissions: {pub: [x, y], allow_responses: {max: 5, expires: "1m"}}}
+    {nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4, allowed_connection_types: [websocket]}
+  ]
+})")
+                              .server;
+  ASSERT_EQ(o.users.size(), 2U);
+  EXPECT_EQ(o.default_permissions->subscribe.allow, (std::vector<std::string>{"b", "c q"}));
+  EXPECT_EQ(o.default_permissions->subscribe.deny, (std::vector<std::string>{"d"}));
+  EXPECT_EQ(o.users[0].permissions->publish.allow, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(o.users[0].permissions->responses->max, 5);
+  EXPECT_EQ(o.users[0].permissions->responses->expires, std::chrono::minutes(1));
+  EXPECT_EQ(o.users[1].allowed_connection_types, (std::vector<std::string>{"WEBSOCKET"}));
+}
+
+TEST(NatsSettings, Accounts) {
+  const ServerOptions o = accepted(R"(
+system_account: SYS
+no_auth_user: u
+mappings { a: b, c.*: [{destination: "d.$1", weight: 40%}, {destination: "e.$1", weight: 60}] }
+accounts {
+  SYS { users: [{user: admin, password: s}] }
+  A {
+    users: [{user: u, password: p}]
+    jetstream { max_mem: 1M, max_file: 1G, max_streams: 3, max_bytes_required: true }
+    limits { max_conn: 5, max_subs: 7, max_payload: 100 }
+    exports: [{stream: "s.>"}, {service: "q.*", accounts: [B], response_type: stream, threshold: "3s"}]
+  }
+  B { jetstream: enabled
+      imports: [{stream: {account: A, subject: "s.>"}, prefix: pre}, {service: {account: A, subject: "q.*"}, to: "z.*", share: true}] }
+})")
+                              .server;
+  ASSERT_EQ(o.accounts.size(), 3U);
+  EXPECT_FALSE(o.global_jetstream);
+  const AccountOptions& a = o.accounts[1];
+  EXPECT_EQ(a.jetstream->max_memory, 1024 * 1024);
+  EXPECT_EQ(a.jetstream->max_streams, 3);
+  EXPECT_TRUE(a.jetstream->max_bytes_required);
+  EXPECT_EQ(a.max_connections, 5);
+  EXPECT_EQ(a.max_subscriptions, 7);
+  EXPECT_EQ(a.max_payload, 100);
+  EXPECT_EQ(a.exports[1].response, ResponseType::kStream);
+  EXPECT_EQ(a.exports[1].threshold, std::chrono::seconds(3));
+  EXPECT_EQ(a.exports[1].accounts, (std::vector<std::string>{"B"}));
+  EXPECT_EQ(o.accounts[2].imports[0].prefix, "pre");
+  EXPECT_TRUE(o.accounts[2].imports[1].share);
+  ASSERT_EQ(o.mappings.size(), 2U);
+  EXPECT_EQ(o.mappings[1].destinations[0].weight, 40U);
+  EXPECT_TRUE(check_options(o).has_value()) << check_options(o).error().detail;
 }
 
 TEST(NatsSettings, NoSecretInAMessage) {

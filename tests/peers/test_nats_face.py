@@ -171,7 +171,7 @@ def test_a_file_is_judged_as_the_reference_does(tmp_path, text):
 
 
 def test_what_is_not_carried_out_is_refused(tmp_path):
-    for key in ("cluster", "tls", "accounts", "websocket", "leafnodes", "mqtt", "gateway", "operator"):
+    for key in ("cluster", "tls", "websocket", "leafnodes", "mqtt", "gateway", "operator"):
         (tmp_path / "f.conf").write_text(f"port: -1\n{key} {{ a: 1 }}\n")
         assert run("-c", "f.conf", cwd=tmp_path) == (1, f'nats-server: f.conf:2:1: "{key}" is not carried out by this version of Sluice')
     assert run("-s") == (1, "nats-server: option -s is not carried out by this version of Sluice")

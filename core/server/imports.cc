@@ -1,0 +1,284 @@
+#include "server/imports.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <utility>
+
+#include "base/check.h"
+#include "base/headers.h"
+#include "server/import_pattern.h"
+#include "server/service_responses.h"
+#include "subject/subject.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kRequestInfo = "Nats-Request-Info";
+
+std::string local_subject(const ImportOptions& import) {
+  if (!import.to.empty()) return import.to;
+  return import.prefix.empty() ? import.subject : import.prefix + '.' + import.subject;
+}
+
+const AccountOptions* find_account(const std::vector<AccountOptions>& accounts,
+                                   std::string_view name) {
+  const auto found = std::ranges::find_if(accounts, [name](const AccountOptions& account) {
+    return account.name == name || (!account.nkey.empty() && account.nkey == name);
+  });
+  return found == accounts.end() ? nullptr : &*found;
+}
+
+bool lets_in(const ExportOptions& exported, const AccountOptions& importer,
+             std::string_view subject) {
+  if (exported.account_token_position > 0) {
+    SubjectTokens tokens(subject);
+    uint32_t at = 0;
+    for (std::string_view token; tokens.next(token);) {
+      if (++at == exported.account_token_position) return token == importer.name;
+    }
+    return false;
+  }
+  if (exported.accounts.empty()) return true;
+  return std::ranges::any_of(exported.accounts, [&](const std::string& name) {
+    return name == importer.name || (!importer.nkey.empty() && name == importer.nkey);
+  });
+}
+
+/// nullptr when the importer may not have it.
+const ExportOptions* find_export(const AccountOptions& exporter, const AccountOptions& importer,
+                                 const ImportOptions& import) {
+  for (const ExportOptions& exported : exporter.exports) {
+    if (exported.service == import.service && is_subset(import.subject, exported.subject) &&
+        lets_in(exported, importer, import.subject))
+      return &exported;
+  }
+  return nullptr;
+}
+
+std::string_view word_for(bool service) { return service ? "service" : "stream"; }
+
+class CycleSearch {
+ public:
+  CycleSearch(const std::vector<AccountOptions>& accounts, bool service)
+      : accounts_(accounts), service_(service) {}
+
+  /// Whether what `start` imports comes back to it.
+  bool finds(const AccountOptions& start, const ImportOptions& import) {
+    start_ = &start;
+    local_ = ImportPattern::make(import.subject, local_subject(import))->here;
+    seen_.clear();
+    return walk(import);
+  }
+
+ private:
+  bool walk(const ImportOptions& import) {
+    const AccountOptions* exporter = find_account(accounts_, import.account);
+    if (exporter == nullptr) return false;
+    if (exporter == start_) return subjects_collide(import.subject, local_);
+    if (!seen_.insert(exporter).second) return false;
+    return std::ranges::any_of(exporter->imports, [&](const ImportOptions& next) {
+      if (next.service != service_) return false;
+      const auto pattern = ImportPattern::make(next.subject, local_subject(next));
+      return pattern && subjects_collide(pattern->here, import.subject) && walk(next);
+    });
+  }
+
+  const std::vector<AccountOptions>& accounts_;
+  const bool service_;
+  const AccountOptions* start_ = nullptr;
+  std::string local_;
+  std::set<const AccountOptions*> seen_;
+};
+
+Status check_import(const std::vector<AccountOptions>& accounts, const AccountOptions& importer,
+                    const ImportOptions& import) {
+  const auto wrong = [&](std::string_view words) {
+    return fail(Errc::kInvalidArgument,
+                fmt::format("Error adding {} import \"{}\" to account \"{}\": {}",
+                            word_for(import.service), import.subject, importer.name, words));
+  };
+  if (has_wildcards(import.prefix)) return wrong("stream import prefix can not contain wildcard tokens");
+  if (auto pattern = ImportPattern::make(import.subject, local_subject(import)); !pattern)
+    return wrong(pattern.error().detail);
+  const AccountOptions* exporter = find_account(accounts, import.account);
+  if (exporter == nullptr) return wrong(fmt::format("account \"{}\" is not there", import.account));
+  if (find_export(*exporter, importer, import) == nullptr)
+    return wrong(fmt::format("{} import not authorized", word_for(import.service)));
+  if (CycleSearch(accounts, import.service).finds(importer, import))
+    return wrong(import.service ? "service import forms a cycle" : "stream import forms a cycle");
+  return {};
+}
+
+}  // namespace
+
+Status check_imports(const std::vector<AccountOptions>& accounts) {
+  for (const AccountOptions& account : accounts) {
+    for (const ExportOptions& exported : account.exports) {
+      if (!is_valid_subject(exported.subject))
+        return fail(Errc::kInvalidArgument,
+                    fmt::format("export \"{}\" of account \"{}\": invalid subject",
+                                exported.subject, account.name));
+    }
+    std::set<std::pair<std::string, std::string>> streams;
+    for (const ImportOptions& import : account.imports) {
+      if (auto fine = check_import(accounts, account, import); !fine) return fine;
+      if (!import.service && !streams.emplace(import.account, import.subject + ' ' + local_subject(import)).second)
+        return fail(Errc::kInvalidArgument,
+                    fmt::format("Error adding stream import \"{}\" to account \"{}\": stream import already exists",
+                                import.subject, account.name));
+    }
+  }
+  return {};
+}
+
+/// In the importer's router.
+class Imports::Service final : public Subscription {
+ public:
+  Service(Account& importer, Account& exporter, ServiceResponses& responses, ImportPattern pattern,
+          const ImportOptions& import, const ExportOptions& exported)
+      : Subscription(0, pattern.here, ""),
+        importer_(importer),
+        exporter_(exporter),
+        responses_(responses),
+        pattern_(std::move(pattern)),
+        share_(import.share),
+        type_(exported.response),
+        threshold_(exported.threshold) {}
+
+  bool take(const Message& message, const Origin& origin) override {
+    if (origin.imported) return false;
+    std::string subject;
+    if (!pattern_.same && !pattern_.to_there.map(message.subject, 0, subject)) return false;
+    std::string headers;
+    std::string reply;
+    Message passed = message;
+    if (!pattern_.same) passed.subject = subject;
+    // An acknowledgement's own reply is no request's.
+    if (!message.reply.empty() && !message.reply.starts_with("$JS.ACK.")) {
+      reply = responses_.open(importer_, message.reply, type_, threshold_);
+      if (reply.empty()) return false;
+      passed.reply = reply;
+    }
+    if (origin.client != nullptr) {
+      headers = message.headers;
+      set_header(headers, kRequestInfo,
+                 share_ || exporter_.is_system() ? origin.client->client_info_json()
+                                                 : origin.client->client_account_json());
+      passed.headers = headers;
+    }
+    if (exporter_.router().publish(passed, origin) > 0) return true;
+    if (!reply.empty()) responses_.cancel(reply);
+    return false;
+  }
+  bool congested() const override { return false; }
+  bool conditional() const override { return true; }
+  bool interested(std::string_view subject) const override {
+    std::string there(subject);
+    if (!pattern_.same && !pattern_.to_there.map(subject, 0, there)) return false;
+    return exporter_.router().has_interest(there, {});
+  }
+
+ private:
+  Account& importer_;
+  Account& exporter_;
+  ServiceResponses& responses_;
+  const ImportPattern pattern_;
+  const bool share_;
+  const ResponseType type_;
+  const std::chrono::nanoseconds threshold_;
+};
+
+/// In the exporter's router.
+class Imports::Stream final : public Subscription {
+ public:
+  Stream(Account& importer, ImportPattern pattern)
+      : Subscription(0, pattern.there, ""), importer_(importer), pattern_(std::move(pattern)) {}
+
+  bool take(const Message& message, const Origin& origin) override {
+    if (origin.imported) return false;
+    Origin imported = origin;
+    imported.imported = true;
+    if (pattern_.same) return importer_.router().publish(message, imported) > 0;
+    std::string subject;
+    if (!pattern_.to_here.map(message.subject, 0, subject)) return false;
+    Message renamed = message;
+    renamed.subject = subject;
+    return importer_.router().publish(renamed, imported) > 0;
+  }
+  bool congested() const override { return false; }
+  bool conditional() const override { return true; }
+  bool interested(std::string_view subject) const override {
+    std::string here(subject);
+    if (!pattern_.same && !pattern_.to_here.map(subject, 0, here)) return false;
+    return importer_.router().has_interest(here, {});
+  }
+
+ private:
+  Account& importer_;
+  const ImportPattern pattern_;
+};
+
+Imports::Imports(Env& env, Accounts& accounts) : env_(env), accounts_(accounts) {
+  accounts.each([this](Account& account) { rebuild(account); });
+}
+
+Imports::~Imports() {
+  for (const Link& link : links_) link.router->remove(*link.subscription);
+}
+
+ServiceResponses& Imports::responses_of(Account& exporter) {
+  auto& responses = responses_[&exporter];
+  if (responses == nullptr)
+    responses = std::make_unique<ServiceResponses>(exporter, env_.clock, env_.timers, env_.random);
+  return *responses;
+}
+
+void Imports::rebuild(Account& importer) {
+  std::erase_if(links_, [&](const Link& link) {
+    if (link.importer != &importer) return false;
+    link.router->remove(*link.subscription);
+    return true;
+  });
+  for (const ImportOptions& import : importer.options().imports) {
+    Account* exporter = accounts_.find(import.account);
+    auto pattern = ImportPattern::make(import.subject, local_subject(import));
+    if (exporter == nullptr || !pattern) continue;  // a claim that is not (any more) fulfilled
+    const ExportOptions* exported =
+        find_export(exporter->options(), importer.options(), import);
+    if (exported == nullptr) continue;
+    Router& router = import.service ? importer.router() : exporter->router();
+    std::unique_ptr<Subscription> made;
+    if (import.service) {
+      made = std::make_unique<Service>(importer, *exporter, responses_of(*exporter),
+                                       std::move(*pattern), import, *exported);
+    } else {
+      made = std::make_unique<Stream>(importer, std::move(*pattern));
+    }
+    Subscription* added = router.add(std::move(made));
+    SLUICE_CHECK(added != nullptr);
+    links_.push_back({&importer, &router, added});
+  }
+}
+
+size_t Imports::open_responses() const {
+  size_t count = 0;
+  for (const auto& [account, responses] : responses_) count += responses->open_count();
+  return count;
+}
+
+uint64_t Imports::expired_responses() const {
+  uint64_t count = 0;
+  for (const auto& [account, responses] : responses_) count += responses->expired_count();
+  return count;
+}
+
+uint64_t Imports::refused_requests() const {
+  uint64_t count = 0;
+  for (const auto& [account, responses] : responses_) count += responses->refused_count();
+  return count;
+}
+
+}  // namespace sluice

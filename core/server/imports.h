@@ -1,0 +1,64 @@
+// What crosses between accounts: services and streams that one exports and another imports.
+//
+// A service import is a subscription in the importing account: a request on its subject is renamed,
+// gets a reply of the exporter's (service_responses.h) and is published there. A stream import is a
+// subscription in the exporting account: what it hears is renamed and published in the importing
+// one. Nobody listening on the other side is nobody listening here: the 503 of a request and the
+// interest of a consumer are decided at the end of the way. What came through a stream import goes
+// through no other import.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "io/env.h"
+#include "server/accounts.h"
+
+namespace sluice {
+
+class ServiceResponses;
+
+/// Whether these imports are allowed, valid and free of cycles; for check_options().
+/// @return kInvalidArgument: "service import not authorized", "stream import not authorized",
+///   "import forms a cycle", …, with the account's name before it.
+Status check_imports(const std::vector<AccountOptions>& accounts);
+
+/// All imports of a server. Loop thread only; goes before the accounts do.
+class Imports {
+ public:
+  /// The accounts' options have passed check_imports().
+  Imports(Env& env, Accounts& accounts);
+  ~Imports();
+  Imports(const Imports&) = delete;
+  Imports& operator=(const Imports&) = delete;
+
+  /// Takes down the imports of that account and makes those which its options say.
+  void rebuild(Account& importer);
+
+  /// Requests of other accounts that are not answered yet.
+  size_t open_responses() const;
+  uint64_t expired_responses() const;
+  uint64_t refused_requests() const;
+
+ private:
+  class Service;
+  class Stream;
+  struct Link {
+    Account* importer;
+    Router* router;  ///< where the subscription is
+    Subscription* subscription;
+  };
+  ServiceResponses& responses_of(Account& exporter);
+
+  Env& env_;
+  Accounts& accounts_;
+  std::vector<Link> links_;
+  std::map<Account*, std::unique_ptr<ServiceResponses>> responses_;
+};
+
+}  // namespace sluice

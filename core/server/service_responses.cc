@@ -1,0 +1,99 @@
+#include "server/service_responses.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/nuid.h"
+#include "server/account.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kPrefix = "_R_.";
+constexpr std::chrono::seconds kSweepEvery{1};
+
+}  // namespace
+
+class ServiceResponses::Listener final : public Subscription {
+ public:
+  explicit Listener(ServiceResponses& owner) : Subscription(0, "_R_.*", ""), owner_(owner) {}
+  bool take(const Message& message, const Origin& origin) override {
+    return owner_.take(message, origin);
+  }
+  bool congested() const override { return false; }
+  bool conditional() const override { return true; }
+  bool interested(std::string_view subject) const override { return owner_.interested(subject); }
+
+ private:
+  ServiceResponses& owner_;
+};
+
+ServiceResponses::ServiceResponses(Account& exporter, Clock& clock, Timers& timers, Random& random)
+    : exporter_(exporter),
+      clock_(clock),
+      random_(random),
+      sweep_timer_(timers.make([this] { sweep(); })) {}
+
+ServiceResponses::~ServiceResponses() {
+  if (listener_ != nullptr) exporter_.router().remove(*listener_);
+}
+
+void ServiceResponses::listen() {
+  if (listener_ != nullptr) return;
+  listener_ = static_cast<Listener*>(exporter_.router().add(std::make_unique<Listener>(*this)));
+}
+
+std::string ServiceResponses::open(Account& importer, std::string_view reply, ResponseType type,
+                                   std::chrono::nanoseconds threshold) {
+  if (entries_.size() >= kMaxOpen) {
+    ++refused_;
+    return {};
+  }
+  listen();
+  if (threshold.count() <= 0) threshold = kDefaultThreshold;
+  std::string token = make_nuid(random_);
+  std::string passed = std::string(kPrefix) + token;
+  entries_.emplace(std::move(token), Entry{&importer, std::string(reply), type, threshold,
+                                           clock_.now() + threshold});
+  if (!sweep_timer_->active()) sweep_timer_->start(kSweepEvery);
+  return passed;
+}
+
+void ServiceResponses::cancel(std::string_view passed_reply) {
+  const auto found = entries_.find(passed_reply.substr(kPrefix.size()));
+  if (found != entries_.end()) entries_.erase(found);
+}
+
+bool ServiceResponses::take(const Message& message, const Origin& origin) {
+  const auto found = entries_.find(message.subject.substr(kPrefix.size()));
+  if (found == entries_.end()) return false;
+  // What the answer brings about may change the entries.
+  Account& importer = *found->second.importer;
+  const std::string reply = found->second.reply;
+  const bool last = found->second.type == ResponseType::kSingleton ||
+                    (message.payload.empty() && message.headers.empty());
+  if (last) {
+    entries_.erase(found);
+  } else {
+    found->second.deadline = clock_.now() + found->second.threshold;
+  }
+  Message answer = message;
+  answer.subject = reply;
+  return importer.router().publish(answer, origin) > 0;
+}
+
+bool ServiceResponses::interested(std::string_view subject) const {
+  const auto found = entries_.find(subject.substr(kPrefix.size()));
+  return found != entries_.end() &&
+         found->second.importer->router().has_interest(found->second.reply, {});
+}
+
+void ServiceResponses::sweep() {
+  const MonoTime now = clock_.now();
+  expired_ += std::erase_if(entries_, [now](const auto& e) { return e.second.deadline <= now; });
+  if (!entries_.empty()) sweep_timer_->start(kSweepEvery);
+}
+
+}  // namespace sluice
