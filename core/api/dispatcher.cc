@@ -52,6 +52,7 @@ class Dispatcher : public ApiDispatcher {
                const Origin& origin);
   ApiAnswer carry_out(const ApiVerb& verb, const ApiCall& call);
   std::string envelope(const ApiVerb& verb, const ApiAnswer& answer) const;
+  std::string client_of(const Origin& origin) const;
   void audit(const Message& message, const Origin& origin, std::string_view response);
   void reply_when_durable(std::string_view reply, std::string body);
 
@@ -129,12 +130,16 @@ std::string Dispatcher::envelope(const ApiVerb& verb, const ApiAnswer& answer) c
   return out;
 }
 
+std::string Dispatcher::client_of(const Origin& origin) const {
+  std::string client = options_.client_info ? options_.client_info(origin.connection_id) : "";
+  return client.empty() ? fmt::format(R"({{"id":{}}})", origin.connection_id) : client;
+}
+
 void Dispatcher::audit(const Message& message, const Origin& origin, std::string_view response) {
   if (!context_.bus.has_interest("$JS.EVENT.ADVISORY.API", "")) return;
   std::string members =
       fmt::format(R"("server":{},"client":{},"subject":{})", json_quoted(options_.server_name),
-                  origin.client != nullptr ? origin.client->client_info_json()
-                                           : fmt::format(R"({{"id":{}}})", origin.connection_id),
+                  client_of(origin),
                   json_quoted(message.subject));
   if (!message.payload.empty())
     members += fmt::format(R"(,"request":{})", json_quoted(message.payload));

@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -25,6 +26,8 @@ namespace sluice {
 class Consumers;
 
 struct ApiOptions {
+  /// Who a connection is, as JSON for audit advisories; "" or no function: only its id is told.
+  std::function<std::string(uint64_t connection_id)> client_info;
   std::string server_name = "sluice";
   std::string server_id;              ///< shown in audit advisories
   std::string domain;                 ///< empty = none

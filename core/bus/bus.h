@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include "base/ticket.h"
@@ -20,24 +19,9 @@ struct Message {
   std::string_view payload;
 };
 
-/// The client behind a message, as services and advisories tell of it.
-class OriginClient {
- public:
-  virtual ~OriginClient() = default;
-  /// `{"start":…,"host":…,"id":…,"acc":…,"user":…,"name":…,"lang":…,"ver":…,"rtt":…,"server":…,…}`:
-  /// the ClientInfo of nats-server's events and of the header Nats-Request-Info. Empty fields are
-  /// left out.
-  virtual std::string client_info_json() const = 0;
-  /// The same for a service that may not know who asks: account and round trip.
-  virtual std::string client_account_json() const = 0;
-  virtual std::string_view account_name() const = 0;
-};
-
 /// Who published. `connection_id` 0 = the process itself.
 struct Origin {
   uint64_t connection_id = 0;
-  const OriginClient* client = nullptr;  ///< for the call only; nullptr = the process itself
-  bool imported = false;  ///< came from another account's stream: no import passes it on again
 };
 
 class BusSubscription {

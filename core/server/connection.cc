@@ -195,7 +195,7 @@ bool Connection::on_pub(const PubOp& op) {
   if (verbose_) send(kOkLine);
   const Message message{
       .subject = subject, .reply = op.reply, .headers = op.header(), .payload = op.payload()};
-  const size_t taken = account_->router().publish(message, Origin{.connection_id = id_, .client = this});
+  const size_t taken = account_->router().publish(message, Origin{id_});
   if (taken == 0 && no_responders_ && !op.reply.empty()) answer_no_responders(op.reply, subject);
   if (world_.accounts.congestion().consume_take()) pause_reading();
   return open();

@@ -67,7 +67,6 @@ class ConnectionHost {
   /// It logged in (again), or was refused.
   virtual void on_connection_bound(Connection& connection) = 0;
   virtual void on_connection_refused(Connection& connection) = 0;
-  /// See OriginClient.
   virtual std::string client_info_json(const Connection& connection) = 0;
   /// Told once. Must not destroy the connection before a later callback.
   virtual void on_connection_closed(Connection& connection) = 0;
@@ -90,7 +89,7 @@ struct ConnectionWorld {
 };
 
 /// Loop thread only. Closed before it is destroyed.
-class Connection final : public TransportHandler, public Outbox::Owner, public OriginClient {
+class Connection final : public TransportHandler, public Outbox::Owner {
  public:
   Connection(ConnectionWorld& world, uint64_t id, std::unique_ptr<Transport> transport,
              ConnectionKind kind = ConnectionKind::kStandard);
@@ -136,10 +135,12 @@ class Connection final : public TransportHandler, public Outbox::Owner, public O
   ConnectionInfo info() const;
   std::vector<std::string> subscribed_subjects() const;
 
-  // -- OriginClient
-  std::string client_info_json() const override { return world_.host.client_info_json(*this); }
-  std::string client_account_json() const override;
-  std::string_view account_name() const override { return account_->name(); }
+  /// `{"start":…,"host":…,"id":…,"acc":…,"user":…,"name":…,"lang":…,"ver":…,"rtt":…,"server":…,…}`:
+  /// the ClientInfo of nats-server's events and of the header Nats-Request-Info. Empty fields are
+  /// left out.
+  std::string client_info_json() const { return world_.host.client_info_json(*this); }
+  /// The same for a service that may not know who asks: account and round trip.
+  std::string client_account_json() const;
 
   // -- for its subscriptions
   bool take(ClientSubscription& subscription, const Message& message, const Origin& origin);

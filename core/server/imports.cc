@@ -137,9 +137,10 @@ Status check_imports(const std::vector<AccountOptions>& accounts) {
 /// In the importer's router.
 class Imports::Service final : public Subscription {
  public:
-  Service(Account& importer, Account& exporter, ServiceResponses& responses, ImportPattern pattern,
-          const ImportOptions& import, const ExportOptions& exported)
+  Service(Imports& owner, Account& importer, Account& exporter, ServiceResponses& responses,
+          ImportPattern pattern, const ImportOptions& import, const ExportOptions& exported)
       : Subscription(0, pattern.here, ""),
+        owner_(owner),
         importer_(importer),
         exporter_(exporter),
         responses_(responses),
@@ -149,7 +150,7 @@ class Imports::Service final : public Subscription {
         threshold_(exported.threshold) {}
 
   bool take(const Message& message, const Origin& origin) override {
-    if (origin.imported) return false;
+    if (&message == owner_.imported_) return false;
     std::string subject;
     if (!pattern_.same && !pattern_.to_there.map(message.subject, 0, subject)) return false;
     std::string headers;
@@ -162,11 +163,11 @@ class Imports::Service final : public Subscription {
       if (reply.empty()) return false;
       passed.reply = reply;
     }
-    if (origin.client != nullptr) {
+    const std::string asker =
+        owner_.client_info_(origin.connection_id, share_ || exporter_.is_system());
+    if (!asker.empty()) {
       headers = message.headers;
-      set_header(headers, kRequestInfo,
-                 share_ || exporter_.is_system() ? origin.client->client_info_json()
-                                                 : origin.client->client_account_json());
+      set_header(headers, kRequestInfo, asker);
       passed.headers = headers;
     }
     if (exporter_.router().publish(passed, origin) > 0) return true;
@@ -182,6 +183,7 @@ class Imports::Service final : public Subscription {
   }
 
  private:
+  Imports& owner_;
   Account& importer_;
   Account& exporter_;
   ServiceResponses& responses_;
@@ -194,19 +196,22 @@ class Imports::Service final : public Subscription {
 /// In the exporter's router.
 class Imports::Stream final : public Subscription {
  public:
-  Stream(Account& importer, ImportPattern pattern)
-      : Subscription(0, pattern.there, ""), importer_(importer), pattern_(std::move(pattern)) {}
+  Stream(Imports& owner, Account& importer, ImportPattern pattern)
+      : Subscription(0, pattern.there, ""),
+        owner_(owner),
+        importer_(importer),
+        pattern_(std::move(pattern)) {}
 
   bool take(const Message& message, const Origin& origin) override {
-    if (origin.imported) return false;
-    Origin imported = origin;
-    imported.imported = true;
-    if (pattern_.same) return importer_.router().publish(message, imported) > 0;
+    if (&message == owner_.imported_) return false;
     std::string subject;
-    if (!pattern_.to_here.map(message.subject, 0, subject)) return false;
+    if (!pattern_.same && !pattern_.to_here.map(message.subject, 0, subject)) return false;
     Message renamed = message;
-    renamed.subject = subject;
-    return importer_.router().publish(renamed, imported) > 0;
+    if (!pattern_.same) renamed.subject = subject;
+    const Message* before = std::exchange(owner_.imported_, &renamed);
+    const size_t taken = importer_.router().publish(renamed, origin);
+    owner_.imported_ = before;
+    return taken > 0;
   }
   bool congested() const override { return false; }
   bool conditional() const override { return true; }
@@ -217,11 +222,13 @@ class Imports::Stream final : public Subscription {
   }
 
  private:
+  Imports& owner_;
   Account& importer_;
   const ImportPattern pattern_;
 };
 
-Imports::Imports(Env& env, Accounts& accounts) : env_(env), accounts_(accounts) {
+Imports::Imports(Env& env, Accounts& accounts, ClientInfo client_info)
+    : env_(env), accounts_(accounts), client_info_(std::move(client_info)) {
   accounts.each([this](Account& account) { rebuild(account); });
 }
 
@@ -252,10 +259,10 @@ void Imports::rebuild(Account& importer) {
     Router& router = import.service ? importer.router() : exporter->router();
     std::unique_ptr<Subscription> made;
     if (import.service) {
-      made = std::make_unique<Service>(importer, *exporter, responses_of(*exporter),
+      made = std::make_unique<Service>(*this, importer, *exporter, responses_of(*exporter),
                                        std::move(*pattern), import, *exported);
     } else {
-      made = std::make_unique<Stream>(importer, std::move(*pattern));
+      made = std::make_unique<Stream>(*this, importer, std::move(*pattern));
     }
     Subscription* added = router.add(std::move(made));
     SLUICE_CHECK(added != nullptr);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,8 +32,11 @@ Status check_imports(const std::vector<AccountOptions>& accounts);
 /// All imports of a server. Loop thread only; goes before the accounts do.
 class Imports {
  public:
+  /// Who a connection is, as JSON: everything, or the account only. "" when it is no client.
+  using ClientInfo = std::function<std::string(uint64_t connection_id, bool everything)>;
+
   /// The accounts' options have passed check_imports().
-  Imports(Env& env, Accounts& accounts);
+  Imports(Env& env, Accounts& accounts, ClientInfo client_info);
   ~Imports();
   Imports(const Imports&) = delete;
   Imports& operator=(const Imports&) = delete;
@@ -57,6 +61,8 @@ class Imports {
 
   Env& env_;
   Accounts& accounts_;
+  ClientInfo client_info_;
+  const Message* imported_ = nullptr;  ///< the one that a stream import is just handing on
   std::vector<Link> links_;
   std::map<Account*, std::unique_ptr<ServiceResponses>> responses_;
 };

@@ -44,7 +44,8 @@ Server::Server(Env& env, ServerOptions options)
       fine_(check_options(options_)),
       outbox_options_(make_outbox_options(options_.max_pending, options_.write_deadline)),
       accounts_(env, fine_ ? options_ : without_accounts(options_)),
-      imports_(env, accounts_),
+      imports_(env, accounts_,
+               [this](uint64_t cid, bool everything) { return client_info(cid, everything); }),
       authenticator_(fine_ ? options_ : without_accounts(options_), accounts_),
       passwords_(env.disk_workers),
       flushes_(env.executor),
@@ -175,6 +176,12 @@ std::string Server::client_info_json(const Connection& connection) {
   json["kind"] = "Client";
   json["client_type"] = connection.kind() == ConnectionKind::kWebSocket ? "websocket" : "nats";
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+std::string Server::client_info(uint64_t cid, bool everything) const {
+  const Connection* client = connection(cid);
+  if (client == nullptr) return {};
+  return everything ? client->client_info_json() : client->client_account_json();
 }
 
 size_t Server::subscription_count() const {

@@ -71,6 +71,8 @@ class Server final : public ConnectionHost {
   const std::deque<ConnectionInfo>& closed_connections() const { return closed_; }
   /// nullptr when there is none of that cid (any more). For this callback only.
   const Connection* connection(uint64_t cid) const;
+  /// Who a client is, as JSON, for services and advisories; "" when it is gone or was none.
+  std::string client_info(uint64_t cid, bool everything) const;
   void collect(MetricSink& sink) const;
 
   // -- ConnectionHost

@@ -194,15 +194,16 @@ TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
 }
 
 TEST(NatsSettings, UsersAndPermissions) {
-  const ServerOptions o = accepted(R"(
+  auto read_conf = read(R"(
 authorization {
   default_permissions { publish: "a.>", subscribe: { allow: ["b", "c q"], deny: d } }
   users: [
     {user: u, password: "$2a$11$abc", permissions: {pub: [x, y], allow_responses: {max: 5, expires: "1m"}}}
     {nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4, allowed_connection_types: [websocket]}
   ]
-})")
-                              .server;
+})");
+  ASSERT_TRUE(read_conf.has_value()) << read_conf.error().detail;
+  const ServerOptions& o = read_conf->server;
   ASSERT_EQ(o.users.size(), 2U);
   EXPECT_EQ(o.default_permissions->subscribe.allow, (std::vector<std::string>{"b", "c q"}));
   EXPECT_EQ(o.default_permissions->subscribe.deny, (std::vector<std::string>{"d"}));
@@ -213,7 +214,7 @@ authorization {
 }
 
 TEST(NatsSettings, Accounts) {
-  const ServerOptions o = accepted(R"(
+  auto read_conf = read(R"(
 system_account: SYS
 no_auth_user: u
 mappings { a: b, c.*: [{destination: "d.$1", weight: 40%}, {destination: "e.$1", weight: 60}] }
@@ -227,8 +228,9 @@ accounts {
   }
   B { jetstream: enabled
       imports: [{stream: {account: A, subject: "s.>"}, prefix: pre}, {service: {account: A, subject: "q.*"}, to: "z.*", share: true}] }
-})")
-                              .server;
+})");
+  ASSERT_TRUE(read_conf.has_value()) << read_conf.error().detail;
+  const ServerOptions& o = read_conf->server;
   ASSERT_EQ(o.accounts.size(), 3U);
   EXPECT_FALSE(o.global_jetstream);
   const AccountOptions& a = o.accounts[1];

@@ -131,9 +131,9 @@ class NodeClient : public TransportHandler {
                            std::string(event.payload)});
   }
 
+  std::string name_;
   std::string user_;
   std::string password_;
-  std::string name_;
   Ticket connecting_;
   ClientParser parser_;
   std::map<std::string, std::string> subscriptions_;  // sid → subject
