@@ -16,7 +16,12 @@
 namespace sluice {
 
 struct ServerSettings : ServerOptions {
-  ServerSettings() { host = "127.0.0.1"; }
+  ServerSettings() {
+    host = "127.0.0.1";
+    tls.private_keys_only = true;
+    websocket.host = "127.0.0.1";
+    websocket.tls.private_keys_only = true;
+  }
   bool allow_anonymous = false;  ///< listen beyond loopback without any authentication
 };
 

@@ -11,6 +11,8 @@ namespace sluice {
 
 const FieldRows& config_fields();               ///< the file itself; target: Config
 const FieldRows& server_fields();               ///< ServerSettings
+const FieldRows& tls_listener_fields();         ///< TlsListenerOptions
+const FieldRows& websocket_fields();            ///< WebSocketOptions
 const FieldRows& store_fields();                ///< StoreSettings
 const FieldRows& monitor_fields();              ///< MonitorSettings
 const FieldRows& log_fields();                  ///< LogOptions

@@ -237,6 +237,12 @@ const FieldRows& server_fields() {
     t.time("max_read_pause", &O::max_read_pause)
         .between(milliseconds(0), minutes(10))
         .doc("Longest time a publisher is held back because a subscriber of its is congested.");
+    t.section("tls", &O::tls, tls_listener_fields())
+        .doc("TLS for clients; off without a certificate.");
+    t.flag("allow_non_tls", &O::allow_non_tls)
+        .doc("With `tls`: clients may stay in clear.");
+    t.section("websocket", &O::websocket, websocket_fields())
+        .doc("A listener for WebSocket clients.");
     t.text("domain", &O::domain).doc("JetStream domain; none when empty.");
     return t.take();
   }();

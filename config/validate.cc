@@ -33,10 +33,16 @@ class Checker {
       tell(server.user.empty() ? "server.password" : "server.user",
            "'user' and 'password' belong together");
     }
+    check_tls("server.tls", server.tls);
+    check_tls("server.websocket.tls", server.websocket.tls);
+    if (server.websocket.enabled && !server.websocket.no_tls && !server.websocket.tls.enabled())
+      tell("server.websocket", "'websocket' needs 'tls', or 'no_tls: true'");
+    if (server.allow_non_tls && !server.tls.enabled())
+      tell("server.allow_non_tls", "'allow_non_tls' without 'tls'");
     if (auto fine = check_options(server); !fine) tell("server", fine.error().detail);
     const auto check_user = [&](const std::string& path, const UserOptions& user) {
       if (user.user.empty() == user.nkey.empty()) tell(path, "a user has a name or a key");
-      if (!user.user.empty() && user.password.empty())
+      if (!user.user.empty() && user.password.empty() && !server.tls.verify_and_map)
         tell(path, fmt::format("user '{}' has no password", user.user));
     };
     for (size_t i = 0; i < server.users.size(); ++i)
@@ -49,12 +55,28 @@ class Checker {
       users = users || (!account.users.empty() && account.name != server.system_account);
     }
     bool anonymous = (server.user.empty() && server.token.empty() && !users) || !server.no_auth_user.empty();
+    if (anonymous && server.websocket.enabled && !is_loopback(server.websocket.host) &&
+        !server.allow_anonymous) {
+      tell("server.websocket.listen",
+           fmt::format("'{}' is reachable from other machines and nobody has to log in",
+                       server.websocket.host));
+    }
     if (anonymous && !is_loopback(server.host) && !server.allow_anonymous) {
       tell("server.listen",
            fmt::format("'{}' is reachable from other machines and nobody has to log in: set "
                        "user and password, a token or users, or allow_anonymous: true",
                        server.host));
     }
+  }
+
+  void check_tls(const std::string& path, const TlsListenerOptions& tls) {
+    for (const TlsKeyPair& pair : tls.certificates) {
+      if (pair.cert_file.empty() != pair.key_file.empty())
+        tell(path, "'cert' and 'key' belong together");
+    }
+    const bool rules = tls.verify || tls.verify_and_map || tls.handshake_first ||
+                       !tls.ca_file.empty() || !tls.pinned_certs.empty();
+    if (!tls.enabled() && rules) tell(path, "'tls' without 'cert' and 'key'");
   }
 
   void check_addresses() {

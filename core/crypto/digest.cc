@@ -12,6 +12,13 @@ Sha256 sha256(std::string_view bytes) {
   return digest;
 }
 
+std::string sha1(std::string_view bytes) {
+  std::string digest(SHA_DIGEST_LENGTH, '\0');
+  SHA1(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+       reinterpret_cast<unsigned char*>(digest.data()));
+  return digest;
+}
+
 std::string short_hash(std::string_view name) {
   const Sha256 digest = sha256(name);
   std::string out(8, '0');

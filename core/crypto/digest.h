@@ -12,6 +12,9 @@ using Sha256 = std::array<uint8_t, 32>;
 
 Sha256 sha256(std::string_view bytes);
 
+/// 20 bytes. Only where a protocol asks for it (RFC 6455); nothing is secured by it.
+std::string sha1(std::string_view bytes);
+
 /// 8 characters that stand for `name` in subjects and ids: each of the first 8 bytes of its SHA-256
 /// modulo 62 in "0-9A-Za-z", as nats-server names accounts and peers ("$G" → "szMpdrwD").
 std::string short_hash(std::string_view name);

@@ -1,32 +1,21 @@
-// A transport that can change to TLS in the middle of a stream, as NATS does after INFO.
+// TLS around a byte stream, either side. The session on top can't tell.
+//
+// A client's stream passes bytes through until begin_tls(). A server's stream follows a policy: NATS
+// greets in clear and then expects the client's handshake, or expects it first.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "base/error.h"
+#include "crypto/handshake_gate.h"
+#include "crypto/tls_context.h"
+#include "io/timers.h"
 #include "io/transport.h"
 
 namespace sluice {
-
-/// Certificates and rules of a client's TLS: 1.2 and newer, the server's name and chain verified
-/// unless told otherwise. Shared by all connections of a link.
-class TlsClientContext {
- public:
-  virtual ~TlsClientContext() = default;
-};
-
-/// PEM files; empty = none (without authorities: the system's).
-struct TlsClientOptions {
-  std::string ca_file;
-  std::string cert_file;
-  std::string key_file;  ///< empty = in cert_file
-  bool insecure = false; ///< do not verify the server's certificate
-};
-
-/// kInvalidArgument with the file's name when a certificate or key can't be used. Without a CA file
-/// the system's authorities are trusted.
-Result<std::shared_ptr<TlsClientContext>> make_tls_client_context(const TlsClientOptions& options);
 
 /// Passes bytes through until begin_tls(); from then on they are the inside of a TLS stream.
 class UpgradableTransport : public Transport {
@@ -38,5 +27,28 @@ class UpgradableTransport : public Transport {
 };
 
 std::unique_ptr<UpgradableTransport> make_upgradable(std::unique_ptr<Transport> plain);
+
+/// How a server's side comes to its handshake. Source: nats-server 2.15's `tls` block.
+struct TlsAcceptPolicy {
+  /// False: the first write (the greeting) goes out in clear, then the peer must begin.
+  bool handshake_first = false;
+  /// With handshake_first: a peer that says nothing for so long is greeted in clear; 0 = never.
+  std::chrono::nanoseconds first_fallback{0};
+  /// A peer may stay in clear: its first byte decides, or its silence until `timeout`.
+  bool optional = false;
+  /// From the greeting (or the start) until the handshake is done.
+  std::chrono::nanoseconds timeout = std::chrono::seconds(2);
+};
+
+/// What a listener's TLS streams share; outlives them.
+struct TlsAcceptWorld {
+  Timers& timers;
+  HandshakeGate& gate;
+};
+
+/// A failed or late handshake is told by on_closed with kDenied or kTimeout, before on_established.
+std::unique_ptr<Transport> accept_tls(std::unique_ptr<Transport> plain,
+                                      std::shared_ptr<TlsServerContext> context,
+                                      const TlsAcceptPolicy& policy, const TlsAcceptWorld& world);
 
 }  // namespace sluice

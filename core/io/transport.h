@@ -7,15 +7,31 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/ticket.h"
 
 namespace sluice {
 
+/// What a TLS session knows of itself and of the certificate that the peer has shown and proven.
+struct TlsPeer {
+  std::string version = {};  ///< "1.2", "1.3"
+  std::string cipher = {};   ///< IANA name
+  bool certificate = false;  ///< one was shown; the rest is empty without
+  std::string subject = {};  ///< RFC 2253: the last component first
+  std::vector<std::string> emails = {};
+  std::vector<std::string> dns_names = {};
+  std::vector<std::string> uris = {};
+  std::string public_key_sha256 = {};   ///< of the SPKI, lower-case hex
+  std::string certificate_sha256 = {};
+};
+
 class TransportHandler {
  public:
   virtual ~TransportHandler() = default;
+  /// The stream's own handshake is done; only where Transport::established() was false at start().
+  virtual void on_established() {}
   /// Bytes as they came; the view is for this call only. May close or destroy the transport's owner
   /// as its last act. The block behind `bytes` has 64 readable bytes of padding after its end.
   virtual void on_bytes(std::string_view bytes) = 0;
@@ -43,6 +59,15 @@ class Transport {
   virtual void close(bool flush) = 0;
   /// "1.2.3.4:5678"; "" for the simulator's in-memory peers.
   virtual std::string peer_address() const = 0;
+  /// False while a handshake of the stream itself (TLS) is under way.
+  virtual bool established() const { return true; }
+  /// nullptr without TLS, or before it is established. Lives as long as the transport.
+  virtual const TlsPeer* tls() const { return nullptr; }
+  /// Why close() will come, for streams that can say it to the peer (WebSocket's close frame).
+  virtual void set_close_status(uint16_t code, std::string_view reason) {
+    (void)code;
+    (void)reason;
+  }
 };
 
 class Listener {

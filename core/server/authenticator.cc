@@ -8,6 +8,7 @@
 #include "crypto/password.h"
 #include "crypto/secret.h"
 #include "crypto/signature.h"
+#include "server/certificate_user.h"
 
 namespace sluice {
 namespace {
@@ -45,7 +46,7 @@ std::string_view to_string(ConnectionKind kind) {
 }
 
 Authenticator::Authenticator(const ServerOptions& options, Accounts& accounts)
-    : accounts_(accounts) {
+    : map_certificates_(options.tls.verify_and_map), accounts_(accounts) {
   for (const UserOptions& user : options.users) add(user, accounts.global());
   if (!options.user.empty() || !options.password.empty())
     add({.user = options.user, .password = options.password}, accounts.global());
@@ -102,11 +103,13 @@ AuthAnswer Authenticator::check(const Credentials& given) const {
     named->user = given.user;
     return {.identity = std::move(named)};
   }
-  if (given.none() && anonymous_ != nullptr) {
+  if (given.none() && anonymous_ != nullptr && !map_certificates_) {
     return {.identity = type_allowed(*anonymous_, given.kind) ? anonymous_ : nullptr};
   }
   AuthAnswer answer;
-  if (!given.nkey.empty()) {
+  if (map_certificates_ && given.kind == ConnectionKind::kStandard) {
+    answer = check_certificate(given.tls);
+  } else if (!given.nkey.empty()) {
     answer = check_key(given);
   } else if (!given.user.empty() || token_.empty()) {
     answer = check_user(given);
@@ -138,6 +141,14 @@ AuthAnswer Authenticator::check_key(const Credentials& given) const {
   return verify_nonce(given.nkey, given.nonce, given.signature)
              ? AuthAnswer{.identity = found->second}
              : AuthAnswer{};
+}
+
+AuthAnswer Authenticator::check_certificate(const TlsPeer* peer) const {
+  std::vector<std::string_view> names;
+  for (const auto& [name, known] : users_) names.push_back(name);
+  const auto found = find_certificate_user(peer, names);
+  if (!found) return {};
+  return {.identity = users_.find(names[*found])->second.identity};
 }
 
 }  // namespace sluice

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/time_format.h"
+#include "io/transport.h"
 #include "server/accounts.h"
 #include "server/permissions.h"
 #include "server/server_options.h"
@@ -36,6 +37,7 @@ struct Credentials {
   std::string_view jwt = {};
   std::string_view nonce = {};  ///< that the server sent
   ConnectionKind kind = ConnectionKind::kStandard;
+  const TlsPeer* tls = nullptr;  ///< of the client's TLS session, if it has one
   bool none() const {
     return user.empty() && password.empty() && token.empty() && nkey.empty() && jwt.empty();
   }
@@ -85,6 +87,7 @@ class Authenticator {
   void add(const UserOptions& user, Account& account);
   AuthAnswer check_key(const Credentials& given) const;
   AuthAnswer check_user(const Credentials& given) const;
+  AuthAnswer check_certificate(const TlsPeer* peer) const;
   static AuthAnswer compare(std::string_view secret, std::string_view expected,
                             IdentityPtr identity);
 
@@ -95,6 +98,7 @@ class Authenticator {
   std::map<std::string, Known, std::less<>> users_;
   std::map<std::string, IdentityPtr, std::less<>> keys_;
   std::string decoy_;  ///< what an unknown user's password is compared with
+  bool map_certificates_ = false;
   Accounts& accounts_;
 };
 

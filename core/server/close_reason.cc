@@ -10,6 +10,8 @@ std::string_view to_string(CloseReason reason) {
       return "Authentication Timeout";
     case CloseReason::kAuthenticationFailure:
       return "Authentication Failure";
+    case CloseReason::kTlsHandshakeFailure:
+      return "TLS Handshake Failure";
     case CloseReason::kSlowConsumerPendingBytes:
       return "Slow Consumer (Pending Bytes)";
     case CloseReason::kSlowConsumerWriteDeadline:
@@ -48,6 +50,41 @@ std::string_view to_string(CloseReason reason) {
       return "No Responders Requires Headers";
   }
   return "Unknown State";
+}
+
+uint16_t websocket_close_code(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::kClientClosed:
+      return 1000;
+    case CloseReason::kReadError:
+    case CloseReason::kStaleConnection:
+    case CloseReason::kServerShutdown:
+      return 1001;
+    case CloseReason::kParseError:
+    case CloseReason::kProtocolViolation:
+    case CloseReason::kBadClientProtocolVersion:
+      return 1002;
+    case CloseReason::kAuthenticationTimeout:
+    case CloseReason::kAuthenticationFailure:
+    case CloseReason::kSlowConsumerPendingBytes:
+    case CloseReason::kSlowConsumerWriteDeadline:
+    case CloseReason::kMaxConnections:
+    case CloseReason::kMaxAccountConnections:
+    case CloseReason::kMaxSubscriptions:
+    case CloseReason::kAuthenticationExpired:
+    case CloseReason::kMissingAccount:
+    case CloseReason::kRevoked:
+    case CloseReason::kMaxControlLine:
+      return 1008;
+    case CloseReason::kMaxPayload:
+      return 1009;
+    case CloseReason::kTlsHandshakeFailure:
+      return 1015;
+    case CloseReason::kKicked:
+    case CloseReason::kNoRespondersRequiresHeaders:
+      break;
+  }
+  return 1011;
 }
 
 }  // namespace sluice

@@ -10,6 +10,7 @@ enum class CloseReason : uint8_t {
   kClientClosed,
   kAuthenticationTimeout,
   kAuthenticationFailure,
+  kTlsHandshakeFailure,
   kSlowConsumerPendingBytes,
   kSlowConsumerWriteDeadline,
   kReadError,
@@ -31,5 +32,8 @@ enum class CloseReason : uint8_t {
 };
 
 std::string_view to_string(CloseReason reason);
+
+/// The close code that tells a WebSocket client of it (RFC 6455, section 7.4.1).
+uint16_t websocket_close_code(CloseReason reason);
 
 }  // namespace sluice

@@ -47,6 +47,17 @@ std::pair<std::string, uint16_t> split_address(const std::string& address) {
   return {host, port};
 }
 
+/// A browser can't put into CONNECT what stands in a cookie that its scripts may not read.
+void take_cookies(const WsCookies& cookies, ConnectOptions& options) {
+  const auto fill = [](std::string& given, const std::string& cookie) {
+    if (given.empty()) given = cookie;
+  };
+  fill(options.jwt, cookies.jwt);
+  fill(options.user, cookies.user);
+  fill(options.pass, cookies.pass);
+  fill(options.auth_token, cookies.token);
+}
+
 CloseReason close_reason_of(WireError error) {
   switch (error) {
     case WireError::kControlLineTooLong:
@@ -76,10 +87,14 @@ bool ClientSubscription::take(const Message& message, const Origin& origin) {
 bool ClientSubscription::congested() const { return connection_.congested(); }
 
 Connection::Connection(ConnectionWorld& world, uint64_t id, std::unique_ptr<Transport> transport,
-                       ConnectionKind kind)
+                       ConnectionKind kind, std::unique_ptr<const WsCookies> cookies)
     : world_(world),
       id_(id),
       transport_(std::move(transport)),
+      cookies_(std::move(cookies)),
+      ping_interval_(cookies_ != nullptr && world.options.websocket.ping_interval.count() > 0
+                         ? world.options.websocket.ping_interval
+                         : world.options.ping_interval),
       outbox_(*transport_, world.outbox, world.timers, world.flushes, *this),
       parser_({.max_control_line = world.options.max_control_line,
                .max_payload = world.options.max_payload,
@@ -104,10 +119,19 @@ void Connection::start() {
   send(world_.host.info_line(*this, InfoKind::kGreeting));
   const IdentityPtr& anonymous = world_.authenticator.anonymous();
   if (anonymous != nullptr && !bind(anonymous)) return;
-  waiting_ = parser_.limits().connect_first ? Waiting::kLogin : Waiting::kPings;
-  timer_->start(parser_.limits().connect_first ? world_.options.auth_timeout
-                                               : world_.options.ping_interval);
+  if (transport_->established()) on_established();
   transport_->start(*this);
+}
+
+/// What follows is measured from here: a TLS handshake has a time limit of its own.
+void Connection::on_established() {
+  established_ = true;
+  start_greeting_timer();
+}
+
+void Connection::start_greeting_timer() {
+  waiting_ = parser_.limits().connect_first ? Waiting::kLogin : Waiting::kPings;
+  timer_->start(parser_.limits().connect_first ? world_.options.auth_timeout : ping_interval_);
 }
 
 void Connection::close(CloseReason reason, std::string_view error_text) {
@@ -123,7 +147,10 @@ void Connection::close(CloseReason reason, std::string_view error_text) {
   if (!error_text.empty()) append_err(outbox_.bytes(), error_text);
   const bool peer_reads = reason != CloseReason::kSlowConsumerPendingBytes &&
                           reason != CloseReason::kSlowConsumerWriteDeadline &&
-                          reason != CloseReason::kClientClosed && reason != CloseReason::kReadError;
+                          reason != CloseReason::kClientClosed &&
+                          reason != CloseReason::kReadError &&
+                          reason != CloseReason::kTlsHandshakeFailure;
+  if (websocket()) transport_->set_close_status(websocket_close_code(reason), to_string(reason));
   outbox_.stop(peer_reads);
   transport_->close(peer_reads);
   SLUICE_LOG(log_, kDebug, "connection closed cid={} reason={}", id_, to_string(reason));
@@ -157,17 +184,24 @@ void Connection::on_error(WireError error) {
 }
 
 void Connection::on_closed(const Error& why) {
+  if (!established_) {
+    ++world_.counters.tls_handshake_failures;
+    SLUICE_LOG(log_, kInfo, "TLS handshake failed cid={} ip={} error=\"{}\"", id_, ip_, why.detail);
+    close(CloseReason::kTlsHandshakeFailure, {});
+    return;
+  }
   close(why.code == Errc::kClosed ? CloseReason::kClientClosed : CloseReason::kReadError, {});
 }
 
 bool Connection::on_connect(std::string_view json) {
   active_ = true;
-  const Result<ConnectOptions> options = parse_connect(json);
+  Result<ConnectOptions> options = parse_connect(json);
   if (!options) {
     ++world_.counters.protocol_errors;
     close(CloseReason::kProtocolViolation, {});
     return false;
   }
+  if (cookies_ != nullptr) take_cookies(*cookies_, *options);
   return log_in(*options);
 }
 
@@ -400,7 +434,7 @@ void Connection::pause_reading() {
   relief_ = world_.accounts.congestion().call_when_relieved([this] { resume_reading(); });
   if (pause_timer_ == nullptr) pause_timer_ = world_.timers.make([this] { resume_reading(); });
   // Our client must see its own PINGs answered in time, however stuck the other one is.
-  pause_timer_->start(std::min(world_.options.max_read_pause, world_.options.ping_interval / 2));
+  pause_timer_->start(std::min(world_.options.max_read_pause, ping_interval_ / 2));
 }
 
 void Connection::resume_reading() {
@@ -412,7 +446,7 @@ void Connection::resume_reading() {
 }
 
 void Connection::start_ping_timer(bool first) {
-  std::chrono::nanoseconds delay = world_.options.ping_interval;
+  std::chrono::nanoseconds delay = ping_interval_;
   if (first) {
     delay = std::min<std::chrono::nanoseconds>(delay, kFirstPing);
     const auto fifth = static_cast<uint64_t>(delay.count() / 5);
@@ -441,7 +475,7 @@ void Connection::on_timer() {
 
 void Connection::on_ping_tick() {
   const MonoTime now = world_.clock.now();
-  const bool heard = paused_ || now - last_in_ < world_.options.ping_interval;
+  const bool heard = paused_ || now - last_in_ < ping_interval_;
   const bool rtt_due = ping_sent_ == MonoTime::zero() || now - ping_sent_ > kRttInterval;
   if (!heard || rtt_due) {
     if (pings_out_ + 1 > world_.options.ping_max) {
@@ -460,6 +494,7 @@ void Connection::on_ping_tick() {
 
 ConnectionInfo Connection::info() const {
   const MonoTime now = world_.clock.now();
+  const TlsPeer* tls = transport_->tls();
   return {.cid = id_,
           .ip = ip_,
           .port = port_,
@@ -480,6 +515,9 @@ ConnectionInfo Connection::info() const {
           .out_bytes = out_bytes_,
           .pending_bytes = outbox_.pending_bytes(),
           .subscriptions = subscriptions_.size(),
+          .websocket = websocket(),
+          .tls_version = tls == nullptr ? std::string() : tls->version,
+          .tls_cipher_suite = tls == nullptr ? std::string() : tls->cipher,
           .reason = open() ? std::nullopt : std::optional(close_reason_),
           .stop = open() ? 0 : world_.clock.wall()};
 }

@@ -34,6 +34,7 @@
 #include "server/server_options.h"
 #include "wire/info_connect.h"
 #include "wire/parser.h"
+#include "websocket/ws_upgrade.h"
 
 namespace sluice {
 
@@ -91,8 +92,11 @@ struct ConnectionWorld {
 /// Loop thread only. Closed before it is destroyed.
 class Connection final : public TransportHandler, public Outbox::Owner {
  public:
+  /// @param cookies  of a WebSocket client's handshake, null for others: they stand for what
+  ///   CONNECT leaves out.
   Connection(ConnectionWorld& world, uint64_t id, std::unique_ptr<Transport> transport,
-             ConnectionKind kind = ConnectionKind::kStandard);
+             ConnectionKind kind = ConnectionKind::kStandard,
+             std::unique_ptr<const WsCookies> cookies = nullptr);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -129,6 +133,7 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   /// It has logged in where that is needed, and counts as a client of its account.
   bool bound() const { return bound_; }
   bool open() const { return state_ != State::kClosed; }
+  bool websocket() const { return kind_ == ConnectionKind::kWebSocket; }
   bool congested() const { return outbox_.congested(); }
   bool reading_paused() const { return paused_; }
   CloseReason close_reason() const { return close_reason_; }
@@ -156,6 +161,7 @@ class Connection final : public TransportHandler, public Outbox::Owner {
 
   // -- TransportHandler, Outbox::Owner
   void on_bytes(std::string_view bytes) override;
+  void on_established() override;
   void on_drained() override { outbox_.on_drained(); }
   void on_closed(const Error& why) override;
   void on_congestion(bool congested) override;
@@ -189,10 +195,13 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   void on_timer();
   void on_ping_tick();
   void start_ping_timer(bool first);
+  void start_greeting_timer();
 
   ConnectionWorld& world_;
   const uint64_t id_;
   std::unique_ptr<Transport> transport_;
+  const std::unique_ptr<const WsCookies> cookies_;
+  const std::chrono::nanoseconds ping_interval_;
   Outbox outbox_;
   Parser parser_;
 
@@ -208,6 +217,7 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   bool second_info_sent_ = false;
   bool active_ = false;  ///< something but PONG came since the last look at the clock
   bool paused_ = false;
+  bool established_ = false;  ///< the transport's own handshake is done
 
   std::string ip_;
   uint16_t port_ = 0;

@@ -38,6 +38,9 @@ struct ConnectionInfo {
   uint64_t out_bytes = 0;
   size_t pending_bytes = 0;
   size_t subscriptions = 0;
+  bool websocket = false;
+  std::string tls_version = {};       ///< "1.2", "1.3"; empty = in clear
+  std::string tls_cipher_suite = {};
   /// Of a closed one.
   std::optional<CloseReason> reason;
   WallNanos stop = 0;

@@ -23,7 +23,8 @@ bool Connection::log_in(const ConnectOptions& options) {
                                                   .signature = options.sig,
                                                   .jwt = options.jwt,
                                                   .nonce = nonce_,
-                                                  .kind = kind_});
+                                                  .kind = kind_,
+                                                  .tls = transport_->tls()});
   if (!answer.bcrypt.empty()) return check_password(options, std::move(answer));
   if (answer.identity == nullptr) return refuse(options);
   return accept_connect(options, std::move(answer.identity));

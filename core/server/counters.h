@@ -19,6 +19,8 @@ struct ServerCounters {
   uint64_t auth_timeouts = 0;
   uint64_t permission_violations = 0;
   uint64_t protocol_errors = 0;
+  uint64_t tls_handshake_failures = 0;
+  uint64_t throttled_connections = 0;  ///< tls.connection_rate_limit
   uint64_t refused_connections = 0;    ///< max_connections
   uint64_t refused_subscriptions = 0;  ///< max_subscriptions
   uint64_t read_pauses = 0;            ///< a publisher waited for a congested subscriber

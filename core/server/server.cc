@@ -49,6 +49,8 @@ Server::Server(Env& env, ServerOptions options)
       authenticator_(fine_ ? options_ : without_accounts(options_), accounts_),
       passwords_(env.disk_workers),
       flushes_(env.executor),
+      handshakes_(env.executor),
+      tls_(env.clock, env.timers, handshakes_),
       world_{.options = options_,
              .outbox = outbox_options_,
              .authenticator = authenticator_,
@@ -74,26 +76,51 @@ Server::Server(Env& env, ServerOptions options)
 Server::~Server() {
   *self_ = nullptr;
   listener_.reset();
+  if (websocket_ != nullptr) websocket_->stop_listening();
   close_all();
+  dead_.clear();  // their transports refer to the WebSocket listener
 }
 
 Status Server::start() {
   SLUICE_CHECK(listener_ == nullptr);
   if (!fine_) return fine_;
+  if (options_.tls.enabled()) {
+    if (Status loaded = tls_.load(options_.tls, options_.allow_non_tls); !loaded) return loaded;
+  }
   auto listener = env_.network.listen(
       options_.host, options_.port,
       [this](std::unique_ptr<Transport> transport) { accept(std::move(transport)); });
   if (!listener) return std::unexpected(std::move(listener.error()));
+  if (Status begun = start_websocket(); !begun) return begun;
   listener_ = std::move(*listener);
   SLUICE_LOG(log_, kInfo, "listening for NATS clients host={} port={} id={} auth={}", options_.host,
              port(), id_, authenticator_.required());
   return {};
 }
 
+Status Server::start_websocket() {
+  if (!options_.websocket.enabled) return {};
+  websocket_ = std::make_unique<WsAcceptor>(
+      env_, options_.websocket, options_.max_payload, handshakes_,
+      [this](std::unique_ptr<Transport> transport, WsUpgrade upgrade) {
+        begin_session(std::move(transport), ConnectionKind::kWebSocket,
+                      std::make_unique<const WsCookies>(std::move(upgrade.cookies)), false);
+      });
+  return websocket_->start();
+}
+
 void Server::accept(std::unique_ptr<Transport> transport) {
+  const bool throttled = tls_.enabled() && !tls_.admit();
+  if (tls_.enabled()) transport = tls_.wrap(std::move(transport));
+  begin_session(std::move(transport), ConnectionKind::kStandard, nullptr, throttled);
+}
+
+void Server::begin_session(std::unique_ptr<Transport> transport, ConnectionKind kind,
+                           std::unique_ptr<const WsCookies> cookies, bool throttled) {
   const uint64_t id = ++last_id_;
   ++counters_.total_connections;
-  auto owned = std::make_unique<Connection>(world_, id, std::move(transport));
+  auto owned =
+      std::make_unique<Connection>(world_, id, std::move(transport), kind, std::move(cookies));
   Connection& connection = *owned;
   const bool full = connections_.size() >= options_.max_connections;
   connections_.emplace(id, std::move(owned));
@@ -101,6 +128,10 @@ void Server::accept(std::unique_ptr<Transport> transport) {
   if (full) {
     ++counters_.refused_connections;
     connection.close(CloseReason::kMaxConnections, "maximum connections exceeded");
+  } else if (throttled) {
+    ++counters_.throttled_connections;
+    connection.close(CloseReason::kMaxConnections,
+                     "Connection throttling is active. Please try again later.");
   }
 }
 
@@ -141,6 +172,14 @@ std::string Server::info_line(const Connection& connection, InfoKind kind) {
   info.host = options_.host;
   info.port = port();
   info.auth_required = authenticator_.required();
+  const TlsAcceptor& tls = connection.websocket() ? websocket_->tls() : tls_;
+  if (connection.websocket()) {
+    info.host = options_.websocket.host;
+    info.port = websocket_->port();
+  }
+  info.tls_required = tls.enabled() && !tls.optional();
+  info.tls_available = tls.enabled() && tls.optional();
+  info.tls_verify = tls.enabled() && tls.verifies();
   info.max_payload = static_cast<int64_t>(connection.max_payload());
   info.nonce = connection.nonce();
   info.jetstream = options_.jetstream;
@@ -224,6 +263,7 @@ void Server::answer_user_info(Account& account, const Message& request, const Or
 void Server::drain(std::chrono::nanoseconds grace, std::move_only_function<void()> done) {
   SLUICE_CHECK(!draining_);
   draining_ = true;
+  if (websocket_ != nullptr) websocket_->stop_listening();
   drained_ = std::move(done);
   listener_.reset();
   SLUICE_LOG(log_, kInfo, "draining connections={}", connections_.size());
@@ -235,6 +275,20 @@ void Server::drain(std::chrono::nanoseconds grace, std::move_only_function<void(
     env_.executor.post(std::exchange(drained_, nullptr));
   });
   drain_timer_->start(grace);
+}
+
+Status Server::reload_tls(const TlsListenerOptions& tls, bool allow_non_tls) {
+  if (Status loaded = tls_.load(tls, allow_non_tls); !loaded) return loaded;
+  options_.tls = tls;
+  options_.allow_non_tls = allow_non_tls;
+  return {};
+}
+
+Status Server::reload_websocket_tls(const TlsListenerOptions& tls) {
+  if (websocket_ == nullptr || !websocket_->tls().enabled()) return {};
+  if (Status loaded = websocket_->reload_tls(tls); !loaded) return loaded;
+  options_.websocket.tls = tls;
+  return {};
 }
 
 void Server::close_all() {
@@ -301,6 +355,17 @@ void Server::collect(MetricSink& sink) const {
   counter("sluice_password_checks_refused_total",
           "Logins refused because too many passwords were being checked.",
           passwords_.refused_count());
+  counter("sluice_tls_handshake_failures_total", "TLS handshakes that failed or took too long.",
+          counters_.tls_handshake_failures);
+  counter("sluice_tls_throttled_connections_total", "Refused at tls.connection_rate_limit.",
+          counters_.throttled_connections);
+  counter("sluice_tls_handshake_delays_total",
+          "Steps of TLS handshakes put off to a later round of the loop.", handshakes_.delayed());
+  if (tls_.enabled()) {
+    sink.gauge("sluice_tls_certificate_expiry_timestamp_seconds",
+               "When the first certificate of the listener ends.", {{"listener", "client"}},
+               static_cast<double>(tls_.not_after()) / 1e9);
+  }
   counter("sluice_protocol_errors_total", "Clients cut for bytes that are not the protocol.",
           counters_.protocol_errors);
   counter("sluice_refused_connections_total", "Refused at max_connections.",
@@ -309,6 +374,7 @@ void Server::collect(MetricSink& sink) const {
           counters_.refused_subscriptions);
   counter("sluice_read_pauses_total", "Publishers that waited for a congested subscriber.",
           counters_.read_pauses);
+  if (websocket_ != nullptr) websocket_->collect(sink);
   collect_routers(sink);
 }
 

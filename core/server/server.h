@@ -28,6 +28,7 @@
 #include "server/password_checks.h"
 #include "server/router.h"
 #include "server/server_options.h"
+#include "websocket/ws_acceptor.h"
 
 namespace sluice {
 
@@ -52,6 +53,8 @@ class Server final : public ConnectionHost {
   const Accounts& accounts() const { return accounts_; }
   /// 0 before start().
   uint16_t port() const { return listener_ == nullptr ? 0 : listener_->port(); }
+  /// 0 when there is no WebSocket listener.
+  uint16_t websocket_port() const { return websocket_ == nullptr ? 0 : websocket_->port(); }
   /// Public key of this run, "N" and 55 characters.
   const std::string& id() const { return id_; }
   const std::string& name() const { return options_.server_name; }
@@ -74,6 +77,11 @@ class Server final : public ConnectionHost {
   /// Who a client is, as JSON, for services and advisories; "" when it is gone or was none.
   std::string client_info(uint64_t cid, bool everything) const;
   void collect(MetricSink& sink) const;
+  /// Reads the TLS files again: for those who connect later, nobody is cut. After an error all
+  /// stays as it was.
+  Status reload_tls(const TlsListenerOptions& tls, bool allow_non_tls);
+  /// The same for the WebSocket listener; nothing to do without one.
+  Status reload_websocket_tls(const TlsListenerOptions& tls);
 
   // -- ConnectionHost
   std::string info_line(const Connection& connection, InfoKind kind) override;
@@ -86,6 +94,9 @@ class Server final : public ConnectionHost {
   void accept(std::unique_ptr<Transport> transport);
   void answer_user_info(Account& account, const Message& request, const Origin& origin);
   void collect_routers(MetricSink& sink) const;
+  void begin_session(std::unique_ptr<Transport> transport, ConnectionKind kind,
+                     std::unique_ptr<const WsCookies> cookies, bool throttled);
+  Status start_websocket();
   void close_all();
   void reap();
 
@@ -102,6 +113,9 @@ class Server final : public ConnectionHost {
   PasswordChecks passwords_;
   AuthFailures auth_failures_;
   FlushList flushes_;
+  HandshakeGate handshakes_;
+  TlsAcceptor tls_;
+  std::unique_ptr<WsAcceptor> websocket_;  ///< null without
   ConnectionWorld world_;
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>>

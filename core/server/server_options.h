@@ -11,7 +11,9 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "crypto/tls_acceptor.h"
 #include "server/account_options.h"
+#include "websocket/ws_options.h"
 
 namespace sluice {
 
@@ -51,6 +53,11 @@ struct ServerOptions {
   /// Longest time for which a publisher is not read because a subscriber of its is congested; half
   /// a ping interval at most, whatever stands here.
   std::chrono::nanoseconds max_read_pause = std::chrono::seconds(5);
+
+  TlsListenerOptions tls = {};  ///< of the client port; off without certificates
+  bool allow_non_tls = false;   ///< with TLS: clients may stay in clear
+
+  WebSocketOptions websocket = {};
 
   bool jetstream = false;   ///< what INFO says of JetStream
   bool global_jetstream = true;  ///< "$G" has it as well, when the server has

@@ -56,6 +56,11 @@ const auto& flags() {
       text_flag({"user"}, &F::user, "User required for connections"),
       text_flag({"pass"}, &F::password, "Password required for connections"),
       text_flag({"auth"}, &F::token, "Authorization token required for connections"),
+      switch_flag({"tls"}, &F::tls, "Enable TLS, do not verify clients"),
+      text_flag({"tlscert"}, &F::tls_cert, "Server certificate file"),
+      text_flag({"tlskey"}, &F::tls_key, "Private key of the server certificate"),
+      switch_flag({"tlsverify"}, &F::tls_verify, "Enable TLS, verify client certificates"),
+      text_flag({"tlscacert"}, &F::tls_ca, "Client certificate authorities"),
       switch_flag({"h", "help"}, &F::help, "Show this message"),
       switch_flag({"v", "version"}, &F::version, "Show version"),
   };
@@ -74,11 +79,6 @@ constexpr std::array kRefused = std::to_array<std::string_view>({"ms",
                                                                  "max_traced_msg_len",
                                                                  "VV",
                                                                  "DVV",
-                                                                 "tls",
-                                                                 "tlscert",
-                                                                 "tlskey",
-                                                                 "tlsverify",
-                                                                 "tlscacert",
                                                                  "routes",
                                                                  "cluster",
                                                                  "cluster_listen",
@@ -165,6 +165,12 @@ Result<NatsServerFlags> parse_nats_server_flags(const std::vector<std::string>& 
     }
     if (auto done = set(out, **flag, name, value); !done) return std::unexpected(done.error());
   }
+  if (out.tls.value_or(false) || out.tls_verify.value_or(false)) {
+    if (!out.tls_cert)
+      return fail(Errc::kInvalidArgument, "TLS Server certificate must be present and valid");
+    if (!out.tls_key)
+      return fail(Errc::kInvalidArgument, "TLS Server private key must be present and valid");
+  }
   if (out.user.value_or("").empty() != out.password.value_or("").empty()) {
     return fail(Errc::kInvalidArgument, "options --user and --pass belong together");
   }
@@ -180,6 +186,11 @@ void apply_flags(const NatsServerFlags& flags, NatsSettings& settings) {
   override_with(flags.user, settings.server.user);
   override_with(flags.password, settings.server.password);
   override_with(flags.token, settings.server.token);
+  if (flags.tls.value_or(false) || flags.tls_verify.value_or(false)) {
+    settings.server.tls.certificates = {{*flags.tls_cert, *flags.tls_key}};
+    settings.server.tls.ca_file = flags.tls_ca.value_or("");
+    settings.server.tls.verify = flags.tls_verify.value_or(false);
+  }
   override_with(flags.jetstream, settings.server.jetstream);
   override_with(flags.pid_file, settings.pid_file);
   override_with(flags.ports_file_dir, settings.ports_file_dir);

@@ -25,6 +25,11 @@ struct NatsServerFlags {
   std::optional<std::string> pid_file{};
   std::optional<std::string> ports_file_dir{};
   std::optional<std::string> log_file{};
+  std::optional<std::string> tls_cert{};
+  std::optional<std::string> tls_key{};
+  std::optional<std::string> tls_ca{};
+  std::optional<bool> tls{};
+  std::optional<bool> tls_verify{};
   std::optional<bool> jetstream{};
   std::optional<bool> debug{};
   std::optional<bool> trace{};
