@@ -26,6 +26,27 @@ class Router::Busy {
   MatchList& list_;
 };
 
+/// One delivery: what it is routed by, and who wants to hear of its end.
+class Router::Routing {
+ public:
+  Routing(Router& router, std::string_view route)
+      : router_(router), outer_(std::exchange(router.route_, route)) {}
+  ~Routing() {
+    while (!router_.ends_.empty() && router_.ends_.back().depth >= router_.depth_) {
+      DeliveryEnd* taker = router_.ends_.back().taker;
+      router_.ends_.pop_back();
+      if (taker != nullptr) taker->on_delivered();
+    }
+    router_.route_ = outer_;
+  }
+  Routing(const Routing&) = delete;
+  Routing& operator=(const Routing&) = delete;
+
+ private:
+  Router& router_;
+  const std::string_view outer_;
+};
+
 class Router::InternalSubscription : public Subscription {
  public:
   InternalSubscription(std::string_view subject, std::string_view queue, BusHandler handler)
@@ -74,6 +95,7 @@ Subscription* Router::add(std::unique_ptr<Subscription> subscription) {
   if (!tree_.insert(subscription->subject(), subscription.get())) return nullptr;
   Subscription* added = subscription.release();  // the tree's from here on
   watches_.subscriptions_changed(added->subject());
+  for (SubscriptionObserver* observer : observers_) observer->on_added(*added);
   return added;
 }
 
@@ -82,6 +104,7 @@ void Router::remove(Subscription& subscription) {
   SLUICE_CHECK(tree_.erase(subscription.subject(), &subscription));
   subscription.removed_ = true;
   watches_.subscriptions_changed(subscription.subject());
+  for (SubscriptionObserver* observer : observers_) observer->on_removed(subscription);
   removed_.emplace_back(&subscription);
   if (depth_ == 0) end_of_delivery();
 }
@@ -108,16 +131,42 @@ size_t Router::deliver_to(std::string_view route, std::string_view only_queue,
   MatchList& list = matches(route);
   if (list.empty()) return 0;
   const Busy busy(*this, list);
-  size_t taken = 0;
+  const Routing routing(*this, route);
   if (!only_queue.empty()) {
     const MatchList::Group* group = list.group(only_queue);
     return group == nullptr ? 0 : hand_to_group(*group, message, origin);
   }
-  for (Subscription* subscription : list.plain) {
-    if (!subscription->removed() && subscription->take(message, origin)) ++taken;
-  }
+  size_t taken = hand_to_plain(list, message, origin);
   for (size_t i = 0; i < list.group_count; ++i) {
     taken += hand_to_group(list.groups[i], message, origin);
+  }
+  return taken;
+}
+
+size_t Router::publish_from_link(std::string_view route, std::span<const std::string_view> queues,
+                                 const Message& message, const Origin& origin) {
+  MatchList& list = matches(route);
+  if (list.empty()) return 0;
+  const Busy busy(*this, list);
+  const Routing routing(*this, route);
+  size_t taken = hand_to_plain(list, message, origin);
+  for (const std::string_view queue : queues) {
+    const MatchList::Group* group = list.group(queue);
+    if (group != nullptr) taken += hand_to_group(*group, message, origin);
+  }
+  return taken;
+}
+
+void Router::forget(DeliveryEnd& end) {
+  for (End& one : ends_) {
+    if (one.taker == &end) one.taker = nullptr;
+  }
+}
+
+size_t Router::hand_to_plain(const MatchList& list, const Message& message, const Origin& origin) {
+  size_t taken = 0;
+  for (Subscription* subscription : list.plain) {
+    if (!subscription->removed() && subscription->take(message, origin)) ++taken;
   }
   return taken;
 }
@@ -126,10 +175,31 @@ size_t Router::hand_to_group(const MatchList::Group& group, const Message& messa
                              const Origin& origin) {
   const size_t count = group.members.size();
   size_t at = count == 1 ? 0 : random_.below(count);
+  bool linked = false;
   for (size_t tried = 0; tried < count; ++tried) {
     Subscription& member = *group.members[at];
-    if (!member.removed() && member.take(message, origin)) return 1;
+    if (member.remote_weight() != 0) {
+      linked = true;
+    } else if (!member.removed() && member.take(message, origin)) {
+      return 1;
+    }
     if (++at == count) at = 0;
+  }
+  return linked ? hand_to_link(group, message, origin) : 0;
+}
+
+/// Nobody here takes it: one of the servers that have members, each as likely as it has many.
+size_t Router::hand_to_link(const MatchList::Group& group, const Message& message,
+                            const Origin& origin) {
+  uint64_t total = 0;
+  for (const Subscription* member : group.members) total += member->remote_weight();
+  uint64_t drawn = random_.below(total);
+  size_t at = 0;
+  while (drawn >= group.members[at]->remote_weight()) drawn -= group.members[at++]->remote_weight();
+  for (size_t tried = 0; tried < group.members.size(); ++tried) {
+    Subscription& member = *group.members[at];
+    if (member.remote_weight() != 0 && !member.removed() && member.take(message, origin)) return 1;
+    if (++at == group.members.size()) at = 0;
   }
   return 0;
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -62,6 +63,24 @@ class Router : public Bus {
   /// A plain subscription of that connection which `subject` reaches; nullptr = none.
   Subscription* find_plain(std::string_view subject, uint64_t connection_id) const;
 
+  // -- for links to other servers
+  /// Routes by `route` to plain subscribers, and to the queue groups that the other server named:
+  /// those of other names have been served there.
+  size_t publish_from_link(std::string_view route, std::span<const std::string_view> queues,
+                           const Message& message, const Origin& origin);
+  /// The observer must stop observing before it goes.
+  void observe(SubscriptionObserver& observer) { observers_.push_back(&observer); }
+  void stop_observing(SubscriptionObserver& observer) { std::erase(observers_, &observer); }
+  /// What the delivery under way is routed by; the message's subject may be another one. Inside
+  /// Subscription::take() only.
+  std::string_view route() const { return route_; }
+  /// How deep the delivery under way is nested.
+  size_t depth() const { return depth_; }
+  /// on_delivered() will be called once at the end of the delivery under way.
+  void finish_later(DeliveryEnd& end) { ends_.push_back({depth_, &end}); }
+  /// It goes away.
+  void forget(DeliveryEnd& end);
+
   size_t subscription_count() const { return tree_.size(); }
   /// Every subscription, in no stated order.
   template <class F>
@@ -77,8 +96,16 @@ class Router : public Bus {
   class InternalSubscription;
   class InternalHandle;
 
+  class Routing;
+  struct End {
+    size_t depth;
+    DeliveryEnd* taker;
+  };
+
   size_t deliver_to(std::string_view route, std::string_view only_queue, const Message& message,
                     const Origin& origin);
+  size_t hand_to_plain(const MatchList& list, const Message& message, const Origin& origin);
+  size_t hand_to_link(const MatchList::Group& group, const Message& message, const Origin& origin);
   size_t hand_to_group(const MatchList::Group& group, const Message& message, const Origin& origin);
   MatchList& matches(std::string_view subject) const;
   void end_of_delivery();
@@ -89,6 +116,9 @@ class Router : public Bus {
   mutable MatchCache cache_;
   InterestWatches watches_;
   std::vector<std::unique_ptr<Subscription>> removed_;  ///< freed when depth_ is back at 0
+  std::vector<SubscriptionObserver*> observers_;
+  std::vector<End> ends_;
+  std::string_view route_;
   size_t depth_ = 0;
   mutable size_t interest_depth_ = 0;
   uint64_t too_deep_count_ = 0;

@@ -68,6 +68,14 @@ class Server final : public ConnectionHost {
   size_t subscription_count() const;
   bool auth_required() const { return authenticator_.required(); }
   bool draining() const { return draining_; }
+  // -- for leaf nodes
+  const Authenticator& authenticator() const { return authenticator_; }
+  PasswordChecks& passwords() { return passwords_; }
+  FlushList& flushes() { return flushes_; }
+  HandshakeGate& handshakes() { return handshakes_; }
+  const OutboxOptions& outbox_options() const { return outbox_options_; }
+  uint64_t take_connection_id() { return ++last_id_; }
+
   /// By rising cid.
   std::vector<ConnectionInfo> connections() const;
   /// The last of those that have closed, oldest first.

@@ -34,15 +34,40 @@ class Subscription {
   uint64_t connection_id() const { return connection_id_; }
   const std::string& subject() const { return subject_; }
   const std::string& queue() const { return queue_; }
+  /// How many subscribers stand behind it at the far end of a link to another server; 0 = it is
+  /// one of ours. Members of a queue group here go before those there.
+  uint32_t remote_weight() const { return remote_weight_; }
   /// Nobody wants it any more; its owner may be gone.
   bool removed() const { return removed_; }
+
+ protected:
+  void set_remote_weight(uint32_t weight) { remote_weight_ = weight; }
 
  private:
   friend class Router;
   const uint64_t connection_id_;
   const std::string subject_;
   const std::string queue_;
+  uint32_t remote_weight_ = 0;
   bool removed_ = false;
+};
+
+/// Hears of every subscription of a router.
+class SubscriptionObserver {
+ public:
+  virtual ~SubscriptionObserver() = default;
+  /// The subscription is in the router. Must not change its subscriptions.
+  virtual void on_added(const Subscription& subscription) = 0;
+  /// It has just left.
+  virtual void on_removed(const Subscription& subscription) = 0;
+};
+
+/// A subscriber that wants to see all of its subscriptions that a message reaches before it acts.
+class DeliveryEnd {
+ public:
+  virtual ~DeliveryEnd() = default;
+  /// The message has been handed to everybody; its views are still good.
+  virtual void on_delivered() = 0;
 };
 
 }  // namespace sluice
