@@ -9,6 +9,7 @@
 #include "adapters/choria_submission/options.h"
 #include "adapters/nats_subject/options.h"
 #include "base/log.h"
+#include "leaf/leaf_options.h"
 #include "replicator/options.h"
 #include "server/server_options.h"
 #include "store/store.h"
@@ -23,6 +24,13 @@ struct ServerSettings : ServerOptions {
     websocket.tls.private_keys_only = true;
   }
   bool allow_anonymous = false;  ///< listen beyond loopback without any authentication
+};
+
+struct LeafSettings : LeafOptions {
+  LeafSettings() {
+    host = "127.0.0.1";
+    tls.private_keys_only = true;
+  }
 };
 
 struct StoreSettings : StoreOptions {
@@ -41,6 +49,7 @@ using AdapterOptions =
 
 struct Config {
   ServerSettings server;
+  LeafSettings leafnodes;
   StoreSettings store;
   MonitorSettings monitor;
   LogOptions log;

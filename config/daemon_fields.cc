@@ -103,6 +103,7 @@ const FieldRows& config_fields() {
     t.own("core", FieldKind::kText, "embedded", &read_core)
         .doc("The engine behind adapters and copies. This version: `embedded`.");
     t.section("server", &Config::server, server_fields());
+    t.section("leafnodes", &Config::leafnodes, leafnodes_fields());
     t.section("store", &Config::store, store_fields());
     t.section("monitor", &Config::monitor, monitor_fields());
     t.section("log", &Config::log, log_fields());

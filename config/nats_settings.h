@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "config/nats_conf.h"
+#include "leaf/leaf_options.h"
 #include "server/server_options.h"
 #include "store/store.h"
 
@@ -17,6 +18,7 @@ namespace sluice {
 /// otherwise.
 struct NatsSettings {
   ServerOptions server{};      ///< its port is not used
+  LeafOptions leafnodes{};
   int port = 4222;             ///< -1 = any free one
   std::string monitor_host{};  ///< empty = the server's
   int monitor_port = 0;        ///< 0 = none; -1 = any free one

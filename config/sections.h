@@ -13,6 +13,7 @@ const FieldRows& config_fields();               ///< the file itself; target: Co
 const FieldRows& server_fields();               ///< ServerSettings
 const FieldRows& tls_listener_fields();         ///< TlsListenerOptions
 const FieldRows& websocket_fields();            ///< WebSocketOptions
+const FieldRows& leafnodes_fields();            ///< LeafOptions
 const FieldRows& store_fields();                ///< StoreSettings
 const FieldRows& monitor_fields();              ///< MonitorSettings
 const FieldRows& log_fields();                  ///< LogOptions

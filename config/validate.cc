@@ -35,6 +35,7 @@ class Checker {
     }
     check_tls("server.tls", server.tls);
     check_tls("server.websocket.tls", server.websocket.tls);
+    check_tls("leafnodes.tls", config_.leafnodes.tls);
     if (server.websocket.enabled && !server.websocket.no_tls && !server.websocket.tls.enabled())
       tell("server.websocket", "'websocket' needs 'tls', or 'no_tls: true'");
     if (server.allow_non_tls && !server.tls.enabled())

@@ -40,6 +40,7 @@ const char* to_word(SyncMode mode) {
 NodeOptions node_options(const AppOptions& options) {
   NodeOptions out;
   out.server = options.config.server;
+  out.leaf = options.config.leafnodes;
   out.store = options.config.store;
   out.max_file_bytes = options.max_file_bytes;
   out.max_memory_bytes = options.max_memory_bytes;

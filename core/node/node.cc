@@ -90,10 +90,15 @@ AccountEngine& Node::global_engine() {
   return *engine;
 }
 
-Status Node::start() { return server_->start(); }
+Status Node::start() {
+  if (Status begun = server_->start(); !begun || !options_.leaf.enabled()) return begun;
+  leaf_ = std::make_unique<LeafNodes>(env_, *server_, options_.leaf);
+  return leaf_->start();
+}
 
 void Node::stop(std::chrono::nanoseconds grace, std::move_only_function<void(Status)> done) {
   for (const auto& engine : engines_) engine->consumers->shut_down();
+  if (leaf_ != nullptr) leaf_->stop();
   server_->drain(grace, [this, done = std::move(done)]() mutable {
     if (!store_) {
       done({});
@@ -107,6 +112,7 @@ void Node::stop(std::chrono::nanoseconds grace, std::move_only_function<void(Sta
 
 void Node::collect(MetricSink& sink) const {
   server_->collect(sink);
+  if (leaf_ != nullptr) leaf_->collect(sink);
   if (!store_) return;
   store_->collect(sink);
   for (const auto& engine : engines_) {

@@ -16,6 +16,7 @@
 #include "bus/bus.h"
 #include "consumer/consumers.h"
 #include "io/env.h"
+#include "leaf/leaf_nodes.h"
 #include "server/server.h"
 #include "store/account_store.h"
 #include "store/store.h"
@@ -35,6 +36,7 @@ struct AccountEngine {
 
 struct NodeOptions {
   ServerOptions server;
+  LeafOptions leaf = {};
   StoreOptions store;       ///< used when server.jetstream is set
   StreamsOptions streams;
   ConsumersOptions consumers;
@@ -59,6 +61,8 @@ class Node {
   void stop(std::chrono::nanoseconds grace, std::move_only_function<void(Status)> done);
 
   Server& server() { return *server_; }
+  /// nullptr without leaf nodes.
+  LeafNodes* leaf() { return leaf_.get(); }
   /// Of the global account.
   Bus& bus() { return server_->bus(); }
   bool jetstream() const { return store_ != nullptr; }
@@ -89,6 +93,7 @@ class Node {
   std::unique_ptr<AccountStores> account_stores_;
   std::vector<std::unique_ptr<AccountEngine>> engines_;
   std::vector<std::unique_ptr<ApiRefusal>> refusals_;  ///< accounts without JetStream
+  std::unique_ptr<LeafNodes> leaf_;                    ///< null when there are none
 };
 
 }  // namespace sluice

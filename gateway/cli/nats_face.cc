@@ -106,6 +106,7 @@ AppOptions NatsFace::app_options() {
   Config& config = out.config;
   static_cast<ServerOptions&>(config.server) = settings.server;
   config.server.port = bound_port(settings.port);
+  static_cast<LeafOptions&>(config.leafnodes) = settings.leafnodes;
   config.server.allow_anonymous = true;
   config.store.dir = store_root(settings) + "/" + kFaceStoreFolder;
   config.store.sync = settings.sync;

@@ -175,7 +175,7 @@ TEST(NatsSettings, MistakesInTheReferencesWords) {
 
 TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
   for (const char* key :
-       {"leafnodes", "cluster", "gateway", "mqtt", "operator",
+       {"cluster", "gateway", "mqtt", "operator",
         "resolver", "server_tags", "lame_duck_duration", "https_port"}) {
     EXPECT_EQ(
         refusal(std::string("port: 1\n") + key + " { a: 1 }"),
