@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <cstdlib>
+#include <tuple>
 #include <utility>
 
 #include "base/base64.h"
@@ -521,7 +522,7 @@ void LeafLink::on_message(const LeafOp& op) {
     message.reply = op.reply.substr(0, at);
   }
   account_->router().publish_from_link(route, op.queues, message,
-                                       Origin{.connection_id = id_, .client = this});
+                                       Origin{.connection_id = id_});
   if (!closed() && world_.server.accounts().congestion().consume_take()) pause_reading();
 }
 
@@ -648,16 +649,6 @@ void LeafLink::on_timer() {
   ++pings_out_;
   ping_sent_ = world_.env.clock.now();
   send(kPingLine);
-}
-
-std::string LeafLink::client_info_json() const {
-  nlohmann::ordered_json json;
-  json["id"] = id_;
-  json["acc"] = account_->name();
-  json["name"] = remote_name_;
-  json["server"] = remote_name_;
-  json["kind"] = "Leafnode";
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 LeafFigures LeafLink::figures() const {

@@ -103,8 +103,7 @@ class LeafSubscription final : public Subscription {
 class LeafLink final : public TransportHandler,
                        public Outbox::Owner,
                        public SubscriptionObserver,
-                       public DeliveryEnd,
-                       public OriginClient {
+                       public DeliveryEnd {
  public:
   /// As the hub.
   LeafLink(LeafWorld& world, std::unique_ptr<Transport> transport);
@@ -140,12 +139,10 @@ class LeafLink final : public TransportHandler,
   void on_congestion(bool congested) override;
   void on_stuck() override;
   void on_write_deadline() override;
-  // -- SubscriptionObserver, DeliveryEnd, OriginClient
+  // -- SubscriptionObserver, DeliveryEnd
   void on_added(const Subscription& subscription) override;
   void on_removed(const Subscription& subscription) override;
   void on_delivered() override;
-  std::string client_info_json() const override;
-  std::string_view account_name() const override { return account_->name(); }
 
  private:
   enum class State : uint8_t {
