@@ -13,14 +13,6 @@ namespace {
 
 constexpr size_t kMaxToken_bytes = 16'384;
 
-std::optional<std::string> base64url_decode(std::string_view text) {
-  std::string standard(text);
-  if (standard.find_first_of("+/=\r\n") != std::string::npos) return std::nullopt;
-  for (char& c : standard) c = c == '-' ? '+' : c == '_' ? '/' : c;
-  standard.append((4 - standard.size() % 4) % 4, '=');
-  return base64_decode(standard);
-}
-
 /// header.claims.signature
 struct Parts {
   std::string_view header, claims, signature, signed_part;
