@@ -26,6 +26,7 @@ constexpr Logger log_{"leaf"};
 constexpr size_t kNonce_bytes = 11;
 constexpr std::chrono::seconds kConnectTimeout{2};  ///< spoke: CONNECT → the hub's answer
 constexpr std::chrono::seconds kLongWait{30};       ///< after what only a person can mend
+constexpr std::chrono::seconds kLoopEcho{3};
 constexpr size_t kMaxTheirSubjects = 1'000'000;
 constexpr std::string_view kAckPrefix = "$JS.ACK.";
 constexpr std::string_view kLoopPrefix = "$LDS.";
@@ -115,6 +116,7 @@ void LeafLink::close(const Error& why, std::chrono::nanoseconds wait) {
   const bool was_open = std::exchange(state_, State::kClosed) == State::kOpen;
   timer_->stop();
   if (pause_timer_ != nullptr) pause_timer_->stop();
+  if (loop_timer_ != nullptr) loop_timer_->stop();
   relief_ = Ticket();
   if (observing_) account_->router().stop_observing(*this);
   for (const auto& [key, subscription] : std::exchange(theirs_, {}))
@@ -455,12 +457,25 @@ void LeafLink::tell_interest(const std::string& key, uint32_t count, bool more) 
   });
 }
 
+void LeafLink::on_loop() {
+  if (!looped_ || !open()) return;
+  if (LeafLink* last = world_.host.link_to_cut(*this); last != nullptr) return last->cut_loop();
+  if (loop_timer_ == nullptr) loop_timer_ = world_.env.timers.make([this] { on_loop(); });
+  loop_timer_->start(kLoopEcho);
+}
+
+void LeafLink::cut_loop() {
+  ++world_.counters.loops;
+  send_error(fmt::format(
+      "Loop detected for leafnode account=\"{}\". Delaying attempt to reconnect for 30s",
+      account_->name()));
+  close({Errc::kRefused, 0, "loop detected"}, kLongWait);
+}
+
 void LeafLink::on_subscribe(const LeafOp& op) {
   if (op.subject.starts_with(kLoopPrefix) && op.subject == world_.host.loop_subject(*account_)) {
-    ++world_.counters.loops;
-    send_error(fmt::format("Loop detected for leafnode account=\"{}\". Delaying attempt to reconnect for 30s",
-                           account_->name()));
-    return close({Errc::kRefused, 0, "loop detected"}, kLongWait);
+    looped_ = true;
+    return on_loop();
   }
   if (covered_by_any(deny_out_, op.subject)) return;
   if (!is_spoke() && permissions_ != nullptr &&
@@ -485,6 +500,7 @@ void LeafLink::on_subscribe(const LeafOp& op) {
 }
 
 void LeafLink::on_unsubscribe(const LeafOp& op) {
+  if (op.subject == world_.host.loop_subject(*account_)) looped_ = false;
   const auto found = theirs_.find(key_of(op.subject, op.queue));
   if (found == theirs_.end()) return;
   LeafSubscription* subscription = found->second;

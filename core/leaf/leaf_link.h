@@ -55,6 +55,9 @@ class LeafHost {
   virtual void on_link_closed(LeafLink& link, const Error& why, std::chrono::nanoseconds wait) = 0;
   /// The subject that tells this server's own account apart, "$LDS.…".
   virtual const std::string& loop_subject(Account& account) = 0;
+  /// This account's own mark came back over one of its links: the link opened last closed the loop.
+  /// nullptr when one has just been cut, and what came back may be an echo of that: ask again later.
+  virtual LeafLink* link_to_cut(LeafLink& looped) = 0;
   /// That id is a link to a hub of ours.
   virtual bool is_hub(uint64_t link_id) const = 0;
 };
@@ -174,6 +177,8 @@ class LeafLink final : public TransportHandler,
   void refuse(const char* why);
   void begin(const LeafInfo& theirs);
   void deny_domain_subjects();
+  void on_loop();
+  void cut_loop();
   void on_subscribe(const LeafOp& op);
   void on_unsubscribe(const LeafOp& op);
   void on_message(const LeafOp& op);
@@ -213,6 +218,7 @@ class LeafLink final : public TransportHandler,
   std::unordered_map<std::string, LeafSubscription*> theirs_;  ///< what they want; subject [queue]
   std::map<std::string, Interest> ours_;                       ///< what we told that we want
   std::vector<Pending> pending_;
+  bool looped_ = false;  ///< our own mark comes back over it
   bool observing_ = false;
   bool counted_ = false;
   bool reading_ = false;
@@ -227,6 +233,7 @@ class LeafLink final : public TransportHandler,
   uint64_t out_bytes_ = 0;
   std::unique_ptr<Timer> timer_;
   std::unique_ptr<Timer> pause_timer_;
+  std::unique_ptr<Timer> loop_timer_;
   Ticket relief_;
   std::shared_ptr<LeafLink*> self_ = std::make_shared<LeafLink*>(this);
 };

@@ -15,6 +15,8 @@ namespace sluice {
 namespace {
 
 constexpr Logger log_{"leaf"};
+/// After a link was cut, its interest is on its way out of the others for so long at most.
+constexpr std::chrono::seconds kLoopSettles{2};
 
 }  // namespace
 
@@ -144,7 +146,10 @@ void LeafNodes::retry_later(Remote& remote, const std::string& why, std::chrono:
     SLUICE_LOG(log_, kWarn, "hub not linked account={} why=\"{}\"", remote.account->name(), why);
     remote.last_error = why;
   }
-  remote.retry->start(std::max(wait, options_.reconnect));
+  wait = std::max(wait, options_.reconnect);
+  // Not all at the same time: two links that close a loop would cut each other for ever.
+  const auto spread = static_cast<uint64_t>(wait.count() / 4);
+  remote.retry->start(wait + std::chrono::nanoseconds(env_.random.below(spread + 1)));
 }
 
 void LeafNodes::on_link_open(LeafLink& link) {
@@ -190,6 +195,18 @@ const std::string& LeafNodes::loop_subject(Account& account) {
         account.router().subscribe(mark.subject, {}, [](const Message&, const Origin&) {});
   }
   return mark.subject;
+}
+
+LeafLink* LeafNodes::link_to_cut(LeafLink& looped) {
+  LoopMark& mark = loops_[looped.account()];
+  const MonoTime now = env_.clock.now();
+  if (mark.last_cut != MonoTime::zero() && now - mark.last_cut < kLoopSettles) return nullptr;
+  mark.last_cut = now;
+  LeafLink* last = &looped;
+  for (const auto& [id, link] : links_) {
+    if (link->open() && link->account() == looped.account() && id > last->id()) last = link.get();
+  }
+  return last;
 }
 
 void LeafNodes::stop() {

@@ -47,6 +47,7 @@ class LeafNodes final : public LeafHost {
   void on_link_open(LeafLink& link) override;
   void on_link_closed(LeafLink& link, const Error& why, std::chrono::nanoseconds wait) override;
   const std::string& loop_subject(Account& account) override;
+  LeafLink* link_to_cut(LeafLink& looped) override;
   bool is_hub(uint64_t link_id) const override { return hubs_.contains(link_id); }
 
  private:
@@ -64,6 +65,7 @@ class LeafNodes final : public LeafHost {
   struct LoopMark {
     std::string subject;
     std::unique_ptr<BusSubscription> subscription;
+    MonoTime last_cut{0};
   };
 
   Status start_listener();
