@@ -219,7 +219,7 @@ def test_the_oldest_version(kind, farm):
 
 
 def test_flags(kind, farm):
-    server = start(kind, farm, "", extra=(
+    server = start(kind, farm, "debug: false\n", extra=(
         "--tls", "--tlscert", str(FIXTURES / "server.pem"), "--tlskey", str(FIXTURES / "server-key.pem"),
         "--tlscacert", str(FIXTURES / "ca.pem"), "--tlsverify"))
     raw = Raw(server.port)
