@@ -2,287 +2,15 @@
 //
 //   sluice-bench WORK --port P --pid PID [--size 128] [--seconds 3] [--window 4000] [--connections 1]
 //
-// Works: core-pub, pub-sub, stream-pub, stream-pub-sync, fetch, ordered. The server's CPU time and RSS
+// Works: core-pub, pub-sub, fan-out, request, stream-pub, stream-pub-sync, fetch, ordered. The server's CPU time and RSS
 // are read from /proc/PID. Latencies are those of the generator: publish to PubAck, or request to
 // the batch's last message.
 
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <atomic>
-#include <charconv>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <memory>
-#include <string>
-#include <string_view>
-#include <thread>
-#include <vector>
+#include "load.h"
 
 namespace {
 
-using SteadyClock = std::chrono::steady_clock;
-
-struct Options {
-  std::string work;
-  uint16_t port = 4222;
-  int pid = 0;
-  size_t size = 128;
-  double seconds = 3;
-  size_t window = 4000;
-  size_t connections = 1;
-};
-
-/// CPU seconds (user and system) and resident bytes of the server.
-struct ServerUse {
-  double cpu_s = 0;
-  double rss_mb = 0;
-};
-
-struct Outcome {
-  uint64_t messages = 0;
-  double seconds = 0;
-  std::vector<double> latencies_us;
-  ServerUse before;  ///< when the measured part began
-};
-
-[[noreturn]] void die(const std::string& why) {
-  std::fprintf(stderr, "sluice-bench: %s\n", why.c_str());
-  std::exit(1);
-}
-
-double now_s() {
-  return std::chrono::duration<double>(SteadyClock::now().time_since_epoch()).count();
-}
-
-/// A blocking connection with a line and byte reader.
-class Peer {
- public:
-  explicit Peer(uint16_t port) {
-    fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) die("cannot connect");
-    int one = 1;
-    ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    buffer_.resize(1 << 20);
-    line();  // INFO
-    send("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,"
-         "\"protocol\":1,\"echo\":true}\r\n");
-    ping();
-  }
-  ~Peer() { ::close(fd_); }
-  Peer(const Peer&) = delete;
-  Peer& operator=(const Peer&) = delete;
-
-  int fd() const { return fd_; }
-
-  void send(std::string_view bytes) {
-    while (!bytes.empty()) {
-      ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (n <= 0) die("the server closed the connection while writing");
-      bytes.remove_prefix(static_cast<size_t>(n));
-    }
-  }
-
-  /// Bytes written without waiting; 0 when the socket is full.
-  size_t send_some(std::string_view bytes) {
-    ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n < 0) {
-      if (errno == EAGAIN) return 0;
-      die("the server closed the connection while writing");
-    }
-    return static_cast<size_t>(n);
-  }
-
-  bool buffered() const { return begin_ < end_; }
-
-  /// Waits for at least one byte, up to `timeout_ms`.
-  bool fill(int timeout_ms) {
-    pollfd waiting{fd_, POLLIN, 0};
-    if (::poll(&waiting, 1, timeout_ms) <= 0) return false;
-    if (begin_ == end_) begin_ = end_ = 0;
-    if (end_ == buffer_.size()) {
-      std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-      end_ -= begin_;
-      begin_ = 0;
-      if (end_ == buffer_.size()) buffer_.resize(buffer_.size() * 2);
-    }
-    ssize_t n = ::recv(fd_, buffer_.data() + end_, buffer_.size() - end_, 0);
-    if (n <= 0) die("the server closed the connection");
-    end_ += static_cast<size_t>(n);
-    return true;
-  }
-
-  /// One operation's control line without CRLF, and its payload; false when more bytes are needed.
-  /// PING is answered here. The views live until the next fill().
-  bool next(std::string_view& control, std::string_view& payload) {
-    while (true) {
-      std::string_view rest(buffer_.data() + begin_, end_ - begin_);
-      size_t eol = rest.find("\r\n");
-      if (eol == rest.npos) return false;
-      control = rest.substr(0, eol);
-      payload = {};
-      size_t used = eol + 2;
-      if (control.starts_with("MSG ") || control.starts_with("HMSG ")) {
-        size_t size = 0;
-        size_t blank = control.rfind(' ');
-        std::from_chars(control.data() + blank + 1, control.data() + control.size(), size);
-        if (rest.size() < used + size + 2) return false;
-        payload = rest.substr(used, size);
-        used += size + 2;
-      }
-      begin_ += used;
-      if (control == "PING") {
-        send("PONG\r\n");
-        continue;
-      }
-      if (control.starts_with("-ERR")) die("server said " + std::string(control));
-      return true;
-    }
-  }
-
-  /// Blocks until one operation has come.
-  void take(std::string_view& control, std::string_view& payload) {
-    while (!next(control, payload)) {
-      if (!fill(20'000)) die("no answer within 20 s");
-    }
-  }
-
-  void ping() {
-    send("PING\r\n");
-    std::string_view control, payload;
-    do {
-      take(control, payload);
-    } while (control != "PONG");
-  }
-
-  std::string request(const std::string& subject, const std::string& body) {
-    if (!inbox_) {
-      send("SUB _INBOX.bench.* 900\r\n");
-      inbox_ = true;
-    }
-    send("PUB " + subject + " _INBOX.bench.r " + std::to_string(body.size()) + "\r\n" + body + "\r\n");
-    std::string_view control, payload;
-    do {
-      take(control, payload);
-    } while (payload.empty());
-    return std::string(payload);
-  }
-
- private:
-  void line() {
-    std::string_view control, payload;
-    take(control, payload);
-  }
-
-  int fd_;
-  std::vector<char> buffer_;
-  size_t begin_ = 0;
-  size_t end_ = 0;
-  bool inbox_ = false;
-};
-
-ServerUse server_use(int pid) {
-  ServerUse use;
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(stat)), {});
-  size_t after_name = text.rfind(')');
-  if (after_name == text.npos) return use;
-  unsigned long user = 0, system = 0;
-  long rss_pages = 0;
-  std::sscanf(text.c_str() + after_name + 2,
-              "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
-              &user, &system, &rss_pages);
-  use.cpu_s = static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-  use.rss_mb = static_cast<double>(rss_pages) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e6;
-  return use;
-}
-
-std::string frame(const std::string& subject, const std::string& reply, size_t size) {
-  std::string out = "PUB " + subject;
-  if (!reply.empty()) out += " " + reply;
-  return out + " " + std::to_string(size) + "\r\n" + std::string(size, 'x') + "\r\n";
-}
-
-Outcome core_pub(const Options& options) {
-  std::vector<std::thread> threads;
-  std::atomic<uint64_t> total{0};
-  ServerUse before = server_use(options.pid);
-  double started = now_s();
-  for (size_t c = 0; c < options.connections; ++c) {
-    threads.emplace_back([&] {
-      Peer peer(options.port);
-      std::string one = frame("bench.core", "", options.size);
-      std::string batch;
-      size_t count = std::max<size_t>(1, 65536 / one.size());
-      for (size_t i = 0; i < count; ++i) batch += one;
-      double end = now_s() + options.seconds;
-      uint64_t sent = 0;
-      while (now_s() < end) {
-        peer.send(batch);
-        sent += count;
-      }
-      peer.ping();
-      total += sent;
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  return {total, now_s() - started, {}, before};
-}
-
-Outcome pub_sub(const Options& options) {
-  Peer subscriber(options.port);
-  subscriber.send("SUB bench.ps 1\r\n");
-  subscriber.ping();
-  std::atomic<uint64_t> received{0};
-  std::atomic<bool> done{false};
-  std::thread reader([&] {
-    std::string_view control, payload;
-    uint64_t count = 0;
-    while (!done.load(std::memory_order_relaxed)) {
-      if (!subscriber.fill(50)) continue;
-      while (subscriber.next(control, payload)) ++count;
-      received.store(count, std::memory_order_release);
-    }
-  });
-  Peer publisher(options.port);
-  std::string one = frame("bench.ps", "", options.size);
-  std::string batch;
-  size_t count = std::max<size_t>(1, 32768 / one.size());
-  for (size_t i = 0; i < count; ++i) batch += one;
-  // Never more than 16 MiB on the way, so that nobody is cut as a slow consumer.
-  uint64_t most = (16u << 20) / one.size();
-  ServerUse before = server_use(options.pid);
-  double started = now_s();
-  double end = started + options.seconds;
-  uint64_t sent = 0;
-  while (now_s() < end) {
-    if (sent - received.load(std::memory_order_acquire) > most) {
-      std::this_thread::sleep_for(std::chrono::microseconds(100));
-      continue;
-    }
-    publisher.send(batch);
-    sent += count;
-  }
-  double give_up = now_s() + 20;
-  while (received < sent && now_s() < give_up) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  double took = now_s() - started;
-  uint64_t got = received;
-  done = true;
-  reader.join();
-  if (got < sent) die("messages were lost on the way: " + std::to_string(sent - got));
-  return {got, took, {}, before};
-}
+using namespace sluice_bench;
 
 void make_stream(Peer& peer, const std::string& name) {
   peer.request("$JS.API.STREAM.DELETE." + name, "");
@@ -452,7 +180,7 @@ Options parse(int argc, char** argv) {
   if (argc < 2 || std::string_view(argv[1]).starts_with("-")) {
     std::fprintf(stderr,
                  "usage: sluice-bench WORK --port P --pid PID [--size N] [--seconds S] [--window N] "
-                 "[--connections N]\nworks: core-pub pub-sub stream-pub stream-pub-sync fetch ordered\n");
+                 "[--connections N]\nworks: core-pub pub-sub fan-out request stream-pub stream-pub-sync fetch ordered\n");
     std::exit(2);
   }
   options.work = argv[1];
@@ -473,12 +201,17 @@ Options parse(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  using namespace sluice_bench;
   Options options = parse(argc, argv);
   Outcome outcome;
   if (options.work == "core-pub") {
     outcome = core_pub(options);
   } else if (options.work == "pub-sub") {
     outcome = pub_sub(options);
+  } else if (options.work == "fan-out") {
+    outcome = fan_out(options);
+  } else if (options.work == "request") {
+    outcome = request_reply(options);
   } else if (options.work == "stream-pub" || options.work == "stream-pub-sync") {
     Peer admin(options.port);
     make_stream(admin, "PUBLISH");

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/peers"))
 import servers  # noqa: E402
 
-WORKS = ["core-pub", "pub-sub", "stream-pub", "stream-pub-sync", "fetch", "ordered"]
+WORKS = ["core-pub", "pub-sub", "fan-out", "request", "stream-pub", "stream-pub-sync", "fetch", "ordered"]
 # Works that store: nats-server's default acks before fsync; Sluice's after.
 STORES = {"stream-pub", "stream-pub-sync", "fetch", "ordered"}
 

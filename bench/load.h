@@ -1,0 +1,218 @@
+// What the generator's works share: a raw connection, the server's use of the machine, an outcome.
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace sluice_bench {
+
+using SteadyClock = std::chrono::steady_clock;
+
+struct Options {
+  std::string work;
+  uint16_t port = 4222;
+  int pid = 0;
+  size_t size = 128;
+  double seconds = 3;
+  size_t window = 4000;
+  size_t connections = 1;
+};
+
+/// CPU seconds (user and system) and resident bytes of the server.
+struct ServerUse {
+  double cpu_s = 0;
+  double rss_mb = 0;
+};
+
+struct Outcome {
+  uint64_t messages = 0;
+  double seconds = 0;
+  std::vector<double> latencies_us;
+  ServerUse before;  ///< when the measured part began
+};
+
+[[noreturn]] inline void die(const std::string& why) {
+  std::fprintf(stderr, "sluice-bench: %s\n", why.c_str());
+  std::exit(1);
+}
+
+inline double now_s() {
+  return std::chrono::duration<double>(SteadyClock::now().time_since_epoch()).count();
+}
+
+/// A blocking connection with a line and byte reader.
+class Peer {
+ public:
+  explicit Peer(uint16_t port) {
+    fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) die("cannot connect");
+    int one = 1;
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    buffer_.resize(1 << 20);
+    line();  // INFO
+    send("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,"
+         "\"protocol\":1,\"echo\":true}\r\n");
+    ping();
+  }
+  ~Peer() { ::close(fd_); }
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  int fd() const { return fd_; }
+
+  void send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n <= 0) die("the server closed the connection while writing");
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
+  }
+
+  /// Bytes written without waiting; 0 when the socket is full.
+  size_t send_some(std::string_view bytes) {
+    ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0) {
+      if (errno == EAGAIN) return 0;
+      die("the server closed the connection while writing");
+    }
+    return static_cast<size_t>(n);
+  }
+
+  bool buffered() const { return begin_ < end_; }
+
+  /// Waits for at least one byte, up to `timeout_ms`.
+  bool fill(int timeout_ms) {
+    pollfd waiting{fd_, POLLIN, 0};
+    if (::poll(&waiting, 1, timeout_ms) <= 0) return false;
+    if (begin_ == end_) begin_ = end_ = 0;
+    if (end_ == buffer_.size()) {
+      std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+      if (end_ == buffer_.size()) buffer_.resize(buffer_.size() * 2);
+    }
+    ssize_t n = ::recv(fd_, buffer_.data() + end_, buffer_.size() - end_, 0);
+    if (n <= 0) die("the server closed the connection");
+    end_ += static_cast<size_t>(n);
+    return true;
+  }
+
+  /// One operation's control line without CRLF, and its payload; false when more bytes are needed.
+  /// PING is answered here. The views live until the next fill().
+  bool next(std::string_view& control, std::string_view& payload) {
+    while (true) {
+      std::string_view rest(buffer_.data() + begin_, end_ - begin_);
+      size_t eol = rest.find("\r\n");
+      if (eol == rest.npos) return false;
+      control = rest.substr(0, eol);
+      payload = {};
+      size_t used = eol + 2;
+      if (control.starts_with("MSG ") || control.starts_with("HMSG ")) {
+        size_t size = 0;
+        size_t blank = control.rfind(' ');
+        std::from_chars(control.data() + blank + 1, control.data() + control.size(), size);
+        if (rest.size() < used + size + 2) return false;
+        payload = rest.substr(used, size);
+        used += size + 2;
+      }
+      begin_ += used;
+      if (control == "PING") {
+        send("PONG\r\n");
+        continue;
+      }
+      if (control.starts_with("-ERR")) die("server said " + std::string(control));
+      return true;
+    }
+  }
+
+  /// Blocks until one operation has come.
+  void take(std::string_view& control, std::string_view& payload) {
+    while (!next(control, payload)) {
+      if (!fill(20'000)) die("no answer within 20 s");
+    }
+  }
+
+  void ping() {
+    send("PING\r\n");
+    std::string_view control, payload;
+    do {
+      take(control, payload);
+    } while (control != "PONG");
+  }
+
+  std::string request(const std::string& subject, const std::string& body) {
+    if (!inbox_) {
+      send("SUB _INBOX.bench.* 900\r\n");
+      inbox_ = true;
+    }
+    send("PUB " + subject + " _INBOX.bench.r " + std::to_string(body.size()) + "\r\n" + body + "\r\n");
+    std::string_view control, payload;
+    do {
+      take(control, payload);
+    } while (payload.empty());
+    return std::string(payload);
+  }
+
+ private:
+  void line() {
+    std::string_view control, payload;
+    take(control, payload);
+  }
+
+  int fd_;
+  std::vector<char> buffer_;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  bool inbox_ = false;
+};
+
+inline ServerUse server_use(int pid) {
+  ServerUse use;
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text((std::istreambuf_iterator<char>(stat)), {});
+  size_t after_name = text.rfind(')');
+  if (after_name == text.npos) return use;
+  unsigned long user = 0, system = 0;
+  long rss_pages = 0;
+  std::sscanf(text.c_str() + after_name + 2,
+              "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
+              &user, &system, &rss_pages);
+  use.cpu_s = static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  use.rss_mb = static_cast<double>(rss_pages) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e6;
+  return use;
+}
+
+inline std::string frame(const std::string& subject, const std::string& reply, size_t size) {
+  std::string out = "PUB " + subject;
+  if (!reply.empty()) out += " " + reply;
+  return out + " " + std::to_string(size) + "\r\n" + std::string(size, 'x') + "\r\n";
+}
+
+// Works of core NATS.
+Outcome core_pub(const Options& options);
+Outcome pub_sub(const Options& options);
+Outcome fan_out(const Options& options);
+Outcome request_reply(const Options& options);
+
+}  // namespace sluice_bench
