@@ -92,9 +92,10 @@ TEST(NatsServerFlags, TheCommandLineWinsOverTheFile) {
 
 TEST(NatsServerFlags, AnythingElseIsRefusedInOneSentence) {
   for (const char* flag :
-       {"-s", "--ms", "--cluster=nats://x", "--tls", "-VV", "--routes", "--profile"}) {
+       {"-s", "--ms", "--cluster=nats://x", "-VV", "--routes", "--profile"}) {
     EXPECT_THAT(refusal({flag}), HasSubstr("is not carried out by this version of Sluice")) << flag;
   }
+  EXPECT_EQ(refusal({"--tls"}), "TLS Server certificate must be present and valid");
   EXPECT_EQ(refusal({"--nonsense=1"}), "flag provided but not defined: -nonsense");
   EXPECT_EQ(refusal({"word"}), "unrecognized command: \"word\"");
   EXPECT_EQ(refusal({"-"}), "unrecognized command: \"-\"");
