@@ -24,12 +24,14 @@ void Consumer::subscribe() {
   const auto listen = [this](const std::string& subject, BusHandler handler) {
     subscriptions_.push_back(place_.bus.subscribe(subject, {}, std::move(handler)));
   };
-  listen("$JS.API.CONSUMER.MSG.NEXT." + asset, [this](const Message& message, const Origin&) {
+  const auto pull = [this](const Message& message, const Origin&) {
     if (!closed_ && pulls_->receive(message.payload, message.reply, message.headers)) enlist();
-  });
+  };
+  const std::string& domain = place_.options.domain;
+  listen("$JS.API.CONSUMER.MSG.NEXT." + asset, pull);
+  if (!domain.empty()) listen(fmt::format("$JS.{}.API.CONSUMER.MSG.NEXT.{}", domain, asset), pull);
   if (config_.ack_policy == AckPolicy::kNone) return;
   const auto acks = [this](const Message& message, const Origin&) { on_ack(message); };
-  const std::string& domain = place_.options.domain;
   listen("$JS.ACK." + asset + ".>", acks);
   listen(fmt::format("$JS.ACK.{}.{}.{}.>", domain.empty() ? "_" : domain, place_.options.account_hash, asset), acks);
 }

@@ -394,7 +394,7 @@ void LeafLink::begin(const LeafInfo& theirs) {
 /// The un-prefixed API of each side stays with it; the other is reached as $JS.<domain>.API.
 void LeafLink::deny_domain_subjects() {
   const ServerOptions& server = world_.server.options();
-  if (!server.jetstream || !account_->options().jetstream || account_->is_system()) return;
+  if (!server.jetstream || account_->is_system()) return;
   if (server.domain == remote_domain_) {
     SLUICE_LOG(log_, kWarn,
                "both sides of a leaf link have the same JetStream domain: each keeps to itself "

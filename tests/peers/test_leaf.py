@@ -109,25 +109,27 @@ def test_a_domain_is_reached_from_the_other_side(pair, farm):
     async def run():
         async with clients(hub, spoke) as (a, b):
             for near, far, domain in ((a, b, "spoke"), (b, a, "hub")):
+                # Two sides with one name would both hear the acks.
+                name = f"ORDERS_{domain}"
                 local = far.jetstream(timeout=20)
-                await local.add_stream(name="ORDERS", subjects=[f"orders.{domain}.>"])
+                await local.add_stream(name=name, subjects=[f"orders.{domain}.>"])
                 await local.publish(f"orders.{domain}.1", b"one")
                 remote = near.jetstream(domain=domain, timeout=20)
-                info = await remote.stream_info("ORDERS")
+                info = await remote.stream_info(name)
                 assert info.state.messages == 1
                 for i in range(2, 31):
                     ack = await remote.publish(f"orders.{domain}.{i}", b"more")
                     assert ack.domain == domain and ack.seq == i
-                sub = await remote.pull_subscribe(f"orders.{domain}.>", durable="reader", stream="ORDERS")
+                sub = await remote.pull_subscribe(f"orders.{domain}.>", durable="reader", stream=name)
                 got = []
                 while len(got) < 30:
                     for m in await sub.fetch(30 - len(got), timeout=20):
                         got.append(m.subject)
                         await m.ack_sync(timeout=20)
                 assert got == [f"orders.{domain}.{i}" for i in range(1, 31)]
-                consumer = await remote.consumer_info("ORDERS", "reader")
+                consumer = await remote.consumer_info(name, "reader")
                 assert consumer.ack_floor.stream_seq == 30
-                push = await remote.subscribe(f"orders.{domain}.>", stream="ORDERS", ordered_consumer=True)
+                push = await remote.subscribe(f"orders.{domain}.>", stream=name, ordered_consumer=True)
                 assert [(await push.next_msg(timeout=20)).subject for _ in range(30)] == got
                 await push.unsubscribe()
                 kv = await local.create_key_value(bucket="B")
