@@ -93,14 +93,17 @@ def measure(kind, count, idle):
 
             def pong():
                 sock.sendall(b"PING\r\n")
-                assert sock.recv(6) == b"PONG\r\n"
+                got = b""
+                while b"PONG\r\n" not in got:  # the server may ask, too
+                    got += sock.recv(100)
 
             figures[f"{word} publish, CPU us"] = round(publish(server, sock, LINE * BATCH, count, pong), 3)
             client = websocket(ws_port, secure)
 
             def ws_pong():
                 client.send(b"PING\r\n")
-                assert client.text(6) == b"PONG\r\n"
+                while client.text(6) != b"PONG\r\n":  # the server may ask, too
+                    pass
 
             word_ws = "wss" if secure else "ws"
             figures[f"{word_ws} publish, CPU us"] = round(
