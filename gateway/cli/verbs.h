@@ -1,4 +1,4 @@
-// Verbs that talk to a daemon; each file of theirs adds its words to the command line.
+// Verbs with words of their own; each file adds its words to the command line.
 #pragma once
 
 #include <functional>
@@ -14,5 +14,6 @@ using VerbRun = std::function<int()>;
 
 void add_election_verbs(CLI::App& app, VerbRun& run);
 void add_governor_verbs(CLI::App& app, VerbRun& run);
+void add_store_verbs(CLI::App& app, VerbRun& run);
 
 }  // namespace sluice
