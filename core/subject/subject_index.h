@@ -80,9 +80,9 @@ class SubjectIndex {
   }
 
  private:
-  static_assert(alignof(V) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
+  static_assert(alignof(V) <= 8);
   static constexpr size_t kValueBytes =
-      (sizeof(V) + 3) / 4 * 4;  // the leaf after it is aligned to 4
+      (sizeof(V) + 1) / 2 * 2;  // the leaf after it is aligned to 2
 
   static V* value_of(SubjectRadix::Leaf* leaf) {
     return std::launder(reinterpret_cast<V*>(reinterpret_cast<std::byte*>(leaf) - kValueBytes));

@@ -32,8 +32,8 @@ namespace {
 using Leaf = SubjectRadix::Leaf;
 using Node = SubjectRadix::Node;
 
-/// Sizes that fill the allocator's 16-byte steps.
-constexpr std::array<size_t, 9> kCapacities = {3, 5, 8, 14, 24, 39, 67, 111, 256};
+/// Most nodes tell two or three keys apart.
+constexpr std::array<size_t, 10> kCapacities = {2, 3, 5, 8, 14, 24, 39, 67, 111, 256};
 constexpr int kEnd = -1;  ///< names the entry of the key that ends at a node
 
 bool is_leaf(uintptr_t ref) { return (ref & 1) != 0; }
@@ -43,14 +43,6 @@ uintptr_t ref_to(const Leaf* leaf) { return reinterpret_cast<uintptr_t>(leaf) | 
 uintptr_t ref_to(const Node* node) { return reinterpret_cast<uintptr_t>(node); }
 
 size_t node_bytes(size_t capacity) { return sizeof(Node) + capacity * (sizeof(uintptr_t) + 1); }
-
-Node* new_node(size_t depth, size_t capacity) {
-  return new (::operator new(node_bytes(capacity)))
-      Node{.depth = static_cast<uint32_t>(depth),
-           .count = 0,
-           .capacity = static_cast<uint16_t>(capacity),
-           .end = nullptr};
-}
 
 void put_child(Node* node, unsigned char byte, uintptr_t ref) {
   const size_t count = node->count;
@@ -116,6 +108,19 @@ size_t mismatch_length(std::string_view filter, std::string_view key) {
 
 }  // namespace
 
+SubjectRadix::Node* SubjectRadix::new_node(size_t depth, size_t capacity) {
+  memory_bytes_ += node_bytes(capacity);
+  return new (blocks_.take(node_bytes(capacity))) Node{.depth = static_cast<uint32_t>(depth),
+                                                       .count = 0,
+                                                       .capacity = static_cast<uint16_t>(capacity),
+                                                       .end = nullptr};
+}
+
+void SubjectRadix::free_node(Node* node) {
+  memory_bytes_ -= node_bytes(node->capacity);
+  blocks_.release(node, node_bytes(node->capacity));
+}
+
 SubjectRadix::Leaf* SubjectRadix::find(std::string_view key) const {
   Ref ref = root_;
   if (ref == 0) return nullptr;
@@ -149,18 +154,18 @@ SubjectRadix::Leaf* SubjectRadix::nearest_leaf(std::string_view key) const {
 }
 
 SubjectRadix::Leaf* SubjectRadix::new_leaf(std::string_view key) {
-  SLUICE_CHECK(key.size() < UINT32_MAX);
+  SLUICE_CHECK(key.size() <= UINT16_MAX);
   const size_t bytes = value_bytes_ + sizeof(Leaf) + key.size();
-  auto* block = static_cast<std::byte*>(::operator new(bytes));
-  Leaf* leaf = new (block + value_bytes_) Leaf{.length = static_cast<uint32_t>(key.size())};
+  auto* block = static_cast<std::byte*>(blocks_.take(bytes));
+  Leaf* leaf = new (block + value_bytes_) Leaf{.length = static_cast<uint16_t>(key.size())};
   if (!key.empty()) std::memcpy(leaf + 1, key.data(), key.size());
   memory_bytes_ += bytes;
   ++size_;
   return leaf;
 }
 
-void SubjectRadix::free_leaf(Leaf* leaf) const {
-  ::operator delete(reinterpret_cast<std::byte*>(leaf) - value_bytes_);
+void SubjectRadix::free_leaf(Leaf* leaf) {
+  blocks_.release(reinterpret_cast<std::byte*>(leaf) - value_bytes_, value_bytes_ + sizeof(Leaf) + leaf->length);
 }
 
 std::pair<SubjectRadix::Leaf*, bool> SubjectRadix::find_or_insert(std::string_view key) {
@@ -200,7 +205,6 @@ void SubjectRadix::add_child(Ref& slot, std::string_view key, size_t depth, Leaf
 /// Puts a node that tells the old subtree from the new leaf where the old subtree stood.
 void SubjectRadix::split(Ref& slot, std::string_view old_key, size_t depth, Leaf* leaf) {
   Node* node = new_node(depth, kCapacities.front());
-  memory_bytes_ += node_bytes(node->capacity);
   put_entry(node, old_key, slot);
   put_entry(node, leaf->key(), ref_to(leaf));
   slot = ref_to(node);
@@ -212,9 +216,7 @@ SubjectRadix::Node* SubjectRadix::resize(Node* node, size_t capacity) {
   other->count = node->count;
   std::memcpy(other->refs(), node->refs(), node->count * sizeof(Ref));
   std::memcpy(other->bytes(), node->bytes(), node->count);
-  memory_bytes_ += node_bytes(capacity);
-  memory_bytes_ -= node_bytes(node->capacity);
-  ::operator delete(node);
+  free_node(node);
   return other;
 }
 
@@ -264,8 +266,7 @@ void SubjectRadix::remove_entry(Ref& slot, int byte) {
   }
   if (node->entries() == 1) {
     slot = node->end != nullptr ? ref_to(node->end) : node->refs()[0];
-    memory_bytes_ -= node_bytes(node->capacity);
-    ::operator delete(node);
+    free_node(node);
     return;
   }
   // Two steps down, so that a count going up and down does not resize each time.
@@ -290,7 +291,7 @@ std::vector<SubjectRadix::Leaf*> SubjectRadix::take_leaves() {
     Node* node = node_of(ref);
     if (node->end != nullptr) leaves.push_back(node->end);
     open.insert(open.end(), node->refs(), node->refs() + node->count);
-    ::operator delete(node);
+    free_node(node);
   }
   root_ = 0;
   size_ = 0;

@@ -10,20 +10,22 @@
 #include <utility>
 #include <vector>
 
+#include "subject/block_pool.h"
+
 namespace sluice {
 
 class SubjectRadix {
  public:
   /// The key of one entry. Its bytes follow it in memory; the value's bytes stand before it.
   struct Leaf {
-    uint32_t length;
+    uint16_t length;
     std::string_view key() const { return {reinterpret_cast<const char*>(this + 1), length}; }
   };
   struct Node;
   class Walk;
 
-  /// @param value_bytes room kept before each leaf, a multiple of 4. The block that value and leaf
-  ///   share is aligned as operator new aligns.
+  /// @param value_bytes room kept before each leaf, a multiple of 2. The block that value and leaf
+  ///   share is aligned to 8.
   explicit SubjectRadix(size_t value_bytes) : value_bytes_(value_bytes) {}
   /// Moving leaves the other one empty. The owner must take_all() before the tree goes: the values
   /// are its own.
@@ -31,11 +33,13 @@ class SubjectRadix {
       : root_(std::exchange(other.root_, 0)),
         size_(std::exchange(other.size_, 0)),
         memory_bytes_(std::exchange(other.memory_bytes_, 0)),
-        value_bytes_(other.value_bytes_) {}
+        value_bytes_(other.value_bytes_),
+        blocks_(std::move(other.blocks_)) {}
   SubjectRadix& operator=(SubjectRadix&& other) noexcept {
     std::swap(root_, other.root_);
     std::swap(size_, other.size_);
     std::swap(memory_bytes_, other.memory_bytes_);
+    std::swap(blocks_, other.blocks_);
     return *this;
   }
 
@@ -44,11 +48,12 @@ class SubjectRadix {
   std::pair<Leaf*, bool> find_or_insert(std::string_view key);
   /// Takes the key out; the caller ends the value, then calls free_leaf. nullptr when absent.
   Leaf* take(std::string_view key);
-  void free_leaf(Leaf* leaf) const;
+  void free_leaf(Leaf* leaf);
   /// Empties the tree; `each(Leaf*)` for every leaf, to be freed there.
   template <class F>
   void take_all(F&& each) {
     for (Leaf* leaf : take_leaves()) each(leaf);
+    blocks_.release_all();
   }
 
   size_t size() const { return size_; }
@@ -63,6 +68,8 @@ class SubjectRadix {
   void add_child(Ref& slot, std::string_view key, size_t depth, Leaf* leaf);
   void split(Ref& slot, std::string_view old_key, size_t depth, Leaf* leaf);
   void remove_entry(Ref& slot, int byte);
+  Node* new_node(size_t depth, size_t capacity);
+  void free_node(Node* node);
   Node* resize(Node* node, size_t capacity);
   std::vector<Leaf*> take_leaves();
 
@@ -70,6 +77,7 @@ class SubjectRadix {
   size_t size_ = 0;
   size_t memory_bytes_ = 0;
   size_t value_bytes_;
+  BlockPool blocks_;
 };
 
 /// The leaves that a filter matches, in byte order. Jumps over what shares a mismatch: the work is
