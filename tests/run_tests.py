@@ -10,6 +10,8 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 
+import compatibility
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NATS_SERVER = ROOT / "build/peers/nats-server"
 
@@ -18,6 +20,7 @@ class Tally:
     def __init__(self):
         self.passed = 0
         self.failed = 0
+        self.ran = compatibility.Ran()
 
     def add(self, name, passed, failed, seconds):
         self.passed += passed
@@ -40,6 +43,7 @@ def run_gtest(program, tally):
         passed = failed = 0
         if report.exists():
             figures = json.loads(report.read_text())
+            tally.ran.add_gtest_report(program.name, figures)
             failed = figures["failures"] + figures["errors"]
             passed = figures["tests"] - failed - figures.get("disabled", 0)
         if done.returncode != 0:
@@ -56,6 +60,7 @@ def run_simulate(program, arguments, tally, blind_if_kept=False):
     blind_if_kept: the disk lies here, and checkers that find nothing wrong are blind: that is the failure.
     """
     started = time.monotonic()
+    tally.ran.simulate = True
     done = subprocess.run([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace", timeout=86_400)
     lines = done.stdout.strip().splitlines()
@@ -102,6 +107,8 @@ def run_peers(binary, word, soak, tally):
             failed += int(suite.get("failures")) + int(suite.get("errors"))
             passed += int(suite.get("tests")) - int(suite.get("failures")) - int(suite.get("errors")) - int(
                 suite.get("skipped"))
+            for case in suite.iter("testcase"):
+                tally.ran.add_junit_case(case)
     if done.returncode not in (0, 5) and failed == 0:
         failed = 1
     tally.add("peers", passed, failed, time.monotonic() - started)
@@ -152,6 +159,13 @@ def main():
             run_proofs(options.proofs.resolve(), tally)
         if options.peers:
             run_peers(options.peers, options.word, None, tally)
+
+    if not options.soak:
+        # Only a whole run can say of a test that it did not run.
+        whole = options.unit and options.peers and not options.word and (tally.ran.peers or os.environ.get("CI") == "true")
+        faults = compatibility.check(tally.ran if whole else None)
+        print("\n".join(faults), end="\n" if faults else "")
+        tally.add("docs/compatibility.md", 0 if faults else 1, len(faults), 0)
 
     print(f"{tally.passed} passed, {tally.failed} failed", flush=True)
     sys.exit(1 if tally.failed or tally.passed == 0 else 0)

@@ -103,5 +103,5 @@ def test_coverage():
     all_codes = {int(c) for c in re.findall(r"^X\((\d+)", ERRORS.read_text(), re.M)}
     assert not (all_codes - met - unreached), f"error codes that no script meets: {sorted(all_codes - met - unreached)}"
     assert not (met & unreached), f"met, yet named in {UNREACHED.name}: {sorted(met & unreached)}"
-    idle = [row for row in rows(DIFFERENCES) if row not in used_rows]
+    idle = [row for row in rows(DIFFERENCES) if row not in used_rows and not row[3].startswith("for now")]
     assert not idle, f"rows of {DIFFERENCES.name} that nothing needs: {idle}"

@@ -35,6 +35,10 @@ func main() {
 		os.Exit(2)
 	}
 	for _, name := range os.Args[2:] {
+		if run, known := restartParts[name]; known {
+			runRestart(os.Args[1], run)
+			continue
+		}
 		run, known := parts[name]
 		if !known {
 			fmt.Fprintln(os.Stderr, "no such part:", name)

@@ -1,5 +1,6 @@
 """Plays one script to both servers at once and says where the answers differ."""
 
+import dataclasses
 import json
 import re
 
@@ -104,10 +105,10 @@ class Side:
         self.line.flush()
         self.ask("INFO")
 
-    def collect(self, step, label):
+    def collect(self, step, label, seconds=SECONDS):
         """The answers of the step, as compared."""
         done = self.taken.get(label, 0)
-        complete = self.line.wait(label, done + step.count, SECONDS)
+        complete = self.line.wait(label, done + step.count, seconds)
         if step.count == 0:
             self.settle()
         messages = self.line.boxes[label][done:done + step.count]
@@ -148,6 +149,7 @@ class Result:
     def __init__(self):
         self.exchanges = 0
         self.found = []  # (step, path, ours, theirs)
+        self.answers = []  # (step, the reference's answers)
         self.subjects = set()
         self.codes = set()  # err_codes of the reference
 
@@ -171,8 +173,9 @@ def past_deletion(theirs, step, answers, tries=200):
     return answers
 
 
-def play(steps, ours, theirs):
-    """`ours`, `theirs`: running servers."""
+def play(steps, ours, theirs, patience=None):
+    """`ours`, `theirs`: running servers. With `patience` (seconds) a step's count is only what may come: theirs is waited for that long, and
+    ours must give as many; what comes later is compared at the end."""
     result = Result()
     sides = [Side(ours), Side(theirs)]
     asked = {}
@@ -182,8 +185,12 @@ def play(steps, ours, theirs):
             if step.command not in ASKING:
                 continue
             asked[labels[0]] = step
+            if patience is not None and step.count > 0:
+                sides[1].line.wait(labels[1], step.count, patience)
+                step = dataclasses.replace(step, count=min(step.count, len(sides[1].line.boxes[labels[1]])))
             answers = [side.collect(step, label) for side, label in zip(sides, labels)]
             answers[1] = past_deletion(sides[1], step, answers[1])
+            result.answers.append((step, answers[1]))
             result.exchanges += step.count if step.command == "pubs" else 1
             if step.command == "api":
                 result.subjects.add(step.words[0])
