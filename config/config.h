@@ -9,6 +9,7 @@
 #include "adapters/choria_submission/options.h"
 #include "adapters/nats_subject/options.h"
 #include "base/log.h"
+#include "client/link_options.h"
 #include "leaf/leaf_options.h"
 #include "replicator/options.h"
 #include "server/server_options.h"
@@ -47,6 +48,13 @@ struct MonitorSettings {
 using AdapterOptions =
     std::variant<ChoriaRegistrationOptions, ChoriaSubmissionOptions, NatsSubjectOptions>;
 
+/// A JetStream elsewhere that streams of this server may mirror or source over a client connection.
+struct RemoteSettings {
+  std::string name;    ///< a source names it by `external.api` = `$JS.<name>.API`
+  std::string domain;  ///< of its JetStream; empty = asked by `$JS.API`
+  LinkOptions system;
+};
+
 struct Config {
   ServerSettings server;
   LeafSettings leafnodes;
@@ -55,6 +63,7 @@ struct Config {
   LogOptions log;
   std::vector<AdapterOptions> adapters;
   ReplicatorOptions replicator;
+  std::vector<RemoteSettings> remotes;
 };
 
 }  // namespace sluice

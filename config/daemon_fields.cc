@@ -97,6 +97,21 @@ const FieldRows& log_fields() {
   return rows;
 }
 
+const FieldRows& jetstream_remote_fields() {
+  static const FieldRows rows = [] {
+    using O = RemoteSettings;
+    FieldTable<O> t("JetStreams elsewhere that streams here may mirror or source.");
+    t.text("name", &O::name)
+        .needed()
+        .doc("A mirror or source names it by `external.api: $JS.<name>.API`.");
+    t.text("domain", &O::domain)
+        .doc("Domain of its JetStream; empty: it is asked by `$JS.API`.");
+    t.link("system", &O::system).doc("Where it is.");
+    return t.take();
+  }();
+  return rows;
+}
+
 const FieldRows& config_fields() {
   static const FieldRows rows = [] {
     FieldTable<Config> t("");
@@ -111,6 +126,7 @@ const FieldRows& config_fields() {
                              .doc("What brings messages into streams; each has a `type`.");
     for (const AdapterKind& kind : adapter_kinds()) adapters.kinds.emplace_back(kind.name, &kind.rows());
     t.section("replicator", &Config::replicator, replicator_fields());
+    t.section_list("remotes", &Config::remotes, jetstream_remote_fields());
     return t.take();
   }();
   return rows;

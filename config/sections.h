@@ -18,6 +18,7 @@ const FieldRows& store_fields();                ///< StoreSettings
 const FieldRows& monitor_fields();              ///< MonitorSettings
 const FieldRows& log_fields();                  ///< LogOptions
 const FieldRows& replicator_fields();           ///< ReplicatorOptions
+const FieldRows& jetstream_remote_fields();     ///< RemoteSettings
 
 /// A type of adapter: its word, its rows, and how its options begin.
 struct AdapterKind {

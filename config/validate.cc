@@ -20,6 +20,7 @@ class Checker {
     check_addresses();
     for (size_t i = 0; i < config_.adapters.size(); ++i) check_adapter(i);
     check_replicator();
+    check_remotes();
   }
 
  private:
@@ -202,6 +203,22 @@ class Checker {
       if (copy.source.urls == copy.target.urls && copy.stream == copy.target_stream) {
         tell(path, fmt::format("stream '{}' would be copied onto itself", copy.stream));
       }
+    }
+  }
+
+  void check_remotes() {
+    std::set<std::string> names;
+    for (size_t i = 0; i < config_.remotes.size(); ++i) {
+      const RemoteSettings& remote = config_.remotes[i];
+      const std::string path = fmt::format("remotes[{}]", i);
+      if (remote.name.empty()) continue;  // told as missing already
+      check_name(path + ".name", remote.name);
+      if (remote.name == "API") tell(path + ".name", "'API' would stand for this server's own API");
+      if (!names.insert(remote.name).second)
+        tell(path + ".name", fmt::format("two remotes are called '{}'", remote.name));
+      if (!remote.domain.empty()) check_name(path + ".domain", remote.domain);
+      if (remote.system.embedded()) tell(path + ".system", "needs the URL of the other system");
+      check_link(path + ".system", remote.system);
     }
   }
 

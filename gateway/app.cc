@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "config/load.h"
@@ -63,6 +64,7 @@ class App::Running {
  private:
   enum class Phase : uint8_t { kStarting, kRunning, kSettling, kStoppingNode };
 
+  Status start_remotes();
   Status start_node();
   Status start_monitor();
   Status start_parts();
@@ -83,6 +85,7 @@ class App::Running {
   std::chrono::nanoseconds grace_{0};
   int unsettled_ = 0;
   // Built in this order, taken down in reverse.
+  std::vector<std::unique_ptr<NatsLink>> remotes_;  ///< of mirrors and sources
   std::unique_ptr<Node> node_;
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<Replicator> replicator_;
@@ -94,6 +97,7 @@ class App::Running {
 
 Status App::Running::start() {
   configure_logging(options_.config.log);
+  if (auto status = start_remotes(); !status) return status;
   if (auto status = start_node(); !status) return status;
   if (auto status = start_monitor(); !status) return status;
   if (auto status = node_->start(); !status) return status;
@@ -107,6 +111,16 @@ Status App::Running::start() {
   return {};
 }
 
+Status App::Running::start_remotes() {
+  if (!options_.config.server.jetstream) return {};
+  for (const RemoteSettings& remote : options_.config.remotes) {
+    auto link = make_remote_link(env_, remote.system);
+    if (!link) return std::unexpected(link.error());
+    remotes_.push_back(*std::move(link));
+  }
+  return {};
+}
+
 Status App::Running::start_node() {
   const Config& config = options_.config;
   SLUICE_LOG(kLog, kInfo, "starting version={} jetstream={} store={} sync={}", kSluiceVersion,
@@ -116,7 +130,12 @@ Status App::Running::start_node() {
                to_word(config.store.sync));
   }
   StartupExtension extension;
-  auto node = Node::make(env_, node_options(options_));
+  NodeOptions options = node_options(options_);
+  for (size_t i = 0; i < remotes_.size(); ++i)
+    options.remotes.push_back({.name = config.remotes[i].name,
+                               .domain = config.remotes[i].domain,
+                               .link = remotes_[i].get()});
+  auto node = Node::make(env_, std::move(options));
   if (!node) return std::unexpected(node.error());
   node_ = std::move(*node);
   return {};

@@ -6,11 +6,16 @@
 #include "api/api_request.h"
 #include "api/consumer_reply.h"
 #include "api/consumer_verbs.h"
+#include "base/headers.h"
 
 namespace sluice::verbs {
 namespace {
 
-std::unexpected<Error> no(uint16_t code) { return fail_api(Errc::kInvalidArgument, code, {}); }
+constexpr std::string_view kStreamIdentity = "Nats-Stream-Identity";
+
+std::unexpected<Error> no(uint16_t code, std::string detail = {}) {
+  return fail_api(Errc::kInvalidArgument, code, std::move(detail));
+}
 
 ConsumerAction action_of(const ConsumerRequest& request) {
   if (request.action == "create") return ConsumerAction::kCreate;
@@ -40,6 +45,15 @@ Status check_subject(ConsumerConfig& config, const ApiCall& call, bool durable_f
   return config.durable_name.empty() ? Status{} : Status{no(10020)};
 }
 
+/// A mirror or source that knew another stream of this name must not go on in this one.
+Status check_identity(const Stream& stream, const ConsumerConfig& config, std::string_view headers) {
+  if (!config.direct && !config.sourcing) return {};
+  const auto known = find_header(headers, kStreamIdentity);
+  if (!known || known->empty()) return {};
+  const std::string own = stream_identity(stream.created());
+  return *known == own ? Status{} : no(10225, own);
+}
+
 Result<Consumer*> create(ApiContext& context, const ApiCall& call, bool durable_form) {
   auto request = parse_consumer_request(call.body);
   if (!request) return std::unexpected(request.error());
@@ -52,6 +66,7 @@ Result<Consumer*> create(ApiContext& context, const ApiCall& call, bool durable_
   if (config.num_replicas > 1) return no(10074);
   Stream* stream = context.streams.find(call.token[0]);
   if (stream == nullptr) return fail_api(Errc::kNotFound, 10059, {});
+  if (Status s = check_identity(*stream, config, call.headers); !s) return std::unexpected(s.error());
   strip_server_metadata(config.metadata);
   return context.consumers.put(*stream, std::move(config), action_of(*request), request->pedantic);
 }
@@ -59,7 +74,10 @@ Result<Consumer*> create(ApiContext& context, const ApiCall& call, bool durable_
 ApiAnswer answer_create(ApiContext& context, const ApiCall& call, bool durable_form) {
   const auto consumer = create(context, call, durable_form);
   if (!consumer) return ApiAnswer::failed(consumer.error());
-  return ApiAnswer::ok(consumer_json(context, **consumer, true));
+  ApiAnswer answer = ApiAnswer::ok(consumer_json(context, **consumer, true));
+  if (const ConsumerConfig& config = (*consumer)->config(); config.direct || config.sourcing)
+    append_header(answer.headers, kStreamIdentity, stream_identity((*consumer)->stream().created()));
+  return answer;
 }
 
 }  // namespace

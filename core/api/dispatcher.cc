@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "api/advisory.h"
+#include "backup/backups.h"
 #include "base/check.h"
 #include "stream/api_level.h"
 #include "stream/pub_ack.h"
@@ -39,7 +40,8 @@ class Dispatcher : public ApiDispatcher {
   Dispatcher(Env& env, Bus& bus, Store* store, Streams& streams, Consumers& consumers,
              const ApiOptions& options)
       : options_(options),
-        context_{env, bus, store, streams, consumers, options_, stats_} {}
+        backups_(Backups::make(env, bus, streams, consumers)),
+        context_{env, bus, store, streams, consumers, *backups_, options_, stats_} {}
   ~Dispatcher() override { *alive_ = false; }
 
   void start();
@@ -54,10 +56,11 @@ class Dispatcher : public ApiDispatcher {
   std::string envelope(const ApiVerb& verb, const ApiAnswer& answer) const;
   std::string client_of(const Origin& origin) const;
   void audit(const Message& message, const Origin& origin, std::string_view response);
-  void reply_when_durable(std::string_view reply, std::string body);
+  void reply_when_durable(std::string_view reply, std::string_view headers, std::string body);
 
   const ApiOptions options_;
   ApiStats stats_;
+  std::unique_ptr<Backups> backups_;
   ApiContext context_;
   size_t waiting_ = 0;
   uint64_t overflowed_ = 0;
@@ -104,7 +107,7 @@ void Dispatcher::on_call(const ApiVerb& verb, size_t prefix_size, const Message&
   if (answer.error) ++stats_.errors;
   std::string body = envelope(verb, answer);
   if (answer.audited) audit(message, origin, body);
-  if (!message.reply.empty()) reply_when_durable(message.reply, std::move(body));
+  if (!message.reply.empty()) reply_when_durable(message.reply, answer.headers, std::move(body));
 }
 
 ApiAnswer Dispatcher::carry_out(const ApiVerb& verb, const ApiCall& call) {
@@ -147,22 +150,24 @@ void Dispatcher::audit(const Message& message, const Origin& origin, std::string
   publish_advisory(context_, "API", "api_audit", members);
 }
 
-void Dispatcher::reply_when_durable(std::string_view reply, std::string body) {
+void Dispatcher::reply_when_durable(std::string_view reply, std::string_view headers,
+                                    std::string body) {
   Store* store = context_.store;
   if (store == nullptr || store->failed() || store->durable() >= store->last_commit()) {
-    context_.bus.publish({.subject = reply, .reply = "", .headers = "", .payload = body});
+    context_.bus.publish({.subject = reply, .reply = "", .headers = headers, .payload = body});
     return;
   }
   ++waiting_;
   store->when_durable(store->last_commit(), [this, alive = alive_, to = std::string(reply),
-                                             text = std::move(body)] {
+                                             block = std::string(headers), text = std::move(body)] {
     if (!*alive) return;
     --waiting_;
-    context_.bus.publish({.subject = to, .reply = "", .headers = "", .payload = text});
+    context_.bus.publish({.subject = to, .reply = "", .headers = block, .payload = text});
   });
 }
 
 void Dispatcher::collect(MetricSink& sink) const {
+  backups_->collect(sink);
   sink.counter("sluice_api_requests_total", "Requests of the JetStream API.", {},
                static_cast<double>(stats_.total));
   sink.counter("sluice_api_errors_total", "Requests answered with an error.", {},

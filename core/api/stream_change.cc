@@ -1,4 +1,4 @@
-// STREAM.CREATE, UPDATE, DELETE, PURGE, and what this version answers to snapshots and cluster calls.
+// STREAM.CREATE, UPDATE, DELETE, PURGE, and what one server answers to cluster calls.
 #include <array>
 
 #include <fmt/format.h>
@@ -37,14 +37,25 @@ Status check_name(const StreamConfig& config, const ApiCall& call) {
   return {};
 }
 
+StreamLookup lookup_in(Streams& streams) {
+  return [&streams](std::string_view name) {
+    Stream* found = streams.find(name);
+    return found == nullptr ? nullptr : &found->config();
+  };
+}
+
 Result<Stream*> create(ApiContext& context, const ApiCall& call) {
   const auto request = decode(call);
   if (!request) return std::unexpected(request.error());
   if (auto named = check_name(request->config, call); !named) return std::unexpected(named.error());
+  if (request->config.mirror_direct && !request->config.mirror)
+    return fail_api(Errc::kInvalidArgument, 10052,
+                    "stream has no mirror but does have mirror direct");
   if (request->config.sealed)
     return fail_api(Errc::kInvalidArgument, 10052,
                     "stream configuration for create can not be sealed");
-  const auto config = check_stream_config(*request, context.options.max_duplicate_window);
+  const auto config = check_stream_config(*request, context.options.max_duplicate_window,
+                                          lookup_in(context.streams));
   if (!config) return std::unexpected(config.error());
   return context.streams.create(*config);
 }
@@ -67,7 +78,8 @@ std::string violated_by(ApiContext& context, std::string_view stream, const Cons
 Result<Stream*> update(ApiContext& context, const ApiCall& call) {
   const auto request = decode(call);
   if (!request) return std::unexpected(request.error());
-  const auto config = check_stream_config(*request, context.options.max_duplicate_window);
+  const auto config = check_stream_config(*request, context.options.max_duplicate_window,
+                                          lookup_in(context.streams));
   if (!config) return std::unexpected(config.error());
   if (auto named = check_name(request->config, call); !named) return std::unexpected(named.error());
   if (context.streams.find(config->name) == nullptr) return fail_api(Errc::kNotFound, 10059, "");
@@ -117,15 +129,6 @@ ApiAnswer stream_purge(ApiContext& context, const ApiCall& call) {
   const auto purged = stream->purge(request);
   if (!purged) return ApiAnswer::failed(purged.error(), 10110);
   return ApiAnswer::ok(fmt::format(R"({{"success":true,"purged":{}}})", *purged));
-}
-
-ApiAnswer stream_snapshot(ApiContext& context, const ApiCall& call) {
-  if (context.streams.find(call.token[0]) == nullptr) return ApiAnswer::failed(10059);
-  return ApiAnswer::failed(10064, "snapshots are not supported by this server version");
-}
-
-ApiAnswer stream_restore(ApiContext&, const ApiCall&) {
-  return ApiAnswer::failed(10062, "restores are not supported by this server version");
 }
 
 ApiAnswer clustering_required(ApiContext&, const ApiCall&) { return ApiAnswer::failed(10010); }

@@ -23,6 +23,7 @@
 
 namespace sluice {
 
+class Backups;
 class Consumers;
 
 struct ApiOptions {
@@ -52,6 +53,7 @@ struct ApiContext {
   Store* store;  ///< nullptr = memory streams only
   Streams& streams;
   Consumers& consumers;
+  Backups& backups;
   const ApiOptions& options;
   const ApiStats& stats;
 };
@@ -71,12 +73,13 @@ struct ApiAnswer {
   std::string fields;          ///< text of a JSON object, "{…}"; empty = no further members, errors have none
   std::optional<Error> error;  ///< api_code set; its text goes before the fields
   bool audited = true;         ///< false: no API audit advisory for this one
+  std::string headers{};       ///< whole block of the reply; empty = none
 
-  static ApiAnswer ok(std::string json_object) { return {std::move(json_object), std::nullopt, true}; }
+  static ApiAnswer ok(std::string json_object) { return {std::move(json_object), std::nullopt, true, {}}; }
   /// An error without an api_code of its own is shown as `otherwise`.
   static ApiAnswer failed(Error error, uint16_t otherwise = 10003) {
     if (error.api_code == 0) error.api_code = otherwise;
-    return {std::string(), std::move(error), true};
+    return {std::string(), std::move(error), true, {}};
   }
   static ApiAnswer failed(uint16_t api_code, std::string detail = {}) {
     return failed(Error{Errc::kInvalidArgument, api_code, std::move(detail)});

@@ -31,10 +31,14 @@ ApiErrorText api_error_text(uint16_t err_code, const std::string& detail) {
                                     [](const Row& r, uint16_t code) { return r.err_code < code; });
   SLUICE_CHECK(row != std::end(kRows) && row->err_code == err_code);
   std::string text(row->description);
-  size_t open = text.find('{');
-  if (open != std::string::npos) {
-    size_t close = text.find('}', open);
-    text.replace(open, close - open + 1, detail);
+  std::string_view rest = detail;
+  for (size_t open = text.find('{'); open != std::string::npos; open = text.find('{', open)) {
+    const size_t close = text.find('}', open);
+    const bool last = text.find('{', close) == std::string::npos;
+    const std::string_view part = last ? rest : rest.substr(0, rest.find('\n'));
+    text.replace(open, close - open + 1, part);
+    open += part.size();
+    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
   }
   return {row->http_code, std::move(text)};
 }

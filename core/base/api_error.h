@@ -13,7 +13,8 @@ struct ApiErrorText {
   std::string description;
 };
 
-/// Looks the err_code up and puts `detail` in place of the description's {placeholder}. An unknown
+/// Looks the err_code up and puts `detail` in place of the description's {placeholder}; when
+/// there are several, `detail` has a line for each. An unknown
 /// code is a programming error.
 ApiErrorText api_error_text(uint16_t err_code, const std::string& detail);
 

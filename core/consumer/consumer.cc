@@ -46,6 +46,19 @@ void Consumer::begin() {
   store_image();
 }
 
+void Consumer::begin_from(const ConsumerImage& image) {
+  cursor_.start(config_, place_.stream.config().max_msgs_per_subject == 1);
+  const bool begun = !image.delivered.consumer.is_zero() || config_.deliver_policy != DeliverPolicy::kLastPerSubject;
+  state_.start_at(cursor_.first_candidate());
+  if (begun) {
+    state_.set(image.delivered, image.floor, image.pending);
+    cursor_.resume_after(image.delivered.stream);
+  }
+  backlog_.recount(place_.stream.visible_last());
+  restore_deadlines();
+  store_image();
+}
+
 void Consumer::store_image() {
   if (!kept()) return;
   place_.store->append_consumer_delta(place_.key, std::string(1, kImageRecord) + snapshot());

@@ -17,6 +17,7 @@
 #include "consumer/advisories.h"
 #include "consumer/backlog.h"
 #include "consumer/consumer_config.h"
+#include "consumer/consumer_portable.h"
 #include "consumer/consumer_state.h"
 #include "consumer/consumers.h"
 #include "consumer/cursor.h"
@@ -57,6 +58,8 @@ class Consumer final : public StreamObserver {
 
   /// A new one: takes its start position and stores it.
   void begin();
+  /// A new one that goes on where a backup left it.
+  void begin_from(const ConsumerImage& image);
   /// From the store. False when its records can't be read (it then starts as a new one would).
   bool recover(const RecoveredConsumer& found);
   /// Subscribes and delivers. The stream knows the observer by then.

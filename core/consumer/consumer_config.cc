@@ -254,6 +254,7 @@ Status check_consumer_update(const ConsumerConfig& before, const ConsumerConfig&
   if (before.deliver_policy != after.deliver_policy) return cannot("deliver policy can not be updated");
   if (before.mem_storage != after.mem_storage) return cannot("storage type can not be updated");
   if (before.direct != after.direct) return cannot("direct can not be updated");
+  if (before.sourcing != after.sourcing) return cannot("sourcing can not be updated");
   if (before.opt_start_seq != after.opt_start_seq) return cannot("start sequence can not be updated");
   if (before.opt_start_time != after.opt_start_time) return cannot("start time can not be updated");
   if (before.ack_policy != after.ack_policy) return cannot("ack policy can not be updated");

@@ -54,7 +54,8 @@ struct ConsumerConfig {
   std::chrono::nanoseconds inactive_threshold{0};
   int64_t num_replicas = 0;
   bool mem_storage = false;
-  bool direct = false;
+  bool direct = false;    ///< of a mirror or source: in memory, hidden, gone with its copier
+  bool sourcing = false;  ///< asked for by a mirror or source (API level 4)
   std::map<std::string, std::string> metadata;
   std::optional<WallNanos> pause_until;
 

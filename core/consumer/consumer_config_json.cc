@@ -61,14 +61,12 @@ struct Refused {
   std::string priority_policy;
   std::chrono::nanoseconds priority_timeout{0};
   bool flow_control_acks = false;
-  bool sourcing = false;
 
   Status check() const {
     if (!priority_groups.empty() || priority_timeout.count() != 0 ||
         (!priority_policy.empty() && priority_policy != "none"))
       return not_supported("priority groups are not supported by this server version");
     if (flow_control_acks) return not_supported("ack policy flow_control is not supported by this server version");
-    if (sourcing) return not_supported("sourcing consumers are not supported by this server version");
     return {};
   }
 };
@@ -122,7 +120,7 @@ Status read_config(const JsonElement& from, ConsumerConfig& c) {
       JsonField::into("num_replicas", c.num_replicas),
       JsonField::into("mem_storage", c.mem_storage),
       JsonField::into("direct", c.direct),
-      JsonField::into("sourcing", refused.sourcing),
+      JsonField::into("sourcing", c.sourcing),
       JsonField::into("metadata", c.metadata),
       JsonField{"pause_until", [&](const JsonElement& e) { return read_time(e, c.pause_until); }},
       JsonField::into("priority_groups", refused.priority_groups),
@@ -225,6 +223,7 @@ std::string consumer_config_json(const ConsumerConfig& c) {
   out["num_replicas"] = c.num_replicas;
   put(out, "mem_storage", c.mem_storage);
   put(out, "direct", c.direct);
+  put(out, "sourcing", c.sourcing);
   put(out, "metadata", c.metadata);
   put(out, "pause_until", c.pause_until);
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);

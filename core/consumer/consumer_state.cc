@@ -33,6 +33,13 @@ int64_t plus(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uin
 
 }  // namespace
 
+void ConsumerState::set(const ConsumerPosition& delivered, const ConsumerPosition& floor,
+                        const std::vector<PendingMessage>& pending) {
+  floor_.set(delivered, floor);
+  pending_.clear();
+  for (const PendingMessage& message : pending) pending_.add(message);
+}
+
 ConsumerState::Delivery ConsumerState::deliver(StreamSeq seq, WallNanos now, MonoTime due) {
   Delivery d;
   d.seq = seq;

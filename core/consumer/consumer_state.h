@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/seq_set.h"
@@ -38,6 +39,9 @@ class ConsumerState {
   };
 
   void start_at(StreamSeq first_candidate) { floor_.start_at(first_candidate); }
+  /// As a backup says. `pending` rises in stream sequence.
+  void set(const ConsumerPosition& delivered, const ConsumerPosition& floor,
+           const std::vector<PendingMessage>& pending);
 
   /// The first delivery of `seq`, or one more of a pending one.
   Delivery deliver(StreamSeq seq, WallNanos now, MonoTime due);

@@ -60,12 +60,13 @@ class LocalConsumers final : public Consumers {
   void start();
 
   Result<Consumer*> put(Stream& stream, ConsumerConfig config, ConsumerAction action, bool pedantic) override;
+  Result<Consumer*> restore(Stream& stream, const PortableConsumer& saved) override;
   Status remove(std::string_view stream, std::string_view consumer) override;
   void pause(Consumer& consumer, WallNanos until) override;
   Consumer* find(std::string_view stream, std::string_view consumer) override;
   void each(std::string_view stream, const std::function<void(Consumer&)>& visit) override;
   size_t count(std::string_view stream) const override;
-  size_t size() const override { return total_; }
+  size_t size() const override { return total_ - direct_; }
   void when_durable(Stream& stream, std::move_only_function<void()> done) override;
   void shut_down() override;
   void collect(MetricSink& sink) const override;
@@ -75,12 +76,14 @@ class LocalConsumers final : public Consumers {
 
   ConsumerLimitsInForce limits() const { return {options_.max_ack_pending_limit, options_.max_request_batch}; }
   bool is_kept(const Stream& stream, const ConsumerConfig& config) const {
-    return store_ != nullptr && stream.config().storage == StorageKind::kFile && !config.mem_storage;
+    return store_ != nullptr && stream.config().storage == StorageKind::kFile && !config.mem_storage &&
+           !config.direct;
   }
   Consumer::Place place(Stream& stream, bool kept, ConsumerKey key);
   Consumer& adopt(std::unique_ptr<Consumer> consumer);
   void store_meta(const Consumer& consumer, const ConsumerConfig& config);
   Result<Consumer*> create(Stream& stream, const ConsumerConfig& config);
+  Consumer* adopt_new(Stream& stream, const ConsumerConfig& config, const ConsumerImage* image = nullptr);
   Result<Consumer*> update(Consumer& existing, ConsumerConfig config);
   Status check_among_others(Stream& stream, const ConsumerConfig& config);
   std::string fresh_name(Stream& stream);
@@ -97,6 +100,7 @@ class LocalConsumers final : public Consumers {
   std::map<std::string, ByName, std::less<>> streams_by_name_;
   std::map<ConsumerKey, Consumer*> by_key_;
   size_t total_ = 0;
+  size_t direct_ = 0;  ///< of these, hidden ones of mirrors and sources
   /// Closed ones; freed from the loop, because the call that closed them may come from within.
   std::vector<std::unique_ptr<Consumer>> closed_;
   bool burying_ = false;
@@ -136,6 +140,7 @@ Consumer& LocalConsumers::adopt(std::unique_ptr<Consumer> consumer) {
   SLUICE_CHECK(slot == nullptr);
   slot = std::move(consumer);
   ++total_;
+  if (it.config().direct) ++direct_;
   it.stream().add_observer(it);
   return it;
 }
@@ -167,6 +172,8 @@ Result<Consumer*> LocalConsumers::put(Stream& stream, ConsumerConfig config, Con
   if (Status s = normalise_consumer_config(config, stream.config(), limit, pedantic); !s) return std::unexpected(s.error());
   if (Status s = check_consumer_config(config, stream.config(), limit); !s) return std::unexpected(s.error());
   if (config.num_replicas > 1) return no(10074);
+  // Each copier gets one of its own; the name it asked for is only the front of it.
+  if (config.direct) config.name += (config.name.empty() ? "" : "-") + random_base62(kEphemeralNameLength, env_.random);
   if (Consumer* existing = config.name.empty() ? nullptr : find(stream.config().name, config.name)) {
     if (action != ConsumerAction::kCreate) return update(*existing, std::move(config));
     if (comparable(existing->config()) == comparable(config)) return existing;
@@ -188,11 +195,17 @@ Status LocalConsumers::check_among_others(Stream& stream, const ConsumerConfig& 
 }
 
 Result<Consumer*> LocalConsumers::create(Stream& stream, const ConsumerConfig& config) {
-  const int64_t bound = stream.config().max_consumers;
-  if (bound > 0 && count(stream.config().name) >= static_cast<size_t>(bound)) return no(10026);
-  if (options_.max_consumers_per_account > 0 && total_ >= static_cast<size_t>(options_.max_consumers_per_account))
-    return no(10026);
+  if (!config.direct) {  // those of mirrors and sources do not count
+    const int64_t bound = stream.config().max_consumers;
+    if (bound > 0 && count(stream.config().name) >= static_cast<size_t>(bound)) return no(10026);
+    const int64_t of_account = options_.max_consumers_per_account;
+    if (of_account > 0 && size() >= static_cast<size_t>(of_account)) return no(10026);
+  }
   if (Status s = check_among_others(stream, config); !s) return std::unexpected(s.error());
+  return adopt_new(stream, config);
+}
+
+Consumer* LocalConsumers::adopt_new(Stream& stream, const ConsumerConfig& config, const ConsumerImage* image) {
   const WallNanos created = env_.clock.wall();
   const bool kept = is_kept(stream, config);
   ConsumerKey key;
@@ -201,9 +214,12 @@ Result<Consumer*> LocalConsumers::create(Stream& stream, const ConsumerConfig& c
     key = store_->put_consumer(stream.config().name, config.name, meta);
   }
   Consumer& it = adopt(std::make_unique<Consumer>(place(stream, kept, key), config, created));
-  it.begin();
+  if (image != nullptr)
+    it.begin_from(*image);
+  else
+    it.begin();
   it.run();
-  it.advisories().created();
+  if (!config.direct) it.advisories().created();
   stream.interest_changed();
   return &it;
 }
@@ -212,6 +228,17 @@ void LocalConsumers::store_meta(const Consumer& consumer, const ConsumerConfig& 
   if (!consumer.kept()) return;
   store_->put_consumer(consumer.stream().config().name, consumer.name(),
                        consumer_meta_json({consumer.created(), config}));
+}
+
+Result<Consumer*> LocalConsumers::restore(Stream& stream, const PortableConsumer& saved) {
+  ConsumerConfig config = saved.config;
+  if (config.name.empty()) config.name = config.durable_name;
+  if (config.name.empty()) return no(10052, "invalid consumer name");
+  const ConsumerLimitsInForce limit = limits();
+  if (Status s = normalise_consumer_config(config, stream.config(), limit, false); !s) return std::unexpected(s.error());
+  if (Status s = check_consumer_config(config, stream.config(), limit); !s) return std::unexpected(s.error());
+  if (find(stream.config().name, config.name) != nullptr) return no(10148);
+  return adopt_new(stream, config, &saved.image);
 }
 
 Result<Consumer*> LocalConsumers::update(Consumer& existing, ConsumerConfig config) {
@@ -257,7 +284,8 @@ void LocalConsumers::discard(ByName::iterator at, ByName& of) {
   std::unique_ptr<Consumer> consumer = std::move(at->second);
   of.erase(at);
   --total_;
-  consumer->advisories().deleted();
+  if (consumer->config().direct) --direct_;
+  if (!consumer->config().direct) consumer->advisories().deleted();
   consumer->close("409 Consumer Deleted", false);
   if (consumer->kept()) {
     by_key_.erase(consumer->key());
@@ -290,18 +318,22 @@ Consumer* LocalConsumers::find(std::string_view stream, std::string_view consume
   const auto of = streams_by_name_.find(stream);
   if (of == streams_by_name_.end()) return nullptr;
   const auto at = of->second.find(consumer);
-  return at == of->second.end() ? nullptr : at->second.get();
+  return at == of->second.end() || at->second->config().direct ? nullptr : at->second.get();
 }
 
 void LocalConsumers::each(std::string_view stream, const std::function<void(Consumer&)>& visit) {
   const auto of = streams_by_name_.find(stream);
   if (of == streams_by_name_.end()) return;
-  for (const auto& [name, consumer] : of->second) visit(*consumer);
+  for (const auto& [name, consumer] : of->second)
+    if (!consumer->config().direct) visit(*consumer);
 }
 
 size_t LocalConsumers::count(std::string_view stream) const {
   const auto of = streams_by_name_.find(stream);
-  return of == streams_by_name_.end() ? 0 : of->second.size();
+  if (of == streams_by_name_.end()) return 0;
+  return static_cast<size_t>(std::count_if(of->second.begin(), of->second.end(), [](const auto& entry) {
+    return !entry.second->config().direct;
+  }));
 }
 
 void LocalConsumers::when_durable(Stream& stream, std::move_only_function<void()> done) {

@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "bus/bus.h"
 #include "consumer/consumer_config.h"
+#include "consumer/consumer_portable.h"
 #include "io/env.h"
 #include "store/store.h"
 #include "stream/streams.h"
@@ -48,6 +49,8 @@ class Consumers {
   /// made when none is given. Errors carry api codes (10012, 10013, 10026, 10052, 10094 …).
   virtual Result<Consumer*> put(Stream& stream, ConsumerConfig config, ConsumerAction action,
                                 bool pedantic) = 0;
+  /// One of a backup, where it stood. Errors as of put().
+  virtual Result<Consumer*> restore(Stream& stream, const PortableConsumer& saved) = 0;
   /// 10014 when there is none.
   virtual Status remove(std::string_view stream, std::string_view consumer) = 0;
   /// No deliveries until `until` (kZeroTime or past: resume). Stored.
@@ -55,6 +58,7 @@ class Consumers {
   virtual Consumer* find(std::string_view stream, std::string_view consumer) = 0;
   /// In order of name.
   virtual void each(std::string_view stream, const std::function<void(Consumer&)>& visit) = 0;
+  /// Like find(), each() and size(): without the hidden ones of mirrors and sources.
   virtual size_t count(std::string_view stream) const = 0;
   virtual size_t size() const = 0;
   /// Runs `done` when everything done so far to consumers and messages of `stream` is durable.

@@ -75,6 +75,11 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   api.max_consumers = consumers.max_consumers_per_account;
   engine->api = ApiDispatcher::make(env_, account.router(), engine->store.get(), *engine->streams,
                                     *engine->consumers, api);
+  engine->sourcing = Sourcing::make(
+      env_, account.router(), *engine->streams,
+      {.account = engine->account,
+       .domain = options_.server.domain,
+       .remotes = global ? options_.remotes : std::vector<SourcingRemote>{}});
   return engine;
 }
 
@@ -105,7 +110,10 @@ void Node::stop(std::chrono::nanoseconds grace, std::move_only_function<void(Sta
       return;
     }
     // No request comes any more: what is in the journal's buffer now is the last of it.
-    for (const auto& engine : engines_) engine->api.reset();
+    for (const auto& engine : engines_) {
+      engine->sourcing.reset();
+      engine->api.reset();
+    }
     store_->close(std::move(done));
   });
 }
@@ -119,6 +127,7 @@ void Node::collect(MetricSink& sink) const {
     engine->streams->collect(sink);
     engine->consumers->collect(sink);
     if (engine->api) engine->api->collect(sink);
+    if (engine->sourcing) engine->sourcing->collect(sink);
   }
 }
 

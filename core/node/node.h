@@ -18,6 +18,7 @@
 #include "io/env.h"
 #include "leaf/leaf_nodes.h"
 #include "server/server.h"
+#include "sourcing/sourcing.h"
 #include "store/account_store.h"
 #include "store/store.h"
 #include "stream/streams.h"
@@ -32,6 +33,7 @@ struct AccountEngine {
   std::unique_ptr<Streams> streams;
   std::unique_ptr<Consumers> consumers;
   std::unique_ptr<ApiDispatcher> api;
+  std::unique_ptr<Sourcing> sourcing;
 };
 
 struct NodeOptions {
@@ -40,6 +42,7 @@ struct NodeOptions {
   StoreOptions store;       ///< used when server.jetstream is set
   StreamsOptions streams;
   ConsumersOptions consumers;
+  std::vector<SourcingRemote> remotes;  ///< of the global account; their links outlive the node
   int64_t max_file_bytes = -1;  ///< of accounts without a limit of their own; -1 = none
   int64_t max_memory_bytes = -1;
 };

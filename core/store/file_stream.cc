@@ -81,6 +81,21 @@ StreamSeq FileStream::skip(WallNanos time, std::string_view msg_id) {
   return StreamSeq(seq);
 }
 
+/// One record: recovery counts every sequence below the highest that has no message as a gap.
+void FileStream::skip_to(StreamSeq last, WallNanos time) {
+  if (store_.failed()) return;
+  SLUICE_CHECK(last.value() > last_);
+  Record r;
+  r.type = RecordType::kSkip;
+  r.seq = last.value();
+  r.time = time;
+  StreamSpan& here = span(*write(r, r.seq).file);
+  here.widen(last_ + 1);
+  here.widen(r.seq);
+  here.states_facts = true;
+  note_skip_to(r.seq, time);
+}
+
 bool FileStream::remove(StreamSeq seq, bool erase) {
   if (store_.failed()) return false;
   const MessagePlace* found = index_.find(seq.value());

@@ -23,6 +23,7 @@ class FileStream final : public IndexedStream, private ColdPlaces {
 
   StreamSeq append(const AppendRequest& request) override;
   StreamSeq skip(WallNanos time, std::string_view msg_id) override;
+  void skip_to(StreamSeq last, WallNanos time) override;
   bool remove(StreamSeq seq, bool erase) override;
   uint64_t purge_below(StreamSeq first_kept) override;
   CommitNo last_commit() const override { return CommitNo(last_commit_); }

@@ -50,14 +50,15 @@ void IndexedStream::note_append(uint64_t seq, const MessagePlace& place, std::st
   add_subject(seq, subject);
 }
 
-void IndexedStream::note_skip(uint64_t seq, WallNanos time) {
-  SLUICE_CHECK(seq == last_ + 1);
-  last_ = seq;
+void IndexedStream::note_skip_to(uint64_t last, WallNanos time) {
+  SLUICE_CHECK(last > last_);
+  const uint64_t from = last_ + 1;
+  last_ = last;
   last_time_ = time;
   if (index_.empty()) {
-    first_ = seq + 1;
+    first_ = last + 1;
   } else {
-    gaps_.insert(seq);
+    gaps_.insert_range(from, last);
   }
 }
 

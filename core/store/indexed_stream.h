@@ -49,7 +49,8 @@ class IndexedStream : public StreamStore {
 
   // -- bookkeeping, called by the derived class after its own part
   void note_append(uint64_t seq, const MessagePlace& place, std::string_view subject, WallNanos time);
-  void note_skip(uint64_t seq, WallNanos time);
+  void note_skip(uint64_t seq, WallNanos time) { note_skip_to(seq, time); }
+  void note_skip_to(uint64_t last, WallNanos time);
   /// @return false when there is no such message.
   bool note_remove(uint64_t seq);
   uint64_t note_purge_below(uint64_t first_kept);

@@ -64,6 +64,10 @@ class MemoryStream final : public IndexedStream {
     ++commit_;
     return StreamSeq(last_);
   }
+  void skip_to(StreamSeq last, WallNanos time) override {
+    note_skip_to(last.value(), time);
+    ++commit_;
+  }
   bool remove(StreamSeq seq, bool erase) override {
     if (const MessagePlace* place = index_.find(seq.value()); erase && place != nullptr) {
       auto fetched = fetch(seq.value(), *place);

@@ -75,6 +75,11 @@ class StreamStore {
   virtual StreamSeq append(const AppendRequest& request) = 0;
   /// Uses up last_seq + 1 without storing a message (interest streams without interest; mirrors).
   virtual StreamSeq skip(WallNanos time, std::string_view msg_id) = 0;
+  /// Uses up every sequence to `last` (in, above last_seq) in one step: gaps of a mirror's origin.
+  virtual void skip_to(StreamSeq last, WallNanos time) {
+    while (state().last_seq < last && !skip(time, {}).is_zero()) {
+    }
+  }
   /// @return false when there is no such message. `erase`: also make the bytes unreadable.
   virtual bool remove(StreamSeq seq, bool erase) = 0;
   /// Removes all messages below `first_kept`; when that is above last_seq + 1 the stream is emptied

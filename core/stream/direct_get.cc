@@ -18,6 +18,8 @@ constexpr size_t kMaxSeriesUnderWay = 64;
 constexpr size_t kSeriesSlice_count = 256;
 constexpr size_t kMaxMultiLast = 1024;
 constexpr uint64_t kDefaultSeries_bytes = 64 * kMiB;
+/// Queue group of all that answer for one stream.
+constexpr std::string_view kAnswerers = "_sys_";
 
 std::string api_prefix(std::string_view domain) {
   return domain.empty() ? "$JS.API." : fmt::format("$JS.{}.API.", domain);
@@ -48,7 +50,8 @@ struct DirectGet::Series {
   bool sent_any = false;
 };
 
-DirectGet::DirectGet(Env& env, Bus& bus, Stream& stream, const StreamsOptions& options)
+DirectGet::DirectGet(Env& env, Bus& bus, Stream& stream, const std::vector<std::string>& names,
+                     const StreamsOptions& options)
     : stream_(stream),
       options_(options),
       outbox_(std::make_shared<Outbox>(bus)),
@@ -56,11 +59,13 @@ DirectGet::DirectGet(Env& env, Bus& bus, Stream& stream, const StreamsOptions& o
   std::vector<std::string> prefixes{api_prefix("")};
   if (!options.domain.empty()) prefixes.push_back(api_prefix(options.domain));
   for (const std::string& prefix : prefixes) {
-    const std::string subject = fmt::format("{}DIRECT.GET.{}", prefix, stream.config().name);
-    subscriptions_.push_back(bus.subscribe(
-        subject, "", [this](const Message& m, const Origin&) { on_request(m); }));
-    subscriptions_.push_back(bus.subscribe(
-        subject + ".>", "", [this](const Message& m, const Origin&) { on_subject_request(m); }));
+    for (const std::string& name : names) {
+      const std::string subject = fmt::format("{}DIRECT.GET.{}", prefix, name);
+      subscriptions_.push_back(bus.subscribe(subject, kAnswerers,
+                                             [this](const Message& m, const Origin&) { on_request(m); }));
+      subscriptions_.push_back(bus.subscribe(
+          subject + ".>", kAnswerers, [this](const Message& m, const Origin&) { on_subject_request(m); }));
+    }
   }
 }
 
@@ -97,8 +102,7 @@ void DirectGet::on_subject_request(const Message& message) {
   const std::string_view marker = "API.DIRECT.GET.";
   const size_t at = message.subject.find(marker);
   DirectGetRequest request;
-  request.last_by_subj =
-      message.subject.substr(at + marker.size() + stream_.config().name.size() + 1);
+  request.last_by_subj = message.subject.substr(message.subject.find('.', at + marker.size()) + 1);
   get(request, message.reply);
 }
 

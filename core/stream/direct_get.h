@@ -24,7 +24,10 @@ namespace sluice {
 /// Owned by the stream; both subscriptions end with it. Loop thread only.
 class DirectGet {
  public:
-  DirectGet(Env& env, Bus& bus, Stream& stream, const StreamsOptions& options);
+  /// @param names  of the streams it answers for: the own one, and a mirror's origin. Several may answer for
+  ///   one name; each request goes to one of them.
+  DirectGet(Env& env, Bus& bus, Stream& stream, const std::vector<std::string>& names,
+            const StreamsOptions& options);
   ~DirectGet();
   DirectGet(const DirectGet&) = delete;
   DirectGet& operator=(const DirectGet&) = delete;

@@ -61,6 +61,9 @@ class Ingest {
   explicit Ingest(Sources sources) : s_(std::move(sources)) {}
 
   Verdict judge(const Offered& offered);
+  /// Copies of other streams' messages (ingest_copied.cc).
+  Verdict judge_mirrored(const Offered& offered);
+  Verdict judge_sourced(const Offered& offered);
 
  private:
   using Refusal = std::optional<Error>;

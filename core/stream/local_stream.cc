@@ -43,7 +43,8 @@ LocalStream::LocalStream(Parts parts)
       republisher_(parts_.bus, parts_.env.random, parts_.config),
       visible_(store_.state().last_seq),
       expiry_timer_(parts_.env.timers.make([this] { expire(); })),
-      sweep_timer_(parts_.env.timers.make([this] { sweep_uninteresting(); })) {
+      sweep_timer_(parts_.env.timers.make([this] { sweep_uninteresting(); })),
+      positions_timer_(parts_.env.timers.make([this] { save_positions(); })) {
   compile_transform();
   recover();
 }
@@ -57,6 +58,7 @@ void LocalStream::recover() {
       dedup_.insert(id, seq, time);
     });
   recover_ttls();
+  recover_positions();
   const StreamSeq last = store_.state().last_seq;
   if (last.is_zero()) return;
   if (auto stored = store_.load(last); stored && !stored->headers.empty())
@@ -77,6 +79,8 @@ void LocalStream::close() {
   retire_direct_get();
   expiry_timer_->stop();
   sweep_timer_->stop();
+  positions_timer_->stop();
+  reporter_ = nullptr;
   answers_.clear();
   republisher_.clear();
   observers_.each([](StreamObserver& o) { o.on_stream_deleted(); });
@@ -92,8 +96,8 @@ void LocalStream::subscribe() {
     subscriptions_.push_back(parts_.bus.subscribe(
         subject, "", [this](const Message& m, const Origin&) { take(m, nullptr); }));
   retire_direct_get();
-  if (parts_.config.allow_direct)
-    direct_get_ = std::make_unique<DirectGet>(parts_.env, parts_.bus, *this, parts_.options);
+  if (const std::vector<std::string> names = directly_read_names(); !names.empty())
+    direct_get_ = std::make_unique<DirectGet>(parts_.env, parts_.bus, *this, names, parts_.options);
 }
 
 /// It may be answering right now, so it is destroyed in a later callback.
@@ -107,7 +111,8 @@ void LocalStream::reconfigure(StreamConfig config) {
   const StreamConfig was = std::exchange(parts_.config, std::move(config));
   if (was.duplicate_window != parts_.config.duplicate_window)
     dedup_.set_window(parts_.config.duplicate_window, parts_.env.clock.wall());
-  if (was.subjects != parts_.config.subjects || was.allow_direct != parts_.config.allow_direct)
+  if (was.subjects != parts_.config.subjects || was.allow_direct != parts_.config.allow_direct ||
+      was.mirror != parts_.config.mirror || was.mirror_direct != parts_.config.mirror_direct)
     subscribe();
   if (was.compression != parts_.config.compression) tell_traits();
   compile_transform();

@@ -24,6 +24,7 @@
 #include "stream/pub_ack.h"
 #include "stream/republisher.h"
 #include "stream/stream.h"
+#include "stream/stream_meta.h"
 #include "stream/streams.h"
 
 namespace sluice {
@@ -44,7 +45,7 @@ class StreamOwner {
   virtual Status room_for(StorageKind kind, uint64_t bytes) = 0;
 };
 
-class LocalStream : public Stream {
+class LocalStream : public Stream, public StreamInbox {
  public:
   struct Parts {
     Env& env;
@@ -54,6 +55,7 @@ class LocalStream : public Stream {
     const StreamsOptions& options;
     StreamConfig config;
     WallNanos created;
+    SourcePositions positions;            ///< as saved
     StreamStore* file;                    ///< a file stream's, owned by `store`
     std::unique_ptr<StreamStore> memory;  ///< a memory stream's
   };
@@ -72,6 +74,10 @@ class LocalStream : public Stream {
   void reconfigure(StreamConfig config);
   /// Sends what became durable. @return true while more is waiting.
   bool settle(CommitNo durable);
+  /// What the store keeps about it, with `config` in place of the own one.
+  std::string meta_json(const StreamConfig& config) const {
+    return stream_meta_json(config, parts_.created, positions_);
+  }
   bool in_memory() const { return parts_.store == nullptr; }
   /// By how many bytes it grew since the last recount.
   int64_t recount();
@@ -93,6 +99,19 @@ class LocalStream : public Stream {
   Result<uint64_t> purge(const PurgeRequest& request) override;
   void consumer_done(StreamSeq seq) override;
   void interest_changed() override;
+  StreamInbox* inbox() override { return this; }
+
+  // -- StreamInbox (local_stream_inbox.cc)
+  Status take_mirrored(StreamSeq seq, WallNanos time, const Message& message) override;
+  Status take_sourced(const SourcedMessage& sourced) override;
+  const SourcePositions& source_positions() const override { return positions_; }
+  void reset_source(std::string_view key, std::string_view identity) override;
+  void keep_sources(const std::vector<std::string>& keys) override;
+  void set_source_reporter(std::function<std::vector<SourceStatus>()> reporter) override {
+    reporter_ = std::move(reporter);
+  }
+  std::vector<SourceStatus> source_status() const override;
+  void set_mirror_current(bool current) override;
 
  private:
   /// Above this many at once, observers are told one purge instead of each removal.
@@ -112,6 +131,14 @@ class LocalStream : public Stream {
   void retire_direct_get();
   void recover();
   void recover_ttls();
+  void recover_positions();
+  // -- copies of other streams (local_stream_inbox.cc)
+  bool inbox_is_full() const;
+  Message transformed(const Message& message, std::string& mapped);
+  void skip_mirrored_to(StreamSeq seq, WallNanos time);
+  std::vector<std::string> directly_read_names() const;
+  void save_positions();
+  void save_positions_before_removal(StreamSeq first, StreamSeq end);
   void tell_resized();
   // -- the way in (local_stream.cc)
   void compile_transform();
@@ -182,6 +209,10 @@ class LocalStream : public Stream {
   std::unique_ptr<Timer> sweep_timer_;
   std::unique_ptr<DirectGet> direct_get_;
   std::vector<std::unique_ptr<BusSubscription>> subscriptions_;
+  SourcePositions positions_;
+  std::unique_ptr<Timer> positions_timer_;
+  bool mirror_current_ = false;
+  std::function<std::vector<SourceStatus>()> reporter_;
 };
 
 }  // namespace sluice

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "io/executor.h"
+#include "stream/local_restore.h"
 #include "stream/local_stream.h"
 #include "stream/stream_meta.h"
 #include "stream/streams.h"
@@ -22,7 +23,7 @@ namespace {
 
 constexpr Logger log_{"stream"};
 
-class LocalStreams : public Streams, public StreamOwner {
+class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
  public:
   LocalStreams(Env& env, Bus& bus, Store* store, const StreamsOptions& options)
       : env_(env), bus_(bus), store_(store), options_(options) {}
@@ -32,6 +33,8 @@ class LocalStreams : public Streams, public StreamOwner {
 
   Result<Stream*> create(const StreamConfig& config) override;
   Result<Stream*> update(const StreamConfig& config) override;
+  Status check_restore(const StreamConfig& config) override;
+  Result<std::unique_ptr<StreamRestore>> restore(const StreamConfig& config, StreamSeq first) override;
   Status remove(std::string_view name) override;
   Stream* find(std::string_view name) override {
     auto found = streams_.find(name);
@@ -42,6 +45,9 @@ class LocalStreams : public Streams, public StreamOwner {
   void on_created(std::move_only_function<void(Stream&)> listener) override {
     created_listeners_.push_back(std::move(listener));
   }
+  void on_updated(UpdateListener listener) override {
+    updated_listeners_.push_back(std::move(listener));
+  }
   void on_deleting(std::move_only_function<void(Stream&)> listener) override {
     deleting_listeners_.push_back(std::move(listener));
   }
@@ -51,10 +57,17 @@ class LocalStreams : public Streams, public StreamOwner {
   void resized(LocalStream& stream) override { resized_.push_back(&stream); }
   Status room_for(StorageKind kind, uint64_t bytes) override;
 
+  Status room_for_restore(StorageKind kind, uint64_t bytes) override { return room_for(kind, bytes); }
+  Result<Stream*> adopt_restored(const StreamConfig& config, WallNanos created, StreamStore* file,
+                                 std::unique_ptr<StreamStore> memory) override;
+  void abandon_restored(const StreamConfig& config) override;
+
  private:
   Status check_overlap(const StreamConfig& config) const;
   Status check_reservation(const StreamConfig& config, int64_t had) const;
-  Result<LocalStream*> add(const StreamConfig& config, WallNanos created, StreamStore* file);
+  Status check_new(const StreamConfig& config) const;
+  Result<StreamStore*> new_file(const StreamConfig& config, std::string_view meta, StreamSeq first);
+  Result<LocalStream*> add(StreamMeta meta, StreamStore* file, std::unique_ptr<StreamStore> memory = nullptr);
   int64_t limit_of(StorageKind kind) const {
     return kind == StorageKind::kFile ? options_.max_file_bytes : options_.max_memory_bytes;
   }
@@ -72,7 +85,9 @@ class LocalStreams : public Streams, public StreamOwner {
   const StreamsOptions options_;
   std::map<std::string, std::unique_ptr<LocalStream>, std::less<>> streams_;
   std::set<std::string> unreadable_;
+  std::set<std::string, std::less<>> restoring_;  ///< being rebuilt from a backup
   std::vector<std::move_only_function<void(Stream&)>> created_listeners_;
+  std::vector<UpdateListener> updated_listeners_;
   std::vector<std::move_only_function<void(Stream&)>> deleting_listeners_;
   std::vector<LocalStream*> waiting_for_disk_;
   std::vector<LocalStream*> waiting_in_memory_;
@@ -94,27 +109,33 @@ void LocalStreams::start() {
 void LocalStreams::recover(const RecoveredStream& found) {
   auto meta = parse_stream_meta(found.meta);
   StreamStore* file = store_->find_stream(found.name);
+  if (meta && meta->restoring) {
+    SLUICE_LOG(log_, kWarn, "half restored stream removed stream={}", found.name);
+    store_->delete_stream(found.name);
+    return;
+  }
   if (!meta || file == nullptr || meta->config.name != found.name) {
     SLUICE_LOG(log_, kError, "stream left alone, its description can't be read stream={} why={}",
                found.name, meta ? "name differs" : meta.error().detail);
     unreadable_.insert(found.name);
     return;
   }
-  if (!add(meta->config, meta->created, file)) unreadable_.insert(found.name);
+  if (!add(*std::move(meta), file)) unreadable_.insert(found.name);
 }
 
-Result<LocalStream*> LocalStreams::add(const StreamConfig& config, WallNanos created,
-                                       StreamStore* file) {
-  std::unique_ptr<StreamStore> memory;
+Result<LocalStream*> LocalStreams::add(StreamMeta meta, StreamStore* file,
+                                       std::unique_ptr<StreamStore> memory) {
+  const StreamConfig& config = meta.config;
   const bool in_memory = config.storage == StorageKind::kMemory;
-  if (in_memory) memory = make_memory_store(StreamSeq(config.first_seq));
+  if (in_memory && !memory) memory = make_memory_store(StreamSeq(config.first_seq));
   auto stream = std::make_unique<LocalStream>(LocalStream::Parts{.env = env_,
                                                                  .bus = bus_,
                                                                  .store = in_memory ? nullptr : store_,
                                                                  .owner = *this,
                                                                  .options = options_,
                                                                  .config = config,
-                                                                 .created = created,
+                                                                 .created = meta.created,
+                                                                 .positions = std::move(meta.positions),
                                                                  .file = file,
                                                                  .memory = std::move(memory)});
   LocalStream* raw = stream.get();
@@ -147,29 +168,81 @@ Status LocalStreams::check_reservation(const StreamConfig& config, int64_t had) 
   return fail_api(Errc::kFull, config.storage == StorageKind::kFile ? 10047 : 10028, "");
 }
 
+/// What stands in the way of one more stream of that name.
+Status LocalStreams::check_new(const StreamConfig& config) const {
+  if (unreadable_.contains(config.name) || restoring_.contains(config.name))
+    return fail_api(Errc::kExists, 10058, "");
+  if (options_.max_streams >= 0 && streams_.size() >= static_cast<size_t>(options_.max_streams))
+    return fail_api(Errc::kFull, 10027, "");
+  if (auto status = check_reservation(config, 0); !status) return status;
+  return check_overlap(config);
+}
+
+Result<StreamStore*> LocalStreams::new_file(const StreamConfig& config, std::string_view meta, StreamSeq first) {
+  if (store_ == nullptr) return fail_api(Errc::kUnsupported, 10049, "this server has no store directory");
+  if (auto status = store_->writable(); !status)
+    return fail_api(status.error().code, 10049, status.error().detail);
+  auto made = store_->create_stream(config.name, meta, first);
+  if (!made) return fail_api(made.error().code, 10049, made.error().detail);
+  return *made;
+}
+
+// -- backups
+
+Status LocalStreams::check_restore(const StreamConfig& config) {
+  if (find(config.name) != nullptr) return fail_api(Errc::kExists, 10130, "");
+  auto status = check_new(config);
+  if (!status && status.error().api_code == 10058) return fail_api(Errc::kExists, 10130, "");
+  return status;
+}
+
+Result<std::unique_ptr<StreamRestore>> LocalStreams::restore(const StreamConfig& config, StreamSeq first) {
+  if (auto status = check_restore(config); !status) return std::unexpected(status.error());
+  const WallNanos created = env_.clock.wall();
+  StreamStore* file = nullptr;
+  std::unique_ptr<StreamStore> memory;
+  if (config.storage == StorageKind::kFile) {
+    auto made = new_file(config, restoring_meta_json(config, created), first);
+    if (!made) return std::unexpected(made.error());
+    file = *made;
+  } else {
+    memory = make_memory_store(first);
+  }
+  restoring_.insert(config.name);
+  return make_local_restore(*this, alive_, store_, config, created, file, std::move(memory));
+}
+
+Result<Stream*> LocalStreams::adopt_restored(const StreamConfig& config, WallNanos created, StreamStore* file,
+                                             std::unique_ptr<StreamStore> memory) {
+  restoring_.erase(config.name);
+  if (file != nullptr) store_->update_stream_meta(config.name, stream_meta_json(config, created));
+  auto stream = add({.config = config, .created = created, .positions = {}, .restoring = false}, file,
+                    std::move(memory));
+  if (!stream) return std::unexpected(stream.error());
+  SLUICE_LOG(log_, kInfo, "stream restored stream={}", config.name);
+  for (auto& listener : created_listeners_) listener(**stream);
+  return *stream;
+}
+
+void LocalStreams::abandon_restored(const StreamConfig& config) {
+  restoring_.erase(config.name);
+  if (config.storage == StorageKind::kFile) store_->delete_stream(config.name);
+}
+
 Result<Stream*> LocalStreams::create(const StreamConfig& config) {
   if (Stream* existing = find(config.name)) {
     if (existing->config() == config) return existing;
     return fail_api(Errc::kExists, 10058, "");
   }
-  if (unreadable_.contains(config.name)) return fail_api(Errc::kExists, 10058, "");
-  if (options_.max_streams >= 0 && streams_.size() >= static_cast<size_t>(options_.max_streams))
-    return fail_api(Errc::kFull, 10027, "");
-  if (auto status = check_reservation(config, 0); !status) return std::unexpected(status.error());
-  if (auto status = check_overlap(config); !status) return std::unexpected(status.error());
+  if (auto status = check_new(config); !status) return std::unexpected(status.error());
   const WallNanos created = env_.clock.wall();
   StreamStore* file = nullptr;
   if (config.storage == StorageKind::kFile) {
-    if (store_ == nullptr)
-      return fail_api(Errc::kUnsupported, 10049, "this server has no store directory");
-    if (auto status = store_->writable(); !status)
-      return fail_api(status.error().code, 10049, status.error().detail);
-    auto made = store_->create_stream(config.name, stream_meta_json(config, created),
-                                      StreamSeq(config.first_seq));
-    if (!made) return fail_api(made.error().code, 10049, made.error().detail);
+    auto made = new_file(config, stream_meta_json(config, created), StreamSeq(config.first_seq));
+    if (!made) return std::unexpected(made.error());
     file = *made;
   }
-  auto stream = add(config, created, file);
+  auto stream = add({.config = config, .created = created, .positions = {}, .restoring = false}, file);
   if (!stream) return std::unexpected(stream.error());
   SLUICE_LOG(log_, kInfo, "stream created stream={} storage={}", config.name,
              to_string(config.storage));
@@ -189,10 +262,12 @@ Result<Stream*> LocalStreams::update(const StreamConfig& config) {
     return std::unexpected(status.error());
   if (auto status = check_overlap(updated); !status) return std::unexpected(status.error());
   if (updated == was) return &stream;
+  const StreamConfig before = was;
   if (!stream.in_memory())
-    store_->update_stream_meta(updated.name, stream_meta_json(updated, stream.created()));
+    store_->update_stream_meta(updated.name, stream.meta_json(updated));
   stream.reconfigure(std::move(updated));
   SLUICE_LOG(log_, kInfo, "stream updated stream={}", config.name);
+  for (auto& listener : updated_listeners_) listener(stream, before);
   return &stream;
 }
 

@@ -21,6 +21,7 @@
 #include "store/stream_store.h"
 #include "stream/observer.h"
 #include "stream/stream_config.h"
+#include "stream/stream_inbox.h"
 
 namespace sluice {
 
@@ -64,6 +65,9 @@ class Stream {
   virtual void consumer_done(StreamSeq seq) = 0;
   /// An observer was added, removed or changed its filter: interest retention looks again.
   virtual void interest_changed() = 0;
+
+  /// Mirrors and sources bring their messages in here; nullptr = this stream takes none.
+  virtual StreamInbox* inbox() { return nullptr; }
 };
 
 }  // namespace sluice

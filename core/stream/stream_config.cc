@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "stream/json_object.h"
+#include "stream/stream_source_json.h"
 
 namespace sluice {
 namespace {
@@ -42,35 +43,6 @@ constexpr Word<StorageKind> kStorages[] = {{"file", StorageKind::kFile},
 constexpr Word<PersistMode> kPersistModes[] = {{"", PersistMode::kDefault},
                                                {"default", PersistMode::kDefault},
                                                {"async", PersistMode::kAsync}};
-
-/// True for the values that ask for nothing: null, false, 0, "", {}, [].
-bool asks_for_nothing(const JsonElement& value) {
-  switch (value.type()) {
-    case simdjson::dom::element_type::NULL_VALUE: return true;
-    case simdjson::dom::element_type::BOOL: return !value.get_bool().value_unsafe();
-    case simdjson::dom::element_type::INT64: return value.get_int64().value_unsafe() == 0;
-    case simdjson::dom::element_type::UINT64: return value.get_uint64().value_unsafe() == 0;
-    case simdjson::dom::element_type::DOUBLE: return value.get_double().value_unsafe() == 0.0;
-    case simdjson::dom::element_type::STRING: return value.get_string().value_unsafe().empty();
-    case simdjson::dom::element_type::OBJECT: return value.get_object().value_unsafe().size() == 0;
-    case simdjson::dom::element_type::ARRAY: return value.get_array().value_unsafe().size() == 0;
-  }
-  return false;
-}
-
-/// An option of the API that this version refuses unless it is off. `off_word` = its default text.
-JsonField refused(std::string_view name, const char* what, std::string& unsupported,
-                  std::string_view off_word = {}) {
-  return {name, [what, &unsupported, off_word](const JsonElement& from) -> Status {
-            std::string_view text;
-            const bool off = asks_for_nothing(from) ||
-                             (!off_word.empty() && from.get_string().get(text) == simdjson::SUCCESS &&
-                              text == off_word);
-            if (!off && unsupported.empty())
-              unsupported = fmt::format("{} not supported by this server version", what);
-            return {};
-          }};
-}
 
 JsonField compression_field(Compression& out) {
   return {"compression", [&out](const JsonElement& from) -> Status {
@@ -148,8 +120,8 @@ Result<StreamRequest> parse_stream_request(std::string_view json) {
       JsonField::into("no_ack", c.no_ack),
       JsonField::into("duplicate_window", c.duplicate_window),
       placement_field(c.placement),
-      refused("mirror", "mirrors are", no),
-      refused("sources", "sources are", no),
+      mirror_field(c.mirror),
+      sources_field(c.sources),
       compression_field(c.compression),
       JsonField::into("first_seq", c.first_seq),
       subject_transform_field(c.subject_transform),

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/time_format.h"
+#include "stream/stream_source.h"
 
 namespace sluice {
 
@@ -35,13 +36,6 @@ struct Placement {
   bool operator==(const Placement&) const = default;
 };
 
-/// What SubjectTransform takes, as the client wrote it.
-struct SubjectMapping {
-  std::string source;       ///< empty = ">"
-  std::string destination;  ///< empty = the subject stays
-  bool operator==(const SubjectMapping&) const = default;
-};
-
 /// Stored messages whose subject `source` matches are published again, as `destination` says.
 struct RepublishConfig {
   std::string source;
@@ -51,7 +45,7 @@ struct RepublishConfig {
 };
 
 /// Normalised: -1 = unlimited, zero durations = off. Options of the API that this version does not
-/// carry out (mirror, sources, counters, batches, schedules, replicas > 1) are refused when parsed,
+/// carry out (counters, batches, schedules, replicas > 1) are refused when parsed,
 /// never stored.
 struct StreamConfig {
   std::string name;
@@ -70,6 +64,8 @@ struct StreamConfig {
   bool no_ack = false;
   std::chrono::nanoseconds duplicate_window{0};
   std::optional<Placement> placement;
+  std::optional<StreamSource> mirror;  ///< everything comes from there, and only from there
+  std::vector<StreamSource> sources;   ///< copied in beside the stream's own subjects
   Compression compression = Compression::kNone;
   uint64_t first_seq = 0;
   std::optional<SubjectMapping> subject_transform;  ///< applied to a publish before anything else
@@ -118,10 +114,12 @@ inline constexpr int kMaxReplicas = 5;
 /// and unknown enum words.
 Result<StreamRequest> parse_stream_request(std::string_view json);
 /// Fills in defaults and checks, in the reference's order; the first failure is returned: 10052 with
-/// its text, 10133, 10074, 10155, 10156, 10157 when pedantic.
+/// its text, 10133, 10074, 10155, 10156, 10157 when pedantic, those of check_stream_sources().
 /// @param max_duplicate_window  the server's limit; zero = none.
+/// @param find  the account's streams, for mirrors and sources; empty = none.
 Result<StreamConfig> check_stream_config(const StreamRequest& request,
-                                         std::chrono::nanoseconds max_duplicate_window);
+                                         std::chrono::nanoseconds max_duplicate_window,
+                                         const StreamLookup& find = {});
 /// The part of it on subject_transform and republish, which also rewrites republish from ">" to ">" where
 /// it means the transformed subjects.
 Status check_subject_mappings(StreamConfig& config, bool pedantic);

@@ -56,7 +56,7 @@ Status normalise_limits(StreamConfig& c, bool is_pedantic) {
 }
 
 Status default_duplicate_window(StreamConfig& c, nanoseconds server_limit, bool is_pedantic) {
-  if (c.duplicate_window.count() != 0) return {};
+  if (c.duplicate_window.count() != 0 || c.mirror || !c.sources.empty()) return {};
   nanoseconds window = kDefaultDuplicateWindow;
   if (server_limit.count() > 0 && window > server_limit) {
     if (is_pedantic) return pedantic("duplicate window limits are higher than current limits");
@@ -82,7 +82,7 @@ Status check_durations(StreamConfig& c, nanoseconds server_limit, bool is_pedant
   if (server_limit.count() > 0 && c.duplicate_window > server_limit)
     return invalid(fmt::format("duplicates window can not be larger then server limit of {}",
                                format_go_duration(server_limit)));
-  if (c.duplicate_window < kSmallestDuration)
+  if (c.duplicate_window.count() != 0 && c.duplicate_window < kSmallestDuration)
     return invalid("duplicates window needs to be >= 100ms");
   return {};
 }
@@ -156,7 +156,7 @@ Status normalise_schedules(StreamConfig& c, bool is_pedantic) {
 }
 
 Status check_subjects(StreamConfig& c) {
-  if (c.subjects.empty()) c.subjects.push_back(c.name);
+  if (c.subjects.empty() && !c.mirror && c.sources.empty()) c.subjects.push_back(c.name);
   for (size_t i = 0; i < c.subjects.size(); ++i) {
     const std::string& subject = c.subjects[i];
     if (!is_valid_subject(subject)) return invalid("invalid subject");
@@ -223,7 +223,8 @@ bool is_valid_asset_name(std::string_view name) {
 
 namespace {
 
-Status check_in_order(StreamConfig& c, nanoseconds max_duplicate_window, bool is_pedantic) {
+Status check_in_order(StreamConfig& c, nanoseconds max_duplicate_window, bool is_pedantic,
+                      const StreamLookup& find) {
   if (auto s = check_names(c); !s) return s;
   if (c.num_replicas == 0) c.num_replicas = 1;
   if (c.num_replicas > kMaxReplicas) return invalid("maximum replicas is 5");
@@ -237,11 +238,11 @@ Status check_in_order(StreamConfig& c, nanoseconds max_duplicate_window, bool is
   if (auto s = normalise_delete_markers(c, is_pedantic); !s) return s;
   if (auto s = normalise_schedules(c, is_pedantic); !s) return s;
   if (auto s = check_persist_mode(c); !s) return s;
+  if (auto s = check_stream_sources(c, is_pedantic, find); !s) return s;
   if (auto s = check_subjects(c); !s) return s;
   if (auto s = check_subject_mappings(c, is_pedantic); !s) return s;
   if (c.placement && !c.placement->preferred.empty())
     return invalid("preferred server not permitted in placement");
-  if (c.mirror_direct) return invalid("stream has no mirror but does have mirror direct");
   if (c.num_replicas > 1) return fail_api(Errc::kUnsupported, 10074, "");
   return {};
 }
@@ -249,10 +250,11 @@ Status check_in_order(StreamConfig& c, nanoseconds max_duplicate_window, bool is
 }  // namespace
 
 Result<StreamConfig> check_stream_config(const StreamRequest& request,
-                                         nanoseconds max_duplicate_window) {
+                                         nanoseconds max_duplicate_window,
+                                         const StreamLookup& find) {
   StreamConfig c = request.config;
   if (!request.unsupported.empty()) return invalid(request.unsupported);
-  if (auto s = check_in_order(c, max_duplicate_window, request.pedantic); !s)
+  if (auto s = check_in_order(c, max_duplicate_window, request.pedantic, find); !s)
     return std::unexpected(s.error());
   return c;
 }

@@ -1,4 +1,6 @@
 // The configuration as the API shows it.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -55,7 +57,10 @@ const char* to_string(StorageKind storage) {
 }
 
 int required_api_level(const StreamConfig& c) {
-  if (c.allow_batched) return 4;
+  const auto durable = [](const StreamSource& s) { return s.consumer.has_value(); };
+  if (c.allow_batched || (c.mirror && durable(*c.mirror)) ||
+      std::any_of(c.sources.begin(), c.sources.end(), durable))
+    return 4;
   if (c.allow_msg_counter || c.allow_atomic || c.allow_msg_schedules ||
       c.persist_mode == PersistMode::kAsync)
     return 2;
@@ -80,6 +85,12 @@ std::string stream_config_json(const StreamConfig& c, const ServerMetadata* serv
   if (c.no_ack) out["no_ack"] = true;
   if (c.duplicate_window.count() != 0) out["duplicate_window"] = c.duplicate_window.count();
   if (c.placement) out["placement"] = placement_json(*c.placement);
+  if (c.mirror) out["mirror"] = Json::parse(stream_source_json(*c.mirror));
+  if (!c.sources.empty()) {
+    Json& sources = out["sources"] = Json::array();
+    for (const StreamSource& source : c.sources)
+      sources.push_back(Json::parse(stream_source_json(source)));
+  }
   out["compression"] = c.compression == Compression::kS2 ? "s2" : "none";
   if (c.first_seq != 0) out["first_seq"] = c.first_seq;
   if (c.subject_transform)

@@ -36,6 +36,8 @@ Status check_stream_update(const StreamConfig& was, StreamConfig& updated) {
   // Sealing sets these by itself, so a sealed stream's own configuration may be sent back.
   if (was.deny_delete && !updated.deny_delete) return forbidden("cancel deny message deletes");
   if (was.deny_purge && !updated.deny_purge) return forbidden("cancel deny purge");
+  if (updated.mirror && was.mirror != updated.mirror)
+    return fail_api(Errc::kInvalidArgument, 10055, "");
   if (was.allow_msg_ttl && !updated.allow_msg_ttl)
     return invalid("message TTL status can not be disabled");
   if (was.allow_msg_counter != updated.allow_msg_counter)

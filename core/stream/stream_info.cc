@@ -31,6 +31,23 @@ void append_subjects(std::string& out, const SubjectCounts& subjects) {
   out += '}';
 }
 
+/// `mirror` or `sources`, as whoever copies tells it.
+void append_sources(std::string& out, Stream& stream) {
+  const StreamConfig& config = stream.config();
+  if (!config.mirror && config.sources.empty()) return;
+  std::vector<SourceStatus> status;
+  if (const StreamInbox* inbox = stream.inbox()) status = inbox->source_status();
+  status.resize(config.mirror ? 1 : config.sources.size());
+  if (config.mirror) {
+    out += fmt::format(R"(,"mirror":{})", source_info_json(*config.mirror, status.front()));
+    return;
+  }
+  for (size_t i = 0; i < status.size(); ++i)
+    out += fmt::format("{}{}", i == 0 ? R"(,"sources":[)" : ",",
+                       source_info_json(config.sources[i], status[i]));
+  out += ']';
+}
+
 }  // namespace
 
 std::string stream_state_json(Stream& stream, const StreamInfoShown& shown) {
@@ -54,6 +71,7 @@ std::string stream_info_members(Stream& stream, const StreamInfoShown& shown, Wa
   if (!shown.domain.empty()) out += fmt::format(R"(,"domain":{})", json_quoted(shown.domain));
   if (!shown.leader.empty())
     out += fmt::format(R"(,"cluster":{{"leader":{}}})", json_quoted(shown.leader));
+  append_sources(out, stream);
   out += fmt::format(R"(,"ts":"{}")", format_rfc3339(now));
   return out;
 }

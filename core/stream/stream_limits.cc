@@ -21,6 +21,7 @@ constexpr int kSweepSlice = 1000;
 
 /// The one way by which a single message leaves the store.
 bool LocalStream::drop(StreamSeq seq, bool erase) {
+  save_positions_before_removal(seq, seq.next());
   if (!store_.remove(seq, erase)) return false;
   ttl_.forget(seq);
   tell_resized();
@@ -39,6 +40,7 @@ bool LocalStream::remove_stored(StreamSeq seq, bool erase) {
 
 uint64_t LocalStream::remove_below(StreamSeq first_kept) {
   const StreamSeq last = store_.state().last_seq;
+  save_positions_before_removal(StreamSeq(), first_kept);
   const uint64_t removed = store_.purge_below(first_kept);
   ttl_.forget_below(first_kept);
   tell_resized();

@@ -30,6 +30,19 @@ struct StreamsOptions {
   int api_level = 0;              ///< direct gets that ask for more get 412
 };
 
+/// A stream that is rebuilt from a backup. Nobody sees it before finish(); dropped before that, or after a
+/// crash, nothing of it is left.
+class StreamRestore {
+ public:
+  virtual ~StreamRestore() = default;
+  /// One message under its own sequence, which rises. kCorrupt when it does not; limits with API codes.
+  virtual Status append(const StoredMessage& message) = 0;
+  /// Runs `done` when everything appended so far is on disk.
+  virtual void when_durable(std::move_only_function<void()> done) = 0;
+  /// `last`: the newest sequence that was given out. The stream is there afterwards. Once.
+  virtual Result<Stream*> finish(StreamSeq last) = 0;
+};
+
 class Streams {
  public:
   virtual ~Streams() = default;
@@ -41,6 +54,9 @@ class Streams {
   /// An identical existing stream is a success.
   virtual Result<Stream*> create(const StreamConfig& config) = 0;
   virtual Result<Stream*> update(const StreamConfig& config) = 0;
+  /// A checked configuration whose name is free. Errors as of create(), 10130 instead of 10058.
+  virtual Status check_restore(const StreamConfig& config) = 0;
+  virtual Result<std::unique_ptr<StreamRestore>> restore(const StreamConfig& config, StreamSeq first) = 0;
   /// Tells observers, then removes stream and files. 10059.
   virtual Status remove(std::string_view name) = 0;
   virtual Stream* find(std::string_view name) = 0;
@@ -51,6 +67,9 @@ class Streams {
   /// Called after a stream was created (also at recovery, from make's caller via each()) or before one
   /// is deleted: the consumer room keeps its consumers in step.
   virtual void on_created(std::move_only_function<void(Stream&)> listener) = 0;
+  /// Called after an update that changed something.
+  using UpdateListener = std::move_only_function<void(Stream&, const StreamConfig& before)>;
+  virtual void on_updated(UpdateListener) {}
   virtual void on_deleting(std::move_only_function<void(Stream&)> listener) = 0;
 
   virtual void collect(MetricSink& sink) const = 0;

@@ -14,6 +14,9 @@ class CountedConsumers final : public Consumers {
   Result<Consumer*> put(Stream&, ConsumerConfig, ConsumerAction, bool) override {
     return fail_api(Errc::kUnsupported, 10012, "test");
   }
+  Result<Consumer*> restore(Stream&, const PortableConsumer&) override {
+    return fail_api(Errc::kUnsupported, 10012, "test");
+  }
   Status remove(std::string_view, std::string_view) override { return fail_api(Errc::kNotFound, 10014, ""); }
   void pause(Consumer&, WallNanos) override {}
   Consumer* find(std::string_view, std::string_view) override { return nullptr; }
@@ -225,12 +228,24 @@ TEST_F(Api, WhatThisServerDoesNotDo) {
   EXPECT_EQ(error("STREAM.LEADER.STEPDOWN.S"), "10010 JetStream clustering support required");
   EXPECT_EQ(error("STREAM.PEER.REMOVE.X", R"({"peer":"n"})"),
             "10010 JetStream clustering support required");
-  EXPECT_EQ(error("STREAM.SNAPSHOT.S", "{}"),
-            "10064 snapshot failed: snapshots are not supported by this server version");
-  EXPECT_EQ(error("STREAM.RESTORE.S", "{}"),
-            "10062 restore failed: restores are not supported by this server version");
   EXPECT_EQ(call("STREAM.TEMPLATE.NAMES"), "replies: 0");
   EXPECT_EQ(call("STREAM.CREATE.A.B", "{}"), "replies: 0");
+}
+
+TEST_F(Api, BadBackupRequestsAreRefused) {
+  create("S");
+  EXPECT_EQ(error("STREAM.SNAPSHOT.S"), "10003 bad request");
+  EXPECT_EQ(error("STREAM.SNAPSHOT.S", "{}"), "10003 bad request");
+  EXPECT_EQ(error("STREAM.SNAPSHOT.S", R"({"deliver_subject":""})"), "10015 deliver subject not valid");
+  EXPECT_EQ(error("STREAM.SNAPSHOT.S", R"({"deliver_subject":"a.*"})"), "10015 deliver subject not valid");
+  EXPECT_EQ(error("STREAM.SNAPSHOT.X", R"({"deliver_subject":"a"})"), "10059 stream not found");
+  EXPECT_EQ(error("STREAM.RESTORE.S"), "10003 bad request");
+  EXPECT_EQ(error("STREAM.RESTORE.X", R"({"config":{"name":"S"},"state":{}})"),
+            "10056 stream name in subject does not match request");
+  EXPECT_EQ(error("STREAM.RESTORE.S", R"({"config":{"name":"S"}})"),
+            "10130 stream name already in use, cannot restore");
+  EXPECT_NE(call("STREAM.RESTORE.S", R"({"config":{"name":"S"}})").find(R"("deliver_subject":"")"),
+            std::string::npos);
 }
 
 TEST_F(Api, DomainPrefixIsAnAlias) {

@@ -186,6 +186,10 @@ class FakeStreams final : public Streams {
  public:
   Result<Stream*> create(const StreamConfig&) override { return fail(Errc::kUnsupported, ""); }
   Result<Stream*> update(const StreamConfig&) override { return fail(Errc::kUnsupported, ""); }
+  Status check_restore(const StreamConfig&) override { return fail(Errc::kUnsupported, ""); }
+  Result<std::unique_ptr<StreamRestore>> restore(const StreamConfig&, StreamSeq) override {
+    return fail(Errc::kUnsupported, "");
+  }
   Status remove(std::string_view name) override {
     for (auto& l : deleting_) l(*streams_.at(std::string(name)));
     streams_.erase(std::string(name));

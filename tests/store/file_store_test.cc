@@ -45,6 +45,28 @@ TEST(FileStore, CleanCloseAndReopen) {
   EXPECT_EQ(ids, std::vector<std::string>{"skipped"});
 }
 
+TEST(FileStore, SkippedRangesSurvive) {
+  for (const Crash kind : {Crash::kKill, Crash::kPower}) {
+    StoreWorld w;
+    w.open();
+    StreamStore& s = w.make("A");
+    s.skip_to(StreamSeq(9), 1);
+    w.put(s, "s", "ten");
+    s.skip_to(StreamSeq(5000), 2);
+    w.put(s, "s", "after");
+    s.skip_to(StreamSeq(6000), 3);
+    w.run();
+    w.crash(kind);
+    const StreamState state = w.find("A").state();
+    EXPECT_EQ(state.messages, 2u);
+    EXPECT_EQ(state.first_seq.value(), 10u);
+    EXPECT_EQ(state.last_seq.value(), 6000u);
+    EXPECT_EQ(state.num_deleted, 4990u + 999u);
+    EXPECT_EQ(w.find("A").load(StreamSeq(5001))->payload, "after");
+    EXPECT_EQ(w.store->recovery().lost_records, 0u);
+  }
+}
+
 TEST(FileStore, LockedByAnother) {
   StoreWorld w;
   w.open();

@@ -134,6 +134,21 @@ TYPED_TEST(StreamContract, SkipUsesUpSequences) {
   EXPECT_EQ(s.state().last_seq.value(), 4u);
 }
 
+TYPED_TEST(StreamContract, SkipsManyAtOnce) {
+  StreamStore& s = this->world.open();
+  s.skip_to(StreamSeq(4), 5);
+  EXPECT_EQ(s.state().first_seq.value(), 5u);
+  EXPECT_EQ(s.state().last_seq.value(), 4u);
+  EXPECT_EQ(s.state().num_deleted, 0u);
+  EXPECT_EQ(s.append({.subject = "a", .headers = "", .payload = "1", .time = 6, .msg_id = ""}).value(), 5u);
+  s.skip_to(StreamSeq(2'000'000), 7);
+  EXPECT_EQ(s.state().num_deleted, 2'000'000u - 5);
+  EXPECT_EQ(s.append({.subject = "a", .headers = "", .payload = "2", .time = 8, .msg_id = ""}).value(),
+            2'000'001u);
+  EXPECT_EQ(s.state().messages, 2u);
+  EXPECT_EQ(s.load_next(StreamSeq(6), ">")->payload, "2");
+}
+
 TYPED_TEST(StreamContract, NextLastAndFilters) {
   StreamStore& s = this->world.open();
   const char* subjects[] = {"a.1", "b.1", "a.2", "b.2", "a.1", "c"};

@@ -325,7 +325,7 @@ TEST_F(Limits, DeletingTellsListenersAndObservers) {
 }
 
 TEST_F(Limits, AStreamWithUnreadableMetaIsLeftAlone) {
-  store_.plant("X", R"({"config":{"name":"X","mirror":{"name":"Y"}},"created":"2026-01-01T00:00:00Z"})");
+  store_.plant("X", R"({"config":{"name":"X","of_a_later_version":1},"created":"2026-01-01T00:00:00Z"})");
   EXPECT_EQ(streams().size(), 0U);
   EXPECT_EQ(streams().create(*parse_stream_config(R"({"name":"X"})")).error().api_code, 10058);
   EXPECT_EQ(store_.streams().size(), 1U);

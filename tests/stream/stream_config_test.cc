@@ -79,10 +79,6 @@ TEST(StreamConfig, AcceptsWhatAsksForNothing) {
 }
 
 TEST(StreamConfig, RefusesWhatThisVersionDoesNotDo) {
-  EXPECT_EQ(why_not(R"({"name":"S","mirror":{"name":"T"}})"),
-            "10052 mirrors are not supported by this server version");
-  EXPECT_EQ(why_not(R"({"name":"S","sources":[{"name":"T"}]})"),
-            "10052 sources are not supported by this server version");
   EXPECT_EQ(why_not(R"({"name":"S","allow_msg_ttl":true,"subject_delete_marker_ttl":1000000000})"),
             "10052 subject delete markers are not supported by this server version");
   EXPECT_EQ(why_not(R"({"name":"S","persist_mode":"async"})"),
