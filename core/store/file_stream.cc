@@ -66,6 +66,29 @@ StreamSeq FileStream::append(const AppendRequest& request) {
   return StreamSeq(seq);
 }
 
+StreamSeq FileStream::append_all(std::span<const AppendRequest> requests) {
+  if (store_.failed()) return StreamSeq(0);
+  size_t bytes = 0;
+  for (const AppendRequest& a : requests) {
+    Record r;
+    r.subject = a.subject;
+    r.headers = a.headers;
+    r.payload = a.payload;
+    r.msg_id = a.msg_id;
+    bytes += format::record_size(r);
+  }
+  store_.journal().keep_together(bytes);
+  const StreamSeq first(last_ + 1);
+  for (const AppendRequest& a : requests) {
+    if (a.skipped)
+      skip(a.time, a.msg_id);
+    else
+      append(a);
+  }
+  store_.journal().end_together();
+  return first;
+}
+
 StreamSeq FileStream::skip(WallNanos time, std::string_view msg_id) {
   if (store_.failed()) return StreamSeq(0);
   const uint64_t seq = last_ + 1;

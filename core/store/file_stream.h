@@ -22,6 +22,7 @@ class FileStream final : public IndexedStream, private ColdPlaces {
   FileStream(FileStore& store, uint32_t id, std::string name, std::string meta);
 
   StreamSeq append(const AppendRequest& request) override;
+  StreamSeq append_all(std::span<const AppendRequest> requests) override;
   StreamSeq skip(WallNanos time, std::string_view msg_id) override;
   void skip_to(StreamSeq last, WallNanos time) override;
   bool remove(StreamSeq seq, bool erase) override;

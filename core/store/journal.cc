@@ -96,20 +96,33 @@ void Journal::begin_batch() {
   marks_.clear();
 }
 
+/// Sees to it that the batch at hand has room for `bytes` of records; ends it and begins another if not.
+void Journal::make_room(size_t bytes) {
+  const size_t room = bytes + high_water_bytes(marks_.size() + 1);
+  const bool fits = batch_end_ != 0 && batch_end_ + room <= window_->capacity &&
+                    window_->file_offset + format::align_block(batch_end_ + room) <= current_->size;
+  if (fits) return;
+  SLUICE_CHECK(together_batch_ == 0);
+  seal();
+  const size_t fresh = format::align_block(format::kBatchHeader + bytes + high_water_bytes(1));
+  if (current_ == nullptr || file_end_ + fresh > current_->size) open_file(bytes);
+  if (window_ == nullptr || window_->used + fresh > window_->capacity) open_window(bytes);
+  begin_batch();
+}
+
+void Journal::keep_together(size_t bytes) {
+  make_room(bytes + kMarkBytes);  // each append asks for one more mark than there is
+  together_batch_ = batch_;
+}
+
+void Journal::end_together() {
+  SLUICE_CHECK(together_batch_ == batch_);
+  together_batch_ = 0;
+}
+
 Journal::Written Journal::append(format::Record record, HighWaterMark* mark, uint64_t last_seq) {
   const size_t size = format::record_size(record);
-  const size_t room = size + high_water_bytes(marks_.size() + 1);
-  const auto fits_batch = [&](size_t begin) {
-    return begin + room <= window_->capacity &&
-           window_->file_offset + format::align_block(begin + room) <= current_->size;
-  };
-  if (batch_end_ != 0 && !fits_batch(batch_end_)) seal();
-  if (batch_end_ == 0) {
-    const size_t fresh = format::align_block(format::kBatchHeader + size + high_water_bytes(1));
-    if (current_ == nullptr || file_end_ + fresh > current_->size) open_file(size);
-    if (window_ == nullptr || window_->used + fresh > window_->capacity) open_window(size);
-    begin_batch();
-  }
+  make_room(size);
   record.batch = static_cast<uint32_t>(batch_);
   std::byte* into = window_->bytes.get() + batch_end_;
   format::encode_record(into, size, record, seed_);

@@ -58,6 +58,10 @@ class Journal {
   };
   /// Appends one record; `mark` names the stream whose sequence `last_seq` it gives out (null: none).
   Written append(format::Record record, HighWaterMark* mark = nullptr, uint64_t last_seq = 0);
+  /// Records of `bytes` in all that follow go into one batch, which recovery believes whole or not at all:
+  /// they are followed by end_together().
+  void keep_together(size_t bytes);
+  void end_together();
   /// The bytes of a record still in memory, for erase; null when they are not.
   std::byte* in_memory(StoreFile& file, uint64_t offset);
 
@@ -114,6 +118,7 @@ class Journal {
   void open_file(size_t record_size);
   void open_window(size_t record_size);
   void begin_batch();
+  void make_room(size_t bytes);
   void seal();
   void enlist();
   void flush();
@@ -129,6 +134,7 @@ class Journal {
 
   StoreFile* current_ = nullptr;
   uint64_t seed_ = 0;
+  uint64_t together_batch_ = 0;  ///< the batch that must not end before end_together(); 0 = none
   uint64_t file_first_batch_ = 0;
   uint64_t file_end_ = 0;  ///< where the next batch begins
   std::shared_ptr<Window> window_;

@@ -59,6 +59,15 @@ class MemoryStream final : public IndexedStream {
     ++commit_;
     return StreamSeq(last_);
   }
+  StreamSeq append_all(std::span<const AppendRequest> requests) override {
+    const StreamSeq first(last_ + 1);
+    for (const AppendRequest& r : requests)
+      if (r.skipped)
+        skip(r.time, r.msg_id);
+      else
+        append(r);
+    return first;
+  }
   StreamSeq skip(WallNanos time, std::string_view) override {
     note_skip(last_ + 1, time);
     ++commit_;

@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "base/error.h"
 #include "base/ids.h"
+#include "base/limits.h"
 #include "base/seq_set.h"
 #include "base/time_format.h"
 
@@ -53,12 +55,16 @@ struct AppendRequest {
   std::string_view payload;
   WallNanos time = 0;
   std::string_view msg_id;  ///< kept with the record for the dedup window; empty = none
+  bool skipped = false;     ///< append_all: only its sequence is used up
 };
 
 /// What the stream asks of its storage beyond its messages.
 struct StreamTraits {
   bool compress = false;  ///< old messages may be kept compressed
 };
+
+/// What may be appended in one piece. The journal takes it as one batch.
+inline constexpr size_t kMaxTogether_bytes = 48 * kMiB;
 
 class StreamStore {
  public:
@@ -73,6 +79,9 @@ class StreamStore {
   /// Appends at last_seq + 1. Never fails for space here: Store::writable() tells that before.
   /// 0 when the store has failed for good (Store::failed()): nothing was taken.
   virtual StreamSeq append(const AppendRequest& request) = 0;
+  /// Appends all of them from last_seq + 1 on, in one piece: after a crash all are there or none.
+  /// At most kMaxTogether_bytes of subjects, headers, payloads and ids. @return the first sequence; 0 as above.
+  virtual StreamSeq append_all(std::span<const AppendRequest> requests) = 0;
   /// Uses up last_seq + 1 without storing a message (interest streams without interest; mirrors).
   virtual StreamSeq skip(WallNanos time, std::string_view msg_id) = 0;
   /// Uses up every sequence to `last` (in, above last_seq) in one step: gaps of a mirror's origin.

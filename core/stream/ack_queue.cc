@@ -6,13 +6,13 @@
 
 namespace sluice {
 
-void AckQueue::push(Entry entry, std::string_view reply, OfferDone done, std::string refusal) {
+void AckQueue::push(Entry entry, std::string_view reply, OfferDone done, std::string text) {
   SLUICE_CHECK(entries_.empty() || entries_.back().commit <= entry.commit);
   entry.reply_bytes = static_cast<uint32_t>(reply.size());
   entry.has_done = done != nullptr;
   replies_.append(reply);
   if (entry.has_done) dones_.push_back(std::move(done));
-  if (entry.kind == Kind::kRefused) refusals_.push_back(std::move(refusal));
+  if (entry.kind == Kind::kText) texts_.push_back(std::move(text));
   message_bytes_ += entry.message_bytes;
   entries_.push_back(entry);
 }
@@ -31,10 +31,10 @@ void AckQueue::pop(Answer& into) {
     replies_.erase(0, replies_head_);
     replies_head_ = 0;
   }
-  into.refusal.clear();
-  if (into.entry.kind == Kind::kRefused) {
-    into.refusal = std::move(refusals_.front());
-    refusals_.pop_front();
+  into.text.clear();
+  if (into.entry.kind == Kind::kText) {
+    into.text = std::move(texts_.front());
+    texts_.pop_front();
   }
   into.done = nullptr;
   if (into.entry.has_done) {
@@ -48,7 +48,7 @@ void AckQueue::clear() {
   replies_.clear();
   replies_head_ = 0;
   dones_.clear();
-  refusals_.clear();
+  texts_.clear();
   message_bytes_ = 0;
 }
 

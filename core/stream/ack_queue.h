@@ -20,10 +20,12 @@ using OfferDone = std::move_only_function<void(std::string_view pub_ack)>;
 
 class AckQueue {
  public:
-  enum class Kind : uint8_t { kStored, kDuplicate, kRefused };
+  /// kText: the answer was worded when it was queued (refusals, counters, batches).
+  enum class Kind : uint8_t { kStored, kDuplicate, kText };
   struct Entry {
     CommitNo commit;
-    StreamSeq seq{};           ///< stored: its own; duplicate: the original's; refused: 0
+    /// Stored: its own. Duplicate: the original's. Text: what becomes visible with it, or 0.
+    StreamSeq seq{};
     uint32_t message_bytes = 0;
     uint32_t reply_bytes = 0;  ///< length of its reply subject; 0 = none
     Kind kind = Kind::kStored;
@@ -33,7 +35,7 @@ class AckQueue {
   struct Answer {
     Entry entry;
     std::string reply;
-    std::string refusal;  ///< the body, when refused
+    std::string text;  ///< the body, when kText
     OfferDone done;
   };
 
@@ -41,7 +43,7 @@ class AckQueue {
   size_t count() const { return entries_.size(); }
   size_t message_bytes() const { return message_bytes_; }
 
-  void push(Entry entry, std::string_view reply, OfferDone done, std::string refusal = {});
+  void push(Entry entry, std::string_view reply, OfferDone done, std::string text = {});
   const Entry& front() const { return entries_.front(); }
   const std::deque<Entry>& entries() const { return entries_; }
   /// Takes the oldest out; `into` keeps its capacities.
@@ -54,7 +56,7 @@ class AckQueue {
   std::string replies_;
   size_t replies_head_ = 0;
   std::deque<OfferDone> dones_;
-  std::deque<std::string> refusals_;
+  std::deque<std::string> texts_;
   size_t message_bytes_ = 0;
 };
 

@@ -1,12 +1,16 @@
 #include "stream/ingest.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/headers.h"
 #include "base/limits.h"
 #include "base/parse_number.h"
+#include "stream/big_integer.h"
+#include "stream/counter.h"
 
 namespace sluice {
 namespace {
@@ -32,44 +36,47 @@ uint64_t Ingest::size_of(const Message& m) const {
 Verdict Ingest::judge(const Offered& offered) {
   const PublishHeaders& h = offered.headers;
   const Message& m = offered.message;
+  Verdict verdict;
   auto refuse = [](Error why) { return Verdict{Verdict::Kind::kRefuse, Rollup::kNone, {}, std::move(why)}; };
 
-  if (h.has_batch) return refuse(refusal(10174));
   if (s_.config.sealed) return refuse(refusal(10109));
-  if (auto room = s_.room_for(size_of(m)); !room) return refuse(room.error());
+  const int64_t staged = offered.stage != nullptr ? offered.stage->bytes : 0;
+  if (auto room = s_.room_for(size_of(m) + static_cast<uint64_t>(std::max<int64_t>(staged, 0))); !room)
+    return refuse(room.error());
   if (auto no = check_sizes(offered)) return refuse(*std::move(no));
-  if (h.has_counter) return refuse(refusal(10168));
+  if (auto no = check_increment(offered)) return refuse(*std::move(no));
   if (!h.expected_stream.empty() && h.expected_stream != s_.config.name)
     return refuse(refusal(10060));
-  std::optional<MessageTtl> ttl;
-  if (!h.ttl.empty()) {
-    if (!s_.config.allow_msg_ttl) return refuse(refusal(10166));
-    ttl = parse_message_ttl(h.ttl);
-    if (!ttl) return refuse(refusal(10165));
-  }
+  if (auto no = check_ttl(offered, verdict)) return refuse(*std::move(no));
   if (!h.msg_id.empty()) {
-    if (auto original = s_.dedup.find(h.msg_id, offered.now))
-      return Verdict{Verdict::Kind::kDuplicate, Rollup::kNone, *original, {}};
+    const auto original = s_.dedup.find(h.msg_id, offered.now);
+    if (offered.stage != nullptr && (original || offered.stage->msg_ids.contains(h.msg_id)))
+      return refuse(refusal(10201));
+    if (original) return Verdict{Verdict::Kind::kDuplicate, Rollup::kNone, *original, {}};
   }
-  if (h.has_stream_source) return refuse(refusal(10227));
+  if (!h.stream_source.empty() && offered.writer == Writer::kClient) return refuse(refusal(10227));
+  if (offered.stage != nullptr && !h.expected_last_msg_id.empty())
+    return refuse(refusal(10177, "Nats-Expected-Last-Msg-Id"));
+  if (s_.config.allow_msg_counter)
+    if (auto no = count(offered, verdict)) return refuse(*std::move(no));
   if (auto no = check_expected_sequences(offered)) return refuse(*std::move(no));
-  if (h.has_schedule) return refuse(refusal(10188));
-  const Rollup rollup = parse_rollup(h.rollup);
-  if (auto no = check_rollup(rollup, h)) return refuse(*std::move(no));
+  verdict.rollup = parse_rollup(h.rollup);
+  if (auto no = check_schedule(offered, verdict)) return refuse(*std::move(no));
+  if (auto no = check_rollup(verdict.rollup, offered)) return refuse(*std::move(no));
   if (!h.expected_last_msg_id.empty() && h.expected_last_msg_id != s_.last_msg_id)
     return refuse(refusal(10070, s_.last_msg_id));
   if (s_.config.retention == Retention::kInterest &&
       !s_.observers.any([&m](const StreamObserver& o) { return o.selects(m.subject); }))
-    return Verdict{Verdict::Kind::kSkip, rollup, {}, {}};
-  if (auto no = check_discard_new(offered, rollup)) return refuse(*std::move(no));
-  return Verdict{Verdict::Kind::kStore, rollup, {}, {}, ttl};
+    verdict.kind = Verdict::Kind::kSkip;
+  else if (auto no = check_discard_new(offered, verdict.rollup))
+    return refuse(*std::move(no));
+  if (offered.stage != nullptr) note(offered, verdict);
+  return verdict;
 }
 
 Ingest::Refusal Ingest::check_sizes(const Offered& offered) const {
   const Message& m = offered.message;
-  const size_t size = m.headers.size() + m.payload.size();
-  if (s_.config.max_msg_size >= 0 && size > static_cast<size_t>(s_.config.max_msg_size))
-    return refusal(10054);
+  if (auto no = check_size_of(m.headers.size(), m.payload.size())) return no;
   if (size_of(m) > kMaxRecord_bytes) return refusal(10077, "message too large");
   if (m.headers.size() > kMaxHeaderBlock_bytes) return refusal(10097);
   // The reference acknowledges such a message and then trims it away; an acknowledged message must
@@ -79,21 +86,84 @@ Ingest::Refusal Ingest::check_sizes(const Offered& offered) const {
   return std::nullopt;
 }
 
+Ingest::Refusal Ingest::check_size_of(size_t headers, size_t payload) const {
+  if (s_.config.max_msg_size >= 0 && headers + payload > static_cast<size_t>(s_.config.max_msg_size))
+    return refusal(10054);
+  return std::nullopt;
+}
+
+/// An increment is a whole number, on a counter stream, alone: it goes with no payload and with no
+/// header that would make it depend on what is stored.
+Ingest::Refusal Ingest::check_increment(const Offered& offered) const {
+  const PublishHeaders& h = offered.headers;
+  if (h.counter.empty()) return std::nullopt;
+  if (!BigInteger::parse(h.counter)) return refusal(10171);
+  if (!s_.config.allow_msg_counter) return refusal(10168);
+  if (!offered.message.payload.empty()) return refusal(10170);
+  for (std::string_view other : {h.rollup, h.expected_stream, h.expected_last_msg_id, h.expected_last_seq,
+                                 h.expected_last_subject_seq, h.expected_last_subject_seq_subject})
+    if (!other.empty()) return refusal(10171);
+  return std::nullopt;
+}
+
+/// Where delete markers are on, a message of a subject with history lives at least as long as a marker,
+/// so that the marker outlives nothing.
+Ingest::Refusal Ingest::check_ttl(const Offered& offered, Verdict& verdict) const {
+  const std::string_view asked = offered.headers.ttl;
+  if (asked.empty()) return std::nullopt;
+  if (!s_.config.allow_msg_ttl) return refusal(10166);
+  verdict.ttl = parse_message_ttl(asked);
+  if (!verdict.ttl) return refusal(10165);
+  const auto least = std::chrono::duration_cast<std::chrono::seconds>(s_.config.subject_delete_marker_ttl);
+  if (verdict.ttl->never || s_.config.max_msgs_per_subject == 1 || verdict.ttl->life >= least)
+    return std::nullopt;
+  verdict.ttl->life = least;
+  set_header(headers_to_rewrite(offered.message, verdict), "Nats-TTL", fmt::format_int(least.count()).c_str());
+  return std::nullopt;
+}
+
+Ingest::Refusal Ingest::count(const Offered& offered, Verdict& verdict) {
+  const Message& m = offered.message;
+  if (offered.headers.counter.empty()) return refusal(10169);
+  CounterBefore before;
+  if (offered.stage != nullptr && offered.stage->has(m.subject)) {
+    const auto& staged = offered.stage->subjects.find(m.subject)->second;
+    before = {staged.headers, staged.payload};
+  } else if (const auto last = s_.store.load_last(m.subject)) {
+    before = {last->headers, last->payload};
+  }
+  auto step = count_increment(before, m.headers, offered.headers.counter);
+  if (!step) return step.error();
+  if (auto no = check_size_of(step->headers.size(), step->payload.size())) return no;
+  if (step->headers.size() > kMaxHeaderBlock_bytes) return refusal(10097);
+  verdict.rewritten = {.headers = std::move(step->headers),
+                       .payload = std::move(step->payload),
+                       .sum = std::move(step->sum)};
+  return std::nullopt;
+}
+
 Ingest::Refusal Ingest::check_expected_sequences(const Offered& offered) {
   const PublishHeaders& h = offered.headers;
   if (!h.expected_last_seq.empty()) {
     const uint64_t actual = s_.store.state().last_seq.value();
+    if (offered.stage != nullptr && offered.stage->count > 0) return refusal(10164);
     if (parse_decimal<uint64_t>(h.expected_last_seq) != actual) return refusal(10071, fmt::format("{}", actual));
   }
-  if (h.expected_last_subject_seq.empty()) {
-    if (!h.expected_last_subject_seq_subject.empty()) return refusal(10193);
-    return std::nullopt;
-  }
+  if (!h.expected_last_subject_seq.empty()) return check_expected_subject_sequence(offered);
+  if (!h.expected_last_subject_seq_subject.empty()) return refusal(10193);
+  return std::nullopt;
+}
+
+Ingest::Refusal Ingest::check_expected_subject_sequence(const Offered& offered) {
+  const PublishHeaders& h = offered.headers;
+  const bool elsewhere = !h.expected_last_subject_seq_subject.empty();
+  const std::string_view subject = elsewhere ? h.expected_last_subject_seq_subject : offered.message.subject;
+  // The batch itself wrote there, under a sequence that nobody knows yet.
+  if (offered.stage != nullptr && offered.stage->has(subject)) return refusal(10164);
   uint64_t actual = 0;
-  if (!h.expected_last_subject_seq_subject.empty()) {
-    if (auto last = s_.store.load_last(h.expected_last_subject_seq_subject))
-      actual = last->seq.value();
-  } else if (auto state = s_.store.subject_state(offered.message.subject)) {
+  if (elsewhere) {
+    if (auto last = s_.store.load_last(subject)) actual = last->seq.value();
+  } else if (auto state = s_.store.subject_state(subject)) {
     actual = state->last.value();
   }
   if (parse_decimal<uint64_t>(h.expected_last_subject_seq) != actual)
@@ -101,13 +171,28 @@ Ingest::Refusal Ingest::check_expected_sequences(const Offered& offered) {
   return std::nullopt;
 }
 
-Ingest::Refusal Ingest::check_rollup(Rollup rollup, const PublishHeaders& h) const {
+Ingest::Refusal Ingest::check_rollup(Rollup rollup, const Offered& offered) const {
   if (rollup == Rollup::kNone) return std::nullopt;
   if (!s_.config.allow_rollup_hdrs || s_.config.deny_purge)
     return refusal(10111, "rollup not permitted");
   if (rollup == Rollup::kInvalid)
-    return refusal(10111, fmt::format("rollup value invalid: \"{}\"", h.rollup));
+    return refusal(10111, fmt::format("rollup value invalid: \"{}\"", offered.headers.rollup));
+  if (offered.stage == nullptr) return std::nullopt;
+  if (rollup == Rollup::kSubject && offered.stage->has(offered.message.subject))
+    return refusal(10111, "batch rollup sub invalid");
+  if (rollup == Rollup::kAll && offered.stage->count > 0)
+    return refusal(10111, "batch rollup all invalid");
   return std::nullopt;
+}
+
+/// Messages on the subject before this one: what is stored, or what the batch makes of it.
+uint64_t Ingest::count_on_subject(const Offered& offered, const std::optional<SubjectState>& stored) const {
+  if (const BatchStage* stage = offered.stage) {
+    const auto staged = stage->subjects.find(offered.message.subject);
+    if (staged != stage->subjects.end()) return staged->second.count;
+    if (stage->rolled_up) return 0;
+  }
+  return stored ? stored->count : 0;
 }
 
 /// Discard new: would the stream be over a limit after this message, counting what the message itself
@@ -116,34 +201,63 @@ Ingest::Refusal Ingest::check_discard_new(const Offered& offered, Rollup rollup)
   const StreamConfig& c = s_.config;
   if (c.discard != Discard::kNew) return std::nullopt;
   const Message& m = offered.message;
-  const uint64_t size = size_of(m);
   const StreamState state = s_.store.state();
-  if (rollup == Rollup::kAll) return check_discard_new_totals(size, state.messages, state.bytes);
-
-  uint64_t freed = 0;
   std::optional<SubjectState> subject;
-  if (c.max_msgs_per_subject > 0 || rollup == Rollup::kSubject)
-    subject = s_.store.subject_state(m.subject);
-  if (subject && rollup == Rollup::kSubject) {
-    freed = subject->count;
-  } else if (subject && subject->count >= static_cast<uint64_t>(c.max_msgs_per_subject)) {
+  if (c.max_msgs_per_subject > 0 || rollup == Rollup::kSubject) subject = s_.store.subject_state(m.subject);
+  const uint64_t on_subject = count_on_subject(offered, subject);
+  uint64_t freed_on_subject = 0;
+  if (rollup != Rollup::kNone) {
+    freed_on_subject = on_subject;
+  } else if (c.max_msgs_per_subject > 0 && on_subject >= static_cast<uint64_t>(c.max_msgs_per_subject)) {
     if (c.discard_new_per_subject) return refusal(10077, "maximum messages per subject exceeded");
-    freed = subject->count + 1 - static_cast<uint64_t>(c.max_msgs_per_subject);
+    freed_on_subject = on_subject + 1 - static_cast<uint64_t>(c.max_msgs_per_subject);
   }
-  const bool tight = c.max_bytes > 0 && state.bytes + size > static_cast<uint64_t>(c.max_bytes);
-  const uint64_t freed_bytes = tight && freed > 0 ? bytes_on_subject(m.subject, *subject, freed) : 0;
-  return check_discard_new_totals(size, freed, freed_bytes);
+  uint64_t freed = freed_on_subject;
+  uint64_t freed_bytes = 0;
+  if (rollup == Rollup::kAll) {
+    freed = state.messages;
+    freed_bytes = state.bytes;
+  } else if (c.max_bytes > 0 && freed > 0 && subject &&
+             state.bytes + size_of(m) > static_cast<uint64_t>(c.max_bytes)) {
+    freed_bytes = bytes_on_subject(m.subject, *subject, freed);
+  }
+  if (auto no = check_discard_new_totals(offered, freed, freed_bytes)) return no;
+  if (offered.stage != nullptr)
+    offered.stage->subjects[std::string(m.subject)].count = on_subject - freed_on_subject + 1;
+  return std::nullopt;
 }
 
-Ingest::Refusal Ingest::check_discard_new_totals(uint64_t size, uint64_t freed_count,
+Ingest::Refusal Ingest::check_discard_new_totals(const Offered& offered, uint64_t freed_count,
                                                  uint64_t freed_bytes) const {
   const StreamState state = s_.store.state();
   const StreamConfig& c = s_.config;
-  if (c.max_msgs > 0 && state.messages - freed_count + 1 > static_cast<uint64_t>(c.max_msgs))
+  const auto messages_more = 1 - static_cast<int64_t>(freed_count);
+  const auto bytes_more = static_cast<int64_t>(size_of(offered.message)) - static_cast<int64_t>(freed_bytes);
+  const int64_t staged_messages = offered.stage != nullptr ? offered.stage->messages : 0;
+  const int64_t staged_bytes = offered.stage != nullptr ? offered.stage->bytes : 0;
+  if (c.max_msgs > 0 && static_cast<int64_t>(state.messages) + staged_messages + messages_more > c.max_msgs)
     return refusal(10077, "maximum messages exceeded");
-  if (c.max_bytes > 0 && state.bytes - freed_bytes + size > static_cast<uint64_t>(c.max_bytes))
+  if (c.max_bytes > 0 && static_cast<int64_t>(state.bytes) + staged_bytes + bytes_more > c.max_bytes)
     return refusal(10077, "maximum bytes exceeded");
+  if (offered.stage != nullptr) {
+    offered.stage->messages += messages_more;
+    offered.stage->bytes -= static_cast<int64_t>(freed_bytes);
+  }
   return std::nullopt;
+}
+
+/// Remembers an accepted message for the ones after it in its batch.
+void Ingest::note(const Offered& offered, const Verdict& verdict) const {
+  BatchStage& stage = *offered.stage;
+  ++stage.count;
+  stage.bytes += static_cast<int64_t>(size_of(offered.message));
+  if (!offered.headers.msg_id.empty()) stage.msg_ids.emplace(offered.headers.msg_id);
+  stage.rolled_up |= verdict.rollup == Rollup::kAll;
+  auto& subject = stage.subjects[std::string(offered.message.subject)];
+  if (s_.config.allow_msg_counter && verdict.rewritten && verdict.rewritten->payload) {
+    subject.headers = verdict.rewritten->headers;
+    subject.payload = *verdict.rewritten->payload;
+  }
 }
 
 /// Reported bytes of the oldest `count` messages of a subject. Looks at a bounded number of them: the

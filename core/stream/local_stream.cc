@@ -41,29 +41,20 @@ LocalStream::LocalStream(Parts parts)
                }}),
       pub_ack_(parts_.config.name, parts_.options.domain),
       republisher_(parts_.bus, parts_.env.random, parts_.config),
+      atomic_batches_(parts_.env, parts_.options.batches, parts_.owner.batches_open(),
+                      [this](std::string_view id, AtomicBatches::Reason reason) { batch_abandoned(id, reason); }),
+      fast_batches_(parts_.env, parts_.options.batches, parts_.owner.batches_open()),
       visible_(store_.state().last_seq),
       expiry_timer_(parts_.env.timers.make([this] { expire(); })),
       sweep_timer_(parts_.env.timers.make([this] { sweep_uninteresting(); })),
+      scan_timer_(parts_.env.timers.make([this] { scan_headers(); })),
+      schedule_timer_(parts_.env.timers.make([this] { fire_schedules(); })),
       positions_timer_(parts_.env.timers.make([this] { save_positions(); })) {
   compile_transform();
   recover();
 }
 
 LocalStream::~LocalStream() = default;
-
-void LocalStream::recover() {
-  const WallNanos since = parts_.env.clock.wall() - parts_.config.duplicate_window.count();
-  if (dedup_.enabled())
-    store_.each_msg_id(since, [this](std::string_view id, StreamSeq seq, WallNanos time) {
-      dedup_.insert(id, seq, time);
-    });
-  recover_ttls();
-  recover_positions();
-  const StreamSeq last = store_.state().last_seq;
-  if (last.is_zero()) return;
-  if (auto stored = store_.load(last); stored && !stored->headers.empty())
-    last_msg_id_ = parse_publish_headers(stored->headers).msg_id;
-}
 
 void LocalStream::open() {
   tell_resized();
@@ -81,6 +72,10 @@ void LocalStream::close() {
   sweep_timer_->stop();
   positions_timer_->stop();
   reporter_ = nullptr;
+  scan_timer_->stop();
+  schedule_timer_->stop();
+  atomic_batches_.forget_all();
+  fast_batches_.forget_all();
   answers_.clear();
   republisher_.clear();
   observers_.each([](StreamObserver& o) { o.on_stream_deleted(); });
@@ -114,6 +109,8 @@ void LocalStream::reconfigure(StreamConfig config) {
   if (was.subjects != parts_.config.subjects || was.allow_direct != parts_.config.allow_direct ||
       was.mirror != parts_.config.mirror || was.mirror_direct != parts_.config.mirror_direct)
     subscribe();
+  if (!parts_.config.allow_atomic) atomic_batches_.forget_all();
+  if (!parts_.config.allow_batched) fast_batches_.forget_all();
   if (was.compression != parts_.config.compression) tell_traits();
   compile_transform();
   republisher_.reconfigure();
@@ -140,6 +137,14 @@ void LocalStream::offer(const Message& message, OfferDone done) {
   take(message, std::move(done));
 }
 
+Message LocalStream::transformed(const Message& message, std::string& mapped) {
+  Message out = message;
+  if (transform_ && transform_->map(message.subject,
+                                    transform_->uses_random() ? parts_.env.random.u64() : 0, mapped))
+    out.subject = mapped;
+  return out;
+}
+
 void LocalStream::take(const Message& message, OfferDone done) {
   if (closed_) return;
   if (answers_.count() >= parts_.options.max_buffered_msgs ||
@@ -149,26 +154,43 @@ void LocalStream::take(const Message& message, OfferDone done) {
   }
   const PublishHeaders headers =
       message.headers.empty() ? PublishHeaders{} : parse_publish_headers(message.headers);
-  Message stored = message;
   std::string mapped;
-  if (transform_ && transform_->map(message.subject,
-                                    transform_->uses_random() ? parts_.env.random.u64() : 0, mapped))
-    stored.subject = mapped;
+  Message stored = transformed(message, mapped);
   if (headers.needs_rewrite) {
     headers_ = storable_headers(message.headers);
     stored.headers = headers_;
   }
+  if (is_fast_reply(message.reply)) [[unlikely]]
+    return take_fast(stored, headers);
+  if (!headers.batch_id.empty()) [[unlikely]]
+    return take_staged(stored, headers, std::move(done));
   const WallNanos now = parts_.env.clock.wall();
   const Verdict verdict = ingest_.judge({.message = stored, .headers = headers, .now = now});
   act(verdict, stored, headers.msg_id, now, std::move(done));
 }
 
+bool LocalStream::take_own(const Message& message) {
+  if (closed_) return false;
+  const PublishHeaders headers = parse_publish_headers(message.headers);
+  const WallNanos now = parts_.env.clock.wall();
+  const Verdict verdict =
+      ingest_.judge({.message = message, .headers = headers, .now = now, .writer = Writer::kServer});
+  act(verdict, message, headers.msg_id, now, nullptr);
+  return verdict.kind != Verdict::Kind::kRefuse;
+}
+
 void LocalStream::act(const Verdict& verdict, const Message& message, std::string_view msg_id,
                       WallNanos now, OfferDone done) {
   switch (verdict.kind) {
-    case Verdict::Kind::kStore:
-      store_message(verdict, message, msg_id, now, std::move(done));
+    case Verdict::Kind::kStore: {
+      Message stored = message;
+      if (verdict.rewritten) {
+        stored.headers = verdict.rewritten->headers;
+        if (verdict.rewritten->payload) stored.payload = *verdict.rewritten->payload;
+      }
+      store_message(verdict, stored, msg_id, now, std::move(done));
       return;
+    }
     case Verdict::Kind::kSkip:
       skip_message(verdict, message, msg_id, now, std::move(done));
       return;
@@ -183,32 +205,52 @@ void LocalStream::act(const Verdict& verdict, const Message& message, std::strin
   }
 }
 
+/// Republished messages name the one before them on their subject.
+StreamSeq LocalStream::previous_on(std::string_view subject) {
+  if (!republisher_.enabled()) return {};
+  const auto before = store_.subject_state(subject);
+  return before ? before->last : StreamSeq();
+}
+
 void LocalStream::store_message(const Verdict& verdict, const Message& message,
                                 std::string_view msg_id, WallNanos now, OfferDone done) {
-  std::optional<SubjectState> before;
-  if (republisher_.enabled()) before = store_.subject_state(message.subject);
+  const StreamSeq previous = previous_on(message.subject);
   const StreamSeq seq = store_.append({.subject = message.subject,
                                        .headers = message.headers,
                                        .payload = message.payload,
                                        .time = now,
                                        .msg_id = msg_id});
-  ++counters_.stored;
-  last_msg_id_ = msg_id;
-  if (!msg_id.empty()) dedup_.insert(msg_id, seq, now);
-  if (verdict.ttl && !seq.is_zero())
-    if (const auto due = ttl_.insert(seq, now, *verdict.ttl)) wake_at(*due);
-  if (republisher_.enabled() && !seq.is_zero())
-    republisher_.hold(message, seq, before ? before->last : StreamSeq(), now);
+  note_stored(verdict, message, msg_id, now, seq, previous);
   tell_resized();
   if (verdict.rollup != Rollup::kNone) roll_up(verdict.rollup, message.subject, seq);
   if (parts_.config.max_msgs_per_subject > 0) trim_subject(message.subject);
   trim_totals();
   if (parts_.config.max_age.count() > 0 && !expiry_timer_->active()) arm_expiry_timer();
-  enqueue({.commit = store_.last_commit(),
-           .seq = seq,
-           .message_bytes = static_cast<uint32_t>(message.subject.size() + message.headers.size() +
-                                                  message.payload.size())},
-          answered_reply(message), std::move(done));
+  AckQueue::Entry entry{.commit = store_.last_commit(),
+                        .seq = seq,
+                        .message_bytes = static_cast<uint32_t>(
+                            message.subject.size() + message.headers.size() + message.payload.size())};
+  if (verdict.rewritten && !verdict.rewritten->sum.empty()) {
+    entry.kind = AckQueue::Kind::kText;
+    return enqueue(entry, answered_reply(message), std::move(done),
+                   pub_ack_.counted(seq, verdict.rewritten->sum));
+  }
+  enqueue(entry, answered_reply(message), std::move(done));
+}
+
+void LocalStream::note_stored(const Verdict& verdict, const Message& message, std::string_view msg_id,
+                              WallNanos now, StreamSeq seq, StreamSeq previous) {
+  ++counters_.stored;
+  last_msg_id_ = msg_id;
+  if (!msg_id.empty()) dedup_.insert(msg_id, seq, now);
+  if (seq.is_zero()) return;  // the store has failed: nothing was taken
+  if (verdict.ttl)
+    if (const auto due = ttl_.insert(seq, now, *verdict.ttl)) wake_at(*due);
+  if (republisher_.enabled()) republisher_.hold(message, seq, previous, now);
+  if (parts_.config.allow_msg_schedules && !message.headers.empty()) {
+    note_schedule(message.subject, message.headers, seq, now);
+    arm_schedule_timer();
+  }
 }
 
 void LocalStream::skip_message(const Verdict& verdict, const Message& message,
@@ -233,7 +275,7 @@ void LocalStream::refuse(const Message& message, const Error& why, OfferDone don
   // After a failure of the disk the queue stands still for good.
   if (parts_.store != nullptr && parts_.store->failed())
     return answer_past_queue(reply, "", pub_ack_.refused(why), std::move(done));
-  enqueue({.commit = store_.last_commit(), .kind = AckQueue::Kind::kRefused}, reply,
+  enqueue({.commit = store_.last_commit(), .kind = AckQueue::Kind::kText}, reply,
           std::move(done), pub_ack_.refused(why));
 }
 
@@ -251,14 +293,38 @@ void LocalStream::answer_past_queue(std::string_view reply, std::string_view hea
 }
 
 void LocalStream::enqueue(AckQueue::Entry entry, std::string_view reply, OfferDone done,
-                          std::string refusal) {
+                          std::string text) {
+  if (parts_.config.persist_mode == PersistMode::kAsync) [[unlikely]] {
+    if (answer_early(entry, reply, done, text)) return;
+    reply = {};
+  }
   const bool first = answers_.empty();
-  answers_.push(entry, reply, std::move(done), std::move(refusal));
+  answers_.push(entry, reply, std::move(done), std::move(text));
   if (!first || settling_) return;
   // A refusal or a duplicate that waits for nothing is answered at once.
   const bool durable = parts_.store != nullptr && entry.kind != AckQueue::Kind::kStored &&
                        parts_.store->durable() >= entry.commit;
   if (!durable || settle(parts_.store->durable())) parts_.owner.settle_later(*this);
+}
+
+/// Answers before the disk has it; what readers see still waits in the queue.
+/// @return true when nothing is left that must wait
+bool LocalStream::answer_early(AckQueue::Entry entry, std::string_view reply, OfferDone& done,
+                               std::string& text) {
+  if (!reply.empty() || done != nullptr) {
+    const std::string body = body_of(entry, std::exchange(text, {}));
+    answer_past_queue(reply, "", body, std::exchange(done, nullptr));
+  }
+  return closed_ || entry.kind == AckQueue::Kind::kDuplicate || entry.seq.is_zero();
+}
+
+std::string LocalStream::body_of(const AckQueue::Entry& entry, std::string text) {
+  switch (entry.kind) {
+    case AckQueue::Kind::kStored: return std::string(pub_ack_.stored(entry.seq));
+    case AckQueue::Kind::kDuplicate: return std::string(pub_ack_.duplicate(entry.seq));
+    case AckQueue::Kind::kText: return text;
+  }
+  return text;
 }
 
 void LocalStream::tell_resized() {
@@ -284,7 +350,7 @@ bool LocalStream::settle(CommitNo durable) {
   for (const AckQueue::Entry& entry : answers_.entries()) {
     if (entry.commit > durable) break;
     ++ready;
-    if (entry.kind == AckQueue::Kind::kStored && entry.seq > risen) risen = entry.seq;
+    if (entry.kind != AckQueue::Kind::kDuplicate && entry.seq > risen) risen = entry.seq;
   }
   const bool rose = risen > visible_;
   SLUICE_CHECK(risen <= store_.state().last_seq);
@@ -307,7 +373,7 @@ void LocalStream::send(AckQueue::Answer& answer) {
   switch (answer.entry.kind) {
     case AckQueue::Kind::kStored: body = pub_ack_.stored(answer.entry.seq); break;
     case AckQueue::Kind::kDuplicate: body = pub_ack_.duplicate(answer.entry.seq); break;
-    case AckQueue::Kind::kRefused: body = answer.refusal; break;
+    case AckQueue::Kind::kText: body = answer.text; break;
   }
   if (answer.done != nullptr) {
     // The caller may offer again, which formats into the same text.
@@ -354,6 +420,15 @@ void LocalStream::collect(MetricSink& sink) const {
         counters_.overflowed);
   count("sluice_stream_skipped_total", "Publishes without interest.", counters_.skipped);
   count("sluice_stream_expired_total", "Messages removed by their own TTL.", counters_.expired);
+  count("sluice_stream_delete_markers_total", "Delete markers left behind by expired messages.",
+        counters_.markers);
+  count("sluice_stream_batches_total", "Atomic batches committed.", counters_.batches);
+  count("sluice_stream_batches_abandoned_total", "Atomic batches given up before their commit.",
+        counters_.abandoned);
+  gauge("sluice_stream_schedules", "Schedules that stand in the stream.", schedules_.size());
+  count("sluice_stream_scheduled_total", "Messages produced by schedules.", counters_.scheduled);
+  gauge("sluice_stream_atomic_batches", "Atomic batches under way.", atomic_batches_.size());
+  gauge("sluice_stream_fast_batches", "Fast ingest batches under way.", fast_batches_.size());
   count("sluice_stream_republished_total", "Messages published again on other subjects.",
         republisher_.republished());
   count("sluice_stream_republish_loops_total",

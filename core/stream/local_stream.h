@@ -3,8 +3,8 @@
 // Happy path of a publish: take() → subject transform → Ingest::judge → append → trim by limits →
 // AckQueue; when the store's journal has it on disk: visible_last rises, the message is republished,
 // answers go out in order, observers are told once.
-// local_stream.cc is the way in and out; stream_limits.cc and stream_expiry.cc are what makes messages
-// leave.
+// local_stream.cc is the way in and out, local_stream_batches.cc the way in for batches,
+// local_stream_schedules.cc what fires by itself; stream_limits.cc and stream_expiry.cc are what makes messages leave; stream_recovery.cc is the start.
 #pragma once
 
 #include <functional>
@@ -17,12 +17,15 @@
 #include "base/metrics.h"
 #include "io/timers.h"
 #include "stream/ack_queue.h"
+#include "stream/atomic_batches.h"
 #include "stream/dedup_window.h"
+#include "stream/fast_batches.h"
 #include "stream/ingest.h"
 #include "stream/message_ttl.h"
 #include "stream/observer_list.h"
 #include "stream/pub_ack.h"
 #include "stream/republisher.h"
+#include "stream/schedules.h"
 #include "stream/stream.h"
 #include "stream/stream_meta.h"
 #include "stream/streams.h"
@@ -43,6 +46,7 @@ class StreamOwner {
   virtual void resized(LocalStream& stream) = 0;
   /// May `bytes` more be kept in storage of this kind? 10002, 10023, 10077.
   virtual Status room_for(StorageKind kind, uint64_t bytes) = 0;
+  virtual BatchesOpen& batches_open() = 0;
 };
 
 class LocalStream : public Stream, public StreamInbox {
@@ -124,13 +128,16 @@ class LocalStream : public Stream, public StreamInbox {
     uint64_t overflowed = 0;  ///< refused with 429: the queue of answers was full
     uint64_t skipped = 0;     ///< no interest
     uint64_t expired = 0;     ///< removed by their own TTL
+    uint64_t scheduled = 0;   ///< produced by schedules
+    uint64_t markers = 0;     ///< delete markers left behind
+    uint64_t batches = 0;     ///< atomic ones committed
+    uint64_t abandoned = 0;   ///< atomic ones given up
   };
 
   void tell_traits();
   void subscribe();
   void retire_direct_get();
   void recover();
-  void recover_ttls();
   void recover_positions();
   // -- copies of other streams (local_stream_inbox.cc)
   bool inbox_is_full() const;
@@ -139,27 +146,64 @@ class LocalStream : public Stream, public StreamInbox {
   std::vector<std::string> directly_read_names() const;
   void save_positions();
   void save_positions_before_removal(StreamSeq first, StreamSeq end);
+  void scan_headers();
   void tell_resized();
   // -- the way in (local_stream.cc)
   void compile_transform();
+  Message transformed(const Message& message, std::string& mapped);
   void take(const Message& message, OfferDone done);
+  /// Checks and stores a message that the server itself wrote. @return false = refused
+  bool take_own(const Message& message);
   void act(const Verdict& verdict, const Message& message, std::string_view msg_id, WallNanos now,
            OfferDone done);
   void store_message(const Verdict& verdict, const Message& message, std::string_view msg_id,
                      WallNanos now, OfferDone done);
+  void note_stored(const Verdict& verdict, const Message& message, std::string_view msg_id,
+                   WallNanos now, StreamSeq seq, StreamSeq previous);
+  StreamSeq previous_on(std::string_view subject);
+  // -- batches (local_stream_batches.cc)
+  void take_staged(const Message& message, const PublishHeaders& headers, OfferDone done);
+  void commit_batch(AtomicBatches::Batch batch, const Message& last, OfferDone done);
+  std::optional<Error> judge_batch(AtomicBatches::Batch& batch, WallNanos now,
+                                   std::vector<Verdict>& verdicts);
+  StreamSeq store_batch(const AtomicBatches::Batch& batch, const std::vector<Verdict>& verdicts,
+                        WallNanos now);
+  void batch_abandoned(std::string_view id, AtomicBatches::Reason reason);
+  /// A message of a fast batch, and what is answered to it.
+  struct FastTalk {
+    const FastReply& said;
+    const Message& message;
+    const PublishHeaders& headers;
+    FastBatches::Batch* batch = nullptr;
+    std::vector<std::string> answers{};
+    bool ended = false;
+  };
+  void take_fast(const Message& message, const PublishHeaders& headers);
+  static uint16_t cannot_begin(const FastReply& said);
+  void converse(FastTalk& talk);
+  void ping_fast(FastTalk& talk);
+  std::optional<Error> store_fast(FastTalk& talk);
+  void end_fast(FastTalk& talk, uint64_t count);
   void skip_message(const Verdict& verdict, const Message& message, std::string_view msg_id,
                     WallNanos now, OfferDone done);
   void refuse(const Message& message, const Error& why, OfferDone done);
   void refuse_overflow(const Message& message, OfferDone done);
   void answer_past_queue(std::string_view reply, std::string_view headers, const std::string& body,
                          OfferDone done);
-  void enqueue(AckQueue::Entry entry, std::string_view reply, OfferDone done,
-               std::string refusal = {});
+  void enqueue(AckQueue::Entry entry, std::string_view reply, OfferDone done, std::string text = {});
+  bool answer_early(AckQueue::Entry entry, std::string_view reply, OfferDone& done, std::string& text);
+  std::string body_of(const AckQueue::Entry& entry, std::string text);
   std::string_view answered_reply(const Message& message) const;
   void send(AckQueue::Answer& answer);
   void reply_to(std::string_view reply, std::string_view headers, std::string_view body);
   /// The queue learns that sequences up to `last` are used without a message (purge beyond the end).
   void advance_to(StreamSeq last);
+
+  // -- schedules (local_stream_schedules.cc)
+  void note_schedule(std::string_view subject, std::string_view headers, StreamSeq seq, WallNanos stored);
+  void arm_schedule_timer();
+  void fire_schedules();
+  void fire(const std::string& subject, const Schedules::Entry& entry, WallNanos now);
 
   // -- the way out (stream_limits.cc)
   void roll_up(Rollup rollup, std::string_view subject, StreamSeq keep);
@@ -177,6 +221,8 @@ class LocalStream : public Stream, public StreamInbox {
 
   // -- the way out with time (stream_expiry.cc)
   void expire();
+  bool remove_expired(StreamSeq seq);
+  void put_delete_marker(const std::string& subject);
   bool expire_by_ttl(WallNanos now);
   bool expire_by_age(WallNanos now);
   void arm_expiry_timer();
@@ -188,17 +234,22 @@ class LocalStream : public Stream, public StreamInbox {
   ObserverList observers_;
   DedupWindow dedup_;
   TtlIndex ttl_;
+  Schedules schedules_;
   std::string last_msg_id_;
   Ingest ingest_;
   PubAckText pub_ack_;
   std::optional<SubjectTransform> transform_;  ///< set when it changes anything
   Republisher republisher_;
+  AtomicBatches atomic_batches_;
+  FastBatches fast_batches_;
   AckQueue answers_;
   AckQueue::Answer answer_;   ///< scratch of settle()
   std::string headers_;       ///< scratch of take(): a rewritten header block
   StreamSeq visible_;
   bool closed_ = false;
   bool settling_ = false;
+  StreamSeq scan_from_;       ///< start-up scan of headers: next sequence to look at
+  StreamSeq scan_end_;        ///< and where it ends; scan_from_ above it: done
   StreamSeq sweep_from_;      ///< interest sweep: next sequence to look at
   StreamSeq age_from_;        ///< below it nothing is stored that max_age could remove
   bool resized_ = false;      ///< the owner was told and has not counted yet
@@ -207,6 +258,8 @@ class LocalStream : public Stream, public StreamInbox {
   std::unique_ptr<Timer> expiry_timer_;
   MonoTime expiry_timer_at_{0};  ///< when it fires, while it is active
   std::unique_ptr<Timer> sweep_timer_;
+  std::unique_ptr<Timer> scan_timer_;
+  std::unique_ptr<Timer> schedule_timer_;
   std::unique_ptr<DirectGet> direct_get_;
   std::vector<std::unique_ptr<BusSubscription>> subscriptions_;
   SourcePositions positions_;

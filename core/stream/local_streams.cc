@@ -56,6 +56,7 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
   void settle_later(LocalStream& stream) override;
   void resized(LocalStream& stream) override { resized_.push_back(&stream); }
   Status room_for(StorageKind kind, uint64_t bytes) override;
+  BatchesOpen& batches_open() override { return batches_open_; }
 
   Status room_for_restore(StorageKind kind, uint64_t bytes) override { return room_for(kind, bytes); }
   Result<Stream*> adopt_restored(const StreamConfig& config, WallNanos created, StreamStore* file,
@@ -83,6 +84,7 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
   Bus& bus_;
   Store* store_;
   const StreamsOptions options_;
+  BatchesOpen batches_open_;  ///< outlives the streams
   std::map<std::string, std::unique_ptr<LocalStream>, std::less<>> streams_;
   std::set<std::string> unreadable_;
   std::set<std::string, std::less<>> restoring_;  ///< being rebuilt from a backup

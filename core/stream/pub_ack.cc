@@ -50,6 +50,16 @@ std::string_view PubAckText::duplicate(StreamSeq seq) {
   return text_;
 }
 
+std::string PubAckText::counted(StreamSeq seq, std::string_view sum) {
+  write(seq, fmt::format(R"(,"val":"{}"}})", sum));
+  return text_;
+}
+
+std::string PubAckText::batch(StreamSeq seq, std::string_view id, uint64_t count) {
+  write(seq, fmt::format(R"(,"batch":{},"count":{}}})", json_quoted(id), count));
+  return text_;
+}
+
 std::string PubAckText::refused(const Error& why) const {
   std::string out = fmt::format(R"({{"error":{},"stream":{},"seq":0)", api_error_json(why), stream_json_);
   if (!domain_json_.empty()) out += fmt::format(R"(,"domain":{})", domain_json_);

@@ -14,10 +14,14 @@ class PubAckText {
   /// `domain` empty = none.
   PubAckText(std::string_view stream, std::string_view domain);
 
-  /// `{"stream":"S","seq":7}`. The view lives until the next call of stored() or duplicate().
+  /// `{"stream":"S","seq":7}`. The view lives until the next call.
   std::string_view stored(StreamSeq seq);
   /// `{"stream":"S","seq":2,"duplicate": true}`; the blank is the reference's.
   std::string_view duplicate(StreamSeq seq);
+  /// `{"stream":"S","seq":7,"val":"5"}`
+  std::string counted(StreamSeq seq, std::string_view sum);
+  /// `{"stream":"S","seq":9,"batch":"<id>","count":3}`
+  std::string batch(StreamSeq seq, std::string_view id, uint64_t count);
   /// `{"error":{…},"stream":"S","seq":0}`
   std::string refused(const Error& why) const;
 

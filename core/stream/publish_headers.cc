@@ -28,6 +28,17 @@ bool equals_ignoring_case(std::string_view a, std::string_view lower) {
   return true;
 }
 
+void take_schedule_field(PublishHeaders& out, std::string_view name, std::string_view value) {
+  if (name == "Schedule") return first_wins(out.schedule, value);
+  if (name == "Scheduler") return first_wins(out.scheduler, value);
+  if (name == "Schedule-Next") return first_wins(out.schedule_next, value);
+  if (name == "Schedule-Target") return first_wins(out.schedule_target, value);
+  if (name == "Schedule-Source") return first_wins(out.schedule_source, value);
+  if (name == "Schedule-TTL") return first_wins(out.schedule_ttl, value);
+  if (name == "Schedule-Rollup") return first_wins(out.schedule_rollup, value);
+  if (name == "Schedule-Time-Zone") return first_wins(out.schedule_time_zone, value);
+}
+
 void take_field(PublishHeaders& out, std::string_view name, std::string_view value) {
   if (name == "Msg-Id") return first_wins(out.msg_id, value);
   if (name == "Rollup") return first_wins(out.rollup, value);
@@ -46,10 +57,17 @@ void take_field(PublishHeaders& out, std::string_view name, std::string_view val
     if (name == "Expected-Last-Msg-Id") return first_wins(out.expected_last_msg_id, value);
     return;
   }
-  if (name == "Incr") out.has_counter = true;
-  if (name == "Batch-Id") out.has_batch = true;
-  if (name.starts_with("Schedule")) out.has_schedule = true;
-  if (name == "Stream-Source") out.has_stream_source = true;
+  if (name.starts_with("Batch-")) {
+    if (name == "Batch-Id") return first_wins(out.batch_id, value);
+    if (name == "Batch-Sequence") return first_wins(out.batch_seq, value);
+    if (name == "Batch-Commit") return first_wins(out.batch_commit, value);
+    return;
+  }
+  if (name.starts_with("Schedule")) return take_schedule_field(out, name, value);
+  if (name == "Incr") return first_wins(out.counter, value);
+  if (name == "Counter-Sources") return first_wins(out.counter_sources, value);
+  if (name == "Stream-Source") return first_wins(out.stream_source, value);
+  if (name == "Required-Api-Level") return first_wins(out.required_api_level, value);
 }
 
 }  // namespace

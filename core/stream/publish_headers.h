@@ -18,10 +18,21 @@ struct PublishHeaders {
   std::string_view expected_last_msg_id;
   std::string_view rollup;
   std::string_view ttl;
-  bool has_counter = false;
-  bool has_batch = false;
-  bool has_schedule = false;
-  bool has_stream_source = false;
+  std::string_view counter;          ///< Nats-Incr (ADR-49)
+  std::string_view counter_sources;  ///< written by the server only
+  std::string_view stream_source;    ///< written by the server only
+  std::string_view batch_id;         ///< atomic batch (ADR-50)
+  std::string_view batch_seq;
+  std::string_view batch_commit;
+  std::string_view required_api_level;
+  std::string_view schedule;  ///< a schedule (ADR-51) and what belongs to it
+  std::string_view schedule_target;
+  std::string_view schedule_source;
+  std::string_view schedule_ttl;
+  std::string_view schedule_rollup;
+  std::string_view schedule_time_zone;
+  std::string_view scheduler;  ///< on what a schedule produced: its subject
+  std::string_view schedule_next;
   /// The block can't be stored as it is: it has a status line or a header that the server strips.
   bool needs_rewrite = false;
 };

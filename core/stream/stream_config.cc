@@ -148,15 +148,6 @@ Result<StreamRequest> parse_stream_request(std::string_view json) {
     return std::unexpected(status.error());
   for (std::string_view key : kReservedMetadata) c.metadata.erase(std::string(key));
   if (c.placement == Placement{}) c.placement.reset();
-  const auto missing = [&no](bool asked, const char* what) {
-    if (asked && no.empty()) no = fmt::format("{} not supported by this server version", what);
-  };
-  missing(c.subject_delete_marker_ttl.count() != 0, "subject delete markers are");
-  missing(c.persist_mode == PersistMode::kAsync, "asynchronous persistence is");
-  missing(c.allow_msg_counter, "message counters are");
-  missing(c.allow_atomic, "atomic batches are");
-  missing(c.allow_msg_schedules, "message schedules are");
-  missing(c.allow_batched, "batched publishing is");
   return request;
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/headers.h"
 #include "stream/local_stream.h"
 
 namespace sluice {
@@ -24,6 +25,13 @@ constexpr int kSlice = 1000;
 WallNanos time_at_age(WallNanos time, std::chrono::nanoseconds age) {
   constexpr WallNanos kEnd = std::numeric_limits<WallNanos>::max();
   return time > kEnd - age.count() ? kEnd : time + age.count();
+}
+
+/// What no marker follows: a marker, and what already says that its subject is gone.
+bool ends_its_subject(std::string_view headers) {
+  if (headers.empty()) return false;
+  if (find_header(headers, "Nats-Marker-Reason")) return true;
+  return find_header(headers, "KV-Operation") == "PURGE";
 }
 
 }  // namespace
@@ -63,7 +71,28 @@ void LocalStream::wake_at(WallNanos due) {
   expiry_timer_->start(delay);
 }
 
+/// Takes out a message whose time has come; when it was the last of its subject, a marker tells.
+bool LocalStream::remove_expired(StreamSeq seq) {
+  if (parts_.config.subject_delete_marker_ttl.count() == 0) return remove_stored(seq, false);
+  const auto stored = store_.load(seq);
+  if (!stored) return false;
+  const std::string subject(stored->subject);
+  const bool marks = !ends_its_subject(stored->headers);
+  if (!remove_stored(seq, false)) return false;
+  if (marks && !closed_ && !store_.subject_state(subject)) put_delete_marker(subject);
+  return true;
+}
+
+void LocalStream::put_delete_marker(const std::string& subject) {
+  std::string headers;
+  append_header(headers, "Nats-Marker-Reason", "MaxAge");
+  append_header(headers, "Nats-TTL", format_go_duration(parts_.config.subject_delete_marker_ttl));
+  append_header(headers, "Nats-Rollup", "sub");
+  if (take_own({.subject = subject, .reply = {}, .headers = headers, .payload = {}})) ++counters_.markers;
+}
+
 void LocalStream::expire() {
+  if (scan_from_ <= scan_end_) return;  // the scan arms the timer when it is through
   const WallNanos now = parts_.env.clock.wall();
   const bool more_by_ttl = expire_by_ttl(now);
   const bool more_by_age = expire_by_age(now);
@@ -78,7 +107,7 @@ bool LocalStream::expire_by_ttl(WallNanos now) {
   for (int removed = 0; removed < kSlice; ++removed) {
     const auto due = ttl_.next_due();
     if (!due || due->at > now) return false;
-    if (remove_stored(due->seq, false))
+    if (remove_expired(due->seq))
       ++counters_.expired;
     else
       ttl_.forget(due->seq);  // the store lost it to a damaged disk
@@ -96,7 +125,8 @@ bool LocalStream::expire_by_age(WallNanos now) {
   if (max_age.count() <= 0 || state.messages == 0 || state.first_time > newest_gone) return false;
   const StreamSeq end = store_.seq_at_time(newest_gone + 1);
   const StreamSeq bulk_end = std::min(end, ttl_.first_never().value_or(end));
-  if (bulk_end > state.first_seq && bulk_end.value() - state.first_seq.value() > kBulkRemoval) {
+  const bool marks = parts_.config.subject_delete_marker_ttl.count() > 0;
+  if (!marks && bulk_end > state.first_seq && bulk_end.value() - state.first_seq.value() > kBulkRemoval) {
     remove_below(bulk_end);
     state = store_.state();
   }
@@ -109,24 +139,11 @@ bool LocalStream::expire_by_age(WallNanos now) {
       more = false;
     } else {
       from = stored->seq.next();
-      if (const StreamSeq seq = stored->seq; !ttl_.is_never(seq)) remove_stored(seq, false);
+      if (const StreamSeq seq = stored->seq; !ttl_.is_never(seq)) remove_expired(seq);
     }
   }
   age_from_ = std::max(age_from_, from);
   return more;
-}
-
-/// The headers are the only place where TTLs are kept.
-void LocalStream::recover_ttls() {
-  if (!parts_.config.allow_msg_ttl) return;
-  for (StreamSeq from(1);;) {
-    const auto stored = store_.load_next(from, ">");
-    if (!stored) return;
-    from = stored->seq.next();
-    if (stored->headers.empty()) continue;
-    if (const auto ttl = parse_message_ttl(parse_publish_headers(stored->headers).ttl))
-      ttl_.insert(stored->seq, stored->time, *ttl);
-  }
 }
 
 }  // namespace sluice

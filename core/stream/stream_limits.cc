@@ -24,6 +24,7 @@ bool LocalStream::drop(StreamSeq seq, bool erase) {
   save_positions_before_removal(seq, seq.next());
   if (!store_.remove(seq, erase)) return false;
   ttl_.forget(seq);
+  schedules_.forget(seq);
   tell_resized();
   return true;
 }
@@ -43,6 +44,7 @@ uint64_t LocalStream::remove_below(StreamSeq first_kept) {
   save_positions_before_removal(StreamSeq(), first_kept);
   const uint64_t removed = store_.purge_below(first_kept);
   ttl_.forget_below(first_kept);
+  schedules_.forget_below(first_kept);
   tell_resized();
   if (const StreamSeq moved = store_.state().last_seq; moved > last) advance_to(moved);
   observers_.each([first_kept](StreamObserver& o) { o.on_purged_below(first_kept); });

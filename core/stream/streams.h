@@ -15,6 +15,7 @@
 #include "bus/bus.h"
 #include "io/env.h"
 #include "store/store.h"
+#include "stream/batch_limits.h"
 #include "stream/stream.h"
 
 namespace sluice {
@@ -27,7 +28,8 @@ struct StreamsOptions {
   std::string domain;             ///< shown in PubAcks when set
   size_t max_buffered_msgs = 100'000;            ///< appended, not yet durable, of one stream; beyond: 429/10167
   size_t max_buffered_bytes = 128 * kMiB;
-  int api_level = 0;              ///< direct gets that ask for more get 412
+  int api_level = 0;              ///< direct gets and batches that ask for more are refused
+  BatchLimits batches;
 };
 
 /// A stream that is rebuilt from a backup. Nobody sees it before finish(); dropped before that, or after a

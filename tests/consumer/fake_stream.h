@@ -19,6 +19,11 @@ class MapStore final : public StreamStore {
     messages_[++last_] = {std::string(r.subject), std::string(r.headers), std::string(r.payload), r.time};
     return StreamSeq(last_);
   }
+  StreamSeq append_all(std::span<const AppendRequest> requests) override {
+    const StreamSeq first(last_ + 1);
+    for (const AppendRequest& r : requests) append(r);
+    return first;
+  }
   StreamSeq skip(WallNanos, std::string_view) override { return StreamSeq(++last_); }
   bool remove(StreamSeq seq, bool) override {
     const bool there = messages_.erase(seq.value()) > 0;

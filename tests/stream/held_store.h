@@ -97,6 +97,9 @@ class HeldStore final : public Store {
       changed();
     }
     StreamSeq append(const AppendRequest& r) override { return changed(), under_->append(r); }
+    StreamSeq append_all(std::span<const AppendRequest> r) override {
+      return changed(), under_->append_all(r);
+    }
     StreamSeq skip(WallNanos t, std::string_view id) override { return changed(), under_->skip(t, id); }
     bool remove(StreamSeq s, bool erase) override { return changed(), under_->remove(s, erase); }
     uint64_t purge_below(StreamSeq s) override { return changed(), under_->purge_below(s); }

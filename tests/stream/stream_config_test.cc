@@ -79,10 +79,6 @@ TEST(StreamConfig, AcceptsWhatAsksForNothing) {
 }
 
 TEST(StreamConfig, RefusesWhatThisVersionDoesNotDo) {
-  EXPECT_EQ(why_not(R"({"name":"S","allow_msg_ttl":true,"subject_delete_marker_ttl":1000000000})"),
-            "10052 subject delete markers are not supported by this server version");
-  EXPECT_EQ(why_not(R"({"name":"S","persist_mode":"async"})"),
-            "10052 asynchronous persistence is not supported by this server version");
   EXPECT_EQ(why_not(R"({"name":"S","num_replicas":3})"), "10074 ");
   EXPECT_EQ(why_not(R"({"name":"S","num_replicas":6})"), "10052 maximum replicas is 5");
   EXPECT_EQ(why_not(R"({"name":"S","num_replicas":-1})"), "10133 ");
