@@ -150,7 +150,6 @@ class LocalStream : public Stream, public StreamInbox {
   void tell_resized();
   // -- the way in (local_stream.cc)
   void compile_transform();
-  Message transformed(const Message& message, std::string& mapped);
   void take(const Message& message, OfferDone done);
   /// Checks and stores a message that the server itself wrote. @return false = refused
   bool take_own(const Message& message);

@@ -19,14 +19,6 @@ bool LocalStream::inbox_is_full() const {
          answers_.message_bytes() >= parts_.options.max_buffered_bytes;
 }
 
-Message LocalStream::transformed(const Message& message, std::string& mapped) {
-  Message out = message;
-  if (transform_ && transform_->map(message.subject,
-                                    transform_->uses_random() ? parts_.env.random.u64() : 0, mapped))
-    out.subject = mapped;
-  return out;
-}
-
 Status LocalStream::take_mirrored(StreamSeq seq, WallNanos time, const Message& message) {
   if (closed_) return fail_api(Errc::kClosed, 10059, "");
   if (inbox_is_full()) return fail_api(Errc::kFull, 10167, "");

@@ -102,7 +102,6 @@ JsonField republish_field(std::optional<RepublishConfig>& out) {
 Result<StreamRequest> parse_stream_request(std::string_view json) {
   StreamRequest request;
   StreamConfig& c = request.config;
-  std::string& no = request.unsupported;
   const std::array fields{
       JsonField::into("name", c.name),
       JsonField::into("description", c.description),

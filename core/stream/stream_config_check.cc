@@ -253,7 +253,6 @@ Result<StreamConfig> check_stream_config(const StreamRequest& request,
                                          nanoseconds max_duplicate_window,
                                          const StreamLookup& find) {
   StreamConfig c = request.config;
-  if (!request.unsupported.empty()) return invalid(request.unsupported);
   if (auto s = check_in_order(c, max_duplicate_window, request.pedantic, find); !s)
     return std::unexpected(s.error());
   return c;
