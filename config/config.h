@@ -1,6 +1,8 @@
 // The whole configuration of the daemon, as plain data.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -42,6 +44,7 @@ struct MonitorSettings {
   bool enabled = true;
   std::string host = "127.0.0.1";
   uint16_t port = 8222;
+  std::string base_path{};  ///< before every page; empty, or "/" and more
 };
 
 /// Of one adapter, by its type.
@@ -64,6 +67,8 @@ struct Config {
   std::vector<AdapterOptions> adapters;
   ReplicatorOptions replicator;
   std::vector<RemoteSettings> remotes;
+  /// Each section of the file as one text, to tell whether a fresh file differs from the running one.
+  std::map<std::string, std::string, std::less<>> section_texts;
 };
 
 }  // namespace sluice

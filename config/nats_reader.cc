@@ -44,6 +44,10 @@ void NatsReader::warn(const ConfPlace& place, std::string_view words) {
   warnings_.push_back(fmt::format("{}{}", at(place), words));
 }
 
+void NatsReader::note(const ConfPlace& place, std::string_view words) {
+  notes_.push_back(fmt::format("{}{}", at(place), words));
+}
+
 void NatsReader::refuse_or_unknown(const ConfEntry& entry,
                                    std::span<const std::string_view> refused) {
   if (std::find(refused.begin(), refused.end(), to_conf_lower(entry.key)) != refused.end()) {

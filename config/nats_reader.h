@@ -30,6 +30,8 @@ class NatsReader {
   void tell(const ConfPlace& place, std::string_view words);
   /// Goes on all the same; the reference's -t takes it as an error.
   void warn(const ConfPlace& place, std::string_view words);
+  /// Is without effect here, as what it tunes is not there; the log says so.
+  void note(const ConfPlace& place, std::string_view words);
   /// A key of a block that nobody took: `refused` are those the reference knows and this version
   /// does not do. A plain `false` asks for nothing; a key used as a variable is no field.
   void refuse_or_unknown(const ConfEntry& entry, std::span<const std::string_view> refused);
@@ -55,6 +57,7 @@ class NatsReader {
 
   const std::string& errors() const { return errors_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
+  const std::vector<std::string>& notes() const { return notes_; }
 
  private:
   std::string at(const ConfPlace& place) const;
@@ -62,6 +65,7 @@ class NatsReader {
   const NatsConf& conf_;
   std::string errors_;
   std::vector<std::string> warnings_;
+  std::vector<std::string> notes_;
 };
 
 /// As Go names the type of a value: "int64", "map[string]interface {}" ….

@@ -35,8 +35,12 @@ struct NatsSettings {
   std::string pid_file{};
   std::string ports_file_dir{};
   std::chrono::nanoseconds lame_duck_grace = std::chrono::seconds(10);
+  std::chrono::nanoseconds lame_duck_duration = std::chrono::minutes(2);  ///< grace and spreading
+  std::string http_base_path{};  ///< empty, or "/" and more
   /// "F:1:0: words"; the reference takes them as errors when it only checks a file.
   std::vector<std::string> warnings{};
+  /// "F:1:0: words": what tunes something that is not here, and is therefore without effect.
+  std::vector<std::string> notes{};
 };
 
 /// @return kInvalidArgument with all that is wrong or not carried out, one "F:1:0: words\n" each.

@@ -10,8 +10,11 @@
 #include "gateway/adapter_host.h"
 #include "gateway/pages.h"
 #include "gateway/process_figures.h"
+#include "gateway/reload.h"
 #include "gateway/sd_notify.h"
 #include "monitor/monitor.h"
+#include "leaf/leaf_nodes.h"
+#include "monitor/summed_metrics.h"
 #include "node/node.h"
 #include "remote/remote_link.h"
 #include "replicator/replicator.h"
@@ -50,7 +53,7 @@ NodeOptions node_options(const AppOptions& options) {
 
 }  // namespace
 
-class App::Running {
+class App::Running final : public RunningDaemon {
  public:
   explicit Running(AppOptions& options) : options_(options) {}
 
@@ -61,32 +64,49 @@ class App::Running {
   }
   WallNanos wall() { return env_.clock.wall(); }
 
+  // -- RunningDaemon
+  Result<ReloadReport> reload_server(const ServerOptions& fresh) override {
+    return node_->server().reload(fresh);
+  }
+  void set_lame_duck(std::chrono::nanoseconds grace, std::chrono::nanoseconds spread) override {
+    options_.lame_duck_grace = grace;
+    options_.lame_duck_spread = spread;
+  }
+  void set_config_digest(const std::string& digest) override { pages_->set_config_digest(digest); }
+
  private:
   enum class Phase : uint8_t { kStarting, kRunning, kSettling, kStoppingNode };
 
   Status start_remotes();
   Status start_node();
   Status start_monitor();
+  MonitorSubject monitor_subject();
   Status start_parts();
   void feed_watchdog();
   void say_ready();
   void on_signal(int number);
   void reload(int number);
+  void reload_config_file();
   void settle();
   void part_settled();
   void drop_parts();
-  void stop_node(std::chrono::nanoseconds grace);
+  void stop_node(DrainPlan plan);
+  bool ends_lame_duck(int number) const {
+    return number == SIGINT || (number == SIGTERM && options_.term_ends_lame_duck);
+  }
 
   AppOptions& options_;
   UvEnv world_;
   Env& env_ = world_.env();
   Phase phase_ = Phase::kStarting;
   int exit_code_ = 0;
-  std::chrono::nanoseconds grace_{0};
+  DrainPlan plan_{std::chrono::nanoseconds(0)};
+  bool lame_duck_ = false;
   int unsettled_ = 0;
   // Built in this order, taken down in reverse.
   std::vector<std::unique_ptr<NatsLink>> remotes_;  ///< of mirrors and sources
   std::unique_ptr<Node> node_;
+  std::unique_ptr<MonitorPages> pages_;
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<Replicator> replicator_;
   std::unique_ptr<AdapterHost> adapters_;
@@ -143,36 +163,75 @@ Status App::Running::start_node() {
 
 Status App::Running::start_monitor() {
   const MonitorSettings& settings = options_.config.monitor;
+  pages_ = std::make_unique<MonitorPages>(env_, monitor_subject(), &process_figures);
+  pages_->add_health([this]() -> std::string {
+    if (phase_ == Phase::kSettling || phase_ == Phase::kStoppingNode) return "stopping";
+    return adapters_ ? adapters_->trouble() : "";
+  });
   if (!settings.enabled) return {};
-  MonitorSubject subject{node_->server(), nullptr, nullptr, nullptr, ""};
-  subject.max_file_bytes = options_.max_file_bytes;
-  subject.max_memory_bytes = options_.max_memory_bytes;
-  if (node_->jetstream()) {
-    subject.store = &node_->store();
-    if (AccountEngine* global = node_->engine(kGlobalAccount); global != nullptr) {
-      subject.streams = global->streams.get();
-      subject.consumers = global->consumers.get();
-    }
-    subject.store_dir = options_.config.store.dir;
-  }
-  monitor_ = std::make_unique<Monitor>(env_, subject, &process_figures);
+  monitor_ = std::make_unique<Monitor>(env_, *pages_, settings.base_path);
   monitor_->add_metrics([this](MetricSink& sink) {
     world_.collect(sink);
     sink.counter("sluice_log_dropped_lines_total", "Log lines dropped because the log could not be written fast enough.",
                  {}, static_cast<double>(dropped_log_lines()));
+    SummedMetrics engines;
     for (const auto& engine : node_->engines()) {
-      if (engine->api) engine->api->collect(sink);
+      engine->streams->collect(engines);
+      engine->consumers->collect(engines);
+      engine->api->collect(engines);
     }
+    engines.pour_into(sink);
     if (replicator_) replicator_->collect(sink);
     if (adapters_) adapters_->collect(sink);
-  });
-  monitor_->add_health([this]() -> std::string {
-    if (phase_ == Phase::kSettling || phase_ == Phase::kStoppingNode) return "stopping";
-    return adapters_ ? adapters_->trouble() : "";
   });
   monitor_->add_page("/adapters", [this] { return adapters_page(adapters_.get()); });
   monitor_->add_page("/replicator", [this] { return replicator_page(replicator_.get()); });
   return monitor_->listen(settings.host, settings.port);
+}
+
+MonitorSubject App::Running::monitor_subject() {
+  MonitorSubject subject{node_->server()};
+  subject.max_file_bytes = options_.max_file_bytes;
+  subject.max_memory_bytes = options_.max_memory_bytes;
+  subject.config_digest = options_.config_digest;
+  subject.leafs = [this] {
+    std::vector<LeafShown> out;
+    if (node_->leaf() == nullptr) return out;
+    for (LeafFigures& f : node_->leaf()->figures()) {
+      out.push_back({.id = f.id,
+                     .name = std::move(f.name),
+                     .is_spoke = f.is_spoke,
+                     .account = std::move(f.account),
+                     .ip = std::move(f.ip),
+                     .port = f.port,
+                     .rtt = f.rtt,
+                     .in_msgs = f.in_msgs,
+                     .in_bytes = f.in_bytes,
+                     .out_msgs = f.out_msgs,
+                     .out_bytes = f.out_bytes,
+                     .subjects = std::move(f.subjects)});
+    }
+    return out;
+  };
+  if (!node_->jetstream()) return subject;
+  const StoreSettings& store = options_.config.store;
+  subject.store = &node_->store();
+  subject.store_dir = store.dir;
+  subject.sync = store.sync;
+  subject.sync_interval = store.sync_interval;
+  subject.jetstream = [this] {
+    std::vector<AccountJetStream> out;
+    for (const auto& engine : node_->engines()) {
+      const ApiStats& api = engine->api->stats();
+      out.push_back({.account = engine->account,
+                     .streams = engine->streams.get(),
+                     .consumers = engine->consumers.get(),
+                     .api_total = api.total,
+                     .api_errors = api.errors});
+    }
+    return out;
+  };
+  return subject;
 }
 
 Status App::Running::start_parts() {
@@ -199,7 +258,8 @@ void App::Running::feed_watchdog() {
 
 void App::Running::say_ready() {
   AppReady ready{env_.clock.wall(), node_->server().port(),
-                 monitor_ ? monitor_->port() : uint16_t{0}};
+                 monitor_ ? monitor_->port() : uint16_t{0}, node_->server().websocket_port(),
+                 node_->leaf() != nullptr ? node_->leaf()->port() : uint16_t{0}};
   SLUICE_LOG(kLog, kInfo, "ready listen={}:{} monitor_port={}", options_.config.server.host,
              ready.client_port, ready.monitor_port);
   notify_ready(fmt::format("port {}", ready.client_port));
@@ -216,39 +276,55 @@ void App::Running::on_signal(int number) {
       return;  // signals are not watched yet
     case Phase::kRunning:
       SLUICE_LOG(kLog, kInfo, "stopping signal={}", number);
-      grace_ = number == SIGUSR2 ? options_.lame_duck_grace : options_.stop_grace;
+      lame_duck_ = number == SIGUSR2;
+      plan_ = lame_duck_ ? DrainPlan(options_.lame_duck_grace, options_.lame_duck_spread)
+                         : DrainPlan(options_.stop_grace);
       if (options_.on_stopping) options_.on_stopping(wall(), number);
       settle();
       return;
     case Phase::kSettling:
+      if (lame_duck_ && !ends_lame_duck(number)) return;
       SLUICE_LOG(kLog, kWarn, "hurried, not waiting for adapters and copies signal={}", number);
       drop_parts();
       stop_node(std::chrono::nanoseconds(0));
       return;
     case Phase::kStoppingNode:
-      return;  // what is left is flush and sync, which is never skipped
+      // Flush and sync are never skipped, the clients' time is.
+      if (!lame_duck_ || ends_lame_duck(number)) node_->server().hurry_drain();
+      return;
   }
 }
 
 void App::Running::reload(int number) {
   notify_reloading(std::chrono::duration_cast<std::chrono::microseconds>(env_.clock.now()));
   if (options_.on_reload) {
-    options_.on_reload(wall(), number);
+    options_.on_reload(*this, wall(), number);
   } else if (options_.config_path.empty()) {
     configure_logging(options_.config.log);
   } else {
-    Problems problems(options_.config_path);
-    Config fresh = load_config(options_.config_path, process_environment(), problems);
-    if (problems.empty()) {
-      configure_logging(fresh.log);
-      SLUICE_LOG(kLog, kInfo, "log settings applied, others need a restart file={}",
-                 options_.config_path);
-    } else {
-      SLUICE_LOG(kLog, kError, "configuration has errors, nothing applied problems={}\n{}",
-                 problems.size(), problems.to_text());
-    }
+    reload_config_file();
   }
   notify_ready(fmt::format("port {}", node_->server().port()));
+}
+
+void App::Running::reload_config_file() {
+  Problems problems(options_.config_path);
+  Config fresh = load_config(options_.config_path, process_environment(), problems);
+  if (!problems.empty()) {
+    SLUICE_LOG(kLog, kError, "reload refused, nothing changes problems={}\n{}", problems.size(),
+               problems.to_text());
+    return;
+  }
+  fresh.server.jetstream = options_.config.server.jetstream;
+  const auto outcome = reload_config(*this, options_.config, fresh);
+  if (!outcome) {
+    SLUICE_LOG(kLog, kError, "reload refused, nothing changes error={}", outcome.error().detail);
+    return;
+  }
+  configure_logging(fresh.log);
+  SLUICE_LOG(kLog, kInfo, "reloaded file={} applied={} waiting_for_a_restart={}",
+             options_.config_path, outcome->applied.empty() ? "nothing" : outcome->applied,
+             outcome->waiting.empty() ? "nothing" : outcome->waiting);
 }
 
 void App::Running::settle() {
@@ -258,7 +334,7 @@ void App::Running::settle() {
   settle_timer_ = env_.timers.make([this] {
     SLUICE_LOG(kLog, kWarn, "adapters or copies did not settle in time");
     drop_parts();
-    stop_node(grace_);
+    stop_node(plan_);
   });
   settle_timer_->start(kSettleDeadline);
   if (adapters_) {
@@ -281,13 +357,13 @@ void App::Running::drop_parts() {
 
 void App::Running::part_settled() {
   if (--unsettled_ > 0 || phase_ != Phase::kSettling) return;
-  stop_node(grace_);
+  stop_node(plan_);
 }
 
-void App::Running::stop_node(std::chrono::nanoseconds grace) {
+void App::Running::stop_node(DrainPlan plan) {
   phase_ = Phase::kStoppingNode;
   settle_timer_->stop();
-  node_->stop(grace, [this](Status status) {
+  node_->stop(plan, [this](Status status) {
     if (!status) {
       SLUICE_LOG(kLog, kError, "the store did not close cleanly error={}", status.error().detail);
       exit_code_ = 1;

@@ -15,26 +15,42 @@
 #include "base/error.h"
 #include "base/time_format.h"
 #include "config/config.h"
+#include "server/reload.h"
 
 namespace sluice {
 
 struct AppReady {
   WallNanos now = 0;
   uint16_t client_port = 0;
-  uint16_t monitor_port = 0;  ///< 0 = none
+  uint16_t monitor_port = 0;    ///< 0 = none, as the next two
+  uint16_t websocket_port = 0;
+  uint16_t leaf_port = 0;
+};
+
+/// What a reload reaches in the running daemon.
+class RunningDaemon {
+ public:
+  virtual ~RunningDaemon() = default;
+  virtual Result<ReloadReport> reload_server(const ServerOptions& fresh) = 0;
+  virtual void set_lame_duck(std::chrono::nanoseconds grace, std::chrono::nanoseconds spread) = 0;
+  /// "sha256:…" of the file that is in force now.
+  virtual void set_config_digest(const std::string& digest) = 0;
 };
 
 struct AppOptions {
   Config config{};
+  std::string config_digest{};  ///< "sha256:…", for /varz; empty = none
   std::string config_path{};  ///< read again on SIGHUP; empty = there is none
   int64_t max_file_bytes = -1;  ///< JetStream's limits; -1 = none
   int64_t max_memory_bytes = -1;
   /// Between the notice to clients and their end.
   std::chrono::nanoseconds stop_grace = std::chrono::milliseconds(500);
   std::chrono::nanoseconds lame_duck_grace = std::chrono::milliseconds(500);  ///< the same for SIGUSR2
+  std::chrono::nanoseconds lame_duck_spread{0};  ///< then the time over which clients are closed
+  bool term_ends_lame_duck = true;  ///< false: SIGTERM waits for its end, as nats-server has it
   std::move_only_function<void(const AppReady&)> on_ready{};
   /// Called instead of reading config_path again, on SIGHUP and SIGUSR1.
-  std::move_only_function<void(WallNanos, int signal)> on_reload{};
+  std::move_only_function<void(RunningDaemon&, WallNanos, int signal)> on_reload{};
   /// The first signal that ends the daemon.
   std::move_only_function<void(WallNanos, int signal)> on_stopping{};
   /// Told instead of logged when the start fails.

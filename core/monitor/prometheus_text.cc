@@ -22,7 +22,8 @@ struct PrometheusText::Families {
   std::vector<prometheus::MetricFamily> all;
   std::map<std::string, size_t, std::less<>> index;
 
-  prometheus::MetricFamily& of(std::string_view name, std::string_view help, prometheus::MetricType type) {
+  prometheus::MetricFamily& of(std::string_view name, std::string_view help,
+                               prometheus::MetricType type) {
     auto it = index.find(name);
     if (it == index.end()) {
       it = index.emplace(std::string(name), all.size()).first;
@@ -35,8 +36,8 @@ struct PrometheusText::Families {
 PrometheusText::PrometheusText() : families_(std::make_unique<Families>()) {}
 PrometheusText::~PrometheusText() = default;
 
-void PrometheusText::counter(std::string_view name, std::string_view help, const MetricLabels& labels,
-                             double value) {
+void PrometheusText::counter(std::string_view name, std::string_view help,
+                             const MetricLabels& labels, double value) {
   prometheus::ClientMetric metric;
   metric.label = labels_of(labels);
   metric.counter.value = value;
@@ -51,6 +52,8 @@ void PrometheusText::gauge(std::string_view name, std::string_view help, const M
   families_->of(name, help, prometheus::MetricType::Gauge).metric.push_back(std::move(metric));
 }
 
-std::string PrometheusText::text() const { return prometheus::TextSerializer().Serialize(families_->all); }
+std::string PrometheusText::text() const {
+  return prometheus::TextSerializer().Serialize(families_->all);
+}
 
 }  // namespace sluice

@@ -13,8 +13,10 @@ class PrometheusText final : public MetricSink {
  public:
   PrometheusText();
   ~PrometheusText() override;
-  void counter(std::string_view name, std::string_view help, const MetricLabels& labels, double value) override;
-  void gauge(std::string_view name, std::string_view help, const MetricLabels& labels, double value) override;
+  void counter(std::string_view name, std::string_view help, const MetricLabels& labels,
+               double value) override;
+  void gauge(std::string_view name, std::string_view help, const MetricLabels& labels,
+             double value) override;
   /// Text format 0.0.4.
   std::string text() const;
 

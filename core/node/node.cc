@@ -101,10 +101,10 @@ Status Node::start() {
   return leaf_->start();
 }
 
-void Node::stop(std::chrono::nanoseconds grace, std::move_only_function<void(Status)> done) {
+void Node::stop(DrainPlan plan, std::move_only_function<void(Status)> done) {
   for (const auto& engine : engines_) engine->consumers->shut_down();
   if (leaf_ != nullptr) leaf_->stop();
-  server_->drain(grace, [this, done = std::move(done)]() mutable {
+  server_->drain(plan, [this, done = std::move(done)]() mutable {
     if (!store_) {
       done({});
       return;

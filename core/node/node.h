@@ -59,9 +59,9 @@ class Node {
 
   /// Begins to accept clients. The bus works before.
   Status start();
-  /// Waiting pulls are told, clients are told and closed after `grace`, what is left is synced. `done`
+  /// Waiting pulls are told, clients are told and closed as `plan` says, what is left is synced. `done`
   /// runs once with the store's last word. No other call may follow but destruction.
-  void stop(std::chrono::nanoseconds grace, std::move_only_function<void(Status)> done);
+  void stop(DrainPlan plan, std::move_only_function<void(Status)> done);
 
   Server& server() { return *server_; }
   /// nullptr without leaf nodes.

@@ -134,6 +134,11 @@ void Connection::start_greeting_timer() {
   timer_->start(parser_.limits().connect_first ? world_.options.auth_timeout : ping_interval_);
 }
 
+void Connection::options_changed() {
+  parser_.limits().max_control_line = world_.options.max_control_line;
+  parser_.limits().max_payload = max_payload();
+}
+
 void Connection::close(CloseReason reason, std::string_view error_text) {
   if (!open()) return;
   state_ = State::kClosed;
@@ -289,6 +294,13 @@ bool Connection::may_subscribe(const SubOp& op) {
 
 bool Connection::on_sub(const SubOp& op) {
   active_ = true;
+  if (const size_t most = world_.options.max_subject_tokens;
+      most != 0 && static_cast<size_t>(std::ranges::count(op.subject, '.')) >= most) {
+    ++world_.counters.refused_subscriptions;
+    send_error(fmt::format("Permissions Violation for Subscription to \"{}\", too many tokens",
+                           op.subject));
+    return open();
+  }
   if (!may_subscribe(op)) return open();
   if (!subscriptions_.contains(op.sid)) {
     auto made = std::make_unique<ClientSubscription>(*this, op);
@@ -357,6 +369,10 @@ bool Connection::take(ClientSubscription& subscription, const Message& message,
                       const Origin& origin) {
   const bool own = origin.connection_id == id_;
   if (own && !echo_) return false;
+  if (world_.options.no_fast_producer_stall && outbox_.congested()) {
+    ++world_.counters.dropped_messages;
+    return false;
+  }
   if (permissions_ != nullptr) [[unlikely]] {
     if (subscription.filtered_ && !permissions_->may_receive(message.subject)) return false;
     if (!message.reply.empty() && permissions_->grants_replies())
@@ -530,6 +546,21 @@ std::string Connection::client_account_json() const {
   }
   if (rtt_.count() == 0) return fmt::format(R"({{"acc":"{}"}})", account);
   return fmt::format(R"({{"acc":"{}","rtt":{}}})", account, rtt_.count());
+}
+
+std::vector<SubscriptionInfo> Connection::subscription_infos() const {
+  std::vector<SubscriptionInfo> infos;
+  infos.reserve(subscriptions_.size());
+  for (const auto& [sid, s] : subscriptions_) {
+    infos.push_back({.account = account_->name(),
+                     .subject = s->subject(),
+                     .queue = s->queue(),
+                     .sid = s->sid(),
+                     .delivered = s->delivered_,
+                     .max = s->max_,
+                     .cid = id_});
+  }
+  return infos;
 }
 
 std::vector<std::string> Connection::subscribed_subjects() const {

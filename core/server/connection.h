@@ -105,6 +105,8 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   void start();
   /// Ends the session; the -ERR goes out first when `error_text` is not empty.
   void close(CloseReason reason, std::string_view error_text);
+  /// The options it refers to are others now.
+  void options_changed();
   /// An INFO outside the order of things; only clients that can take one get it.
   void send_async_info(InfoKind kind);
 
@@ -139,6 +141,7 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   CloseReason close_reason() const { return close_reason_; }
   ConnectionInfo info() const;
   std::vector<std::string> subscribed_subjects() const;
+  std::vector<SubscriptionInfo> subscription_infos() const;
 
   /// `{"start":…,"host":…,"id":…,"acc":…,"user":…,"name":…,"lang":…,"ver":…,"rtt":…,"server":…,…}`:
   /// the ClientInfo of nats-server's events and of the header Nats-Request-Info. Empty fields are

@@ -14,6 +14,17 @@
 
 namespace sluice {
 
+/// A client's subscription as the monitor shows it.
+struct SubscriptionInfo {
+  std::string account;
+  std::string subject;
+  std::string queue;  ///< "" = none
+  std::string sid;
+  uint64_t delivered = 0;
+  uint64_t max = 0;  ///< 0 = without limit
+  uint64_t cid = 0;
+};
+
 struct ConnectionInfo {
   uint64_t cid = 0;
   std::string ip;

@@ -84,14 +84,15 @@ bool Connection::accept_connect(const ConnectOptions& options, IdentityPtr ident
     close(CloseReason::kBadClientProtocolVersion, "invalid client protocol");
     return false;
   }
-  if (options.no_responders && !options.headers) {
+  const bool headers = options.headers && world_.options.headers;
+  if (options.no_responders && !headers) {
     close(CloseReason::kNoRespondersRequiresHeaders, "no responders requires headers support");
     return false;
   }
   verbose_ = options.verbose;
   pedantic_ = options.pedantic;
   echo_ = options.echo;
-  headers_ = options.headers;
+  headers_ = headers;
   no_responders_ = options.no_responders;
   async_info_ = options.protocol >= 1;
   name_ = options.name;
@@ -102,6 +103,8 @@ bool Connection::accept_connect(const ConnectOptions& options, IdentityPtr ident
   if (!bind(std::move(identity))) return false;
   world_.host.on_connection_bound(*this);
   if (state_ == State::kGreeted || waiting_ != Waiting::kPings) {
+    if (rtt_.count() == 0)  // until a PONG tells better
+      rtt_ = std::max(world_.clock.now() - start_, std::chrono::nanoseconds(1));
     state_ = State::kConnected;
     waiting_ = Waiting::kPings;
     start_ping_timer(true);

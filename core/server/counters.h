@@ -23,6 +23,7 @@ struct ServerCounters {
   uint64_t throttled_connections = 0;  ///< tls.connection_rate_limit
   uint64_t refused_connections = 0;    ///< max_connections
   uint64_t refused_subscriptions = 0;  ///< max_subscriptions
+  uint64_t dropped_messages = 0;       ///< no_fast_producer_stall
   uint64_t read_pauses = 0;            ///< a publisher waited for a congested subscriber
 };
 

@@ -77,6 +77,22 @@ void MatchCache::fill(MatchList& list, std::string_view subject, SubscriptionTre
   });
 }
 
+MatchCache::Fanout MatchCache::fanout() const {
+  Fanout out;
+  size_t sum = 0;
+  for (const Slot& slot : slots_) {
+    if (slot.list == nullptr) continue;
+    size_t reached = slot.list->plain.size();
+    for (size_t i = 0; i < slot.list->group_count; ++i)
+      reached += slot.list->groups[i].members.size();
+    ++out.subjects;
+    sum += reached;
+    out.most = std::max(out.most, reached);
+  }
+  if (out.subjects != 0) out.mean = static_cast<double>(sum) / static_cast<double>(out.subjects);
+  return out;
+}
+
 void MatchCache::drop_all() {
   auto kept = std::move(retired_.back());
   retired_.pop_back();

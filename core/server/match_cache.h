@@ -63,6 +63,14 @@ class MatchCache {
     if (!retired_.empty()) retired_.clear();
   }
 
+  /// Subscribers of a remembered subject.
+  struct Fanout {
+    size_t subjects = 0;
+    size_t most = 0;
+    double mean = 0;
+  };
+  /// Walks all slots.
+  Fanout fanout() const;
   uint64_t hits() const { return hits_; }
   uint64_t misses() const { return misses_; }
 

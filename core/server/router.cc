@@ -94,6 +94,7 @@ std::unique_ptr<BusSubscription> Router::subscribe(std::string_view subject, std
 Subscription* Router::add(std::unique_ptr<Subscription> subscription) {
   if (!tree_.insert(subscription->subject(), subscription.get())) return nullptr;
   Subscription* added = subscription.release();  // the tree's from here on
+  ++inserts_;
   watches_.subscriptions_changed(added->subject());
   for (SubscriptionObserver* observer : observers_) observer->on_added(*added);
   return added;
@@ -103,6 +104,7 @@ void Router::remove(Subscription& subscription) {
   SLUICE_CHECK(!subscription.removed_);
   SLUICE_CHECK(tree_.erase(subscription.subject(), &subscription));
   subscription.removed_ = true;
+  ++removes_;
   watches_.subscriptions_changed(subscription.subject());
   for (SubscriptionObserver* observer : observers_) observer->on_removed(subscription);
   removed_.emplace_back(&subscription);
@@ -252,6 +254,17 @@ bool Router::congested(std::string_view route, std::string_view queue) const {
 
 Ticket Router::call_when_relieved(std::move_only_function<void()> relieved) {
   return congestion_.call_when_relieved(std::move(relieved));
+}
+
+InterestStats Router::interest_stats() const {
+  const MatchCache::Fanout fanout = cache_.fanout();
+  return {.inserts = inserts_,
+          .removes = removes_,
+          .hits = cache_.hits(),
+          .misses = cache_.misses(),
+          .remembered = fanout.subjects,
+          .max_fanout = fanout.most,
+          .avg_fanout = fanout.mean};
 }
 
 }  // namespace sluice

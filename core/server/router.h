@@ -24,6 +24,17 @@
 
 namespace sluice {
 
+/// How subjects were found so far.
+struct InterestStats {
+  uint64_t inserts = 0;
+  uint64_t removes = 0;
+  uint64_t hits = 0;
+  uint64_t misses = 0;
+  size_t remembered = 0;  ///< subjects whose subscribers are remembered…
+  size_t max_fanout = 0;  ///< …and how many those are
+  double avg_fanout = 0;
+};
+
 /// Loop thread only. Outlives its subscriptions (checked); watches and tickets may outlive it.
 class Router : public Bus {
  public:
@@ -90,6 +101,7 @@ class Router : public Bus {
   uint64_t cache_hits() const { return cache_.hits(); }
   uint64_t cache_misses() const { return cache_.misses(); }
   uint64_t too_deep_count() const { return too_deep_count_; }
+  InterestStats interest_stats() const;
 
  private:
   class Busy;
@@ -122,6 +134,8 @@ class Router : public Bus {
   size_t depth_ = 0;
   mutable size_t interest_depth_ = 0;
   uint64_t too_deep_count_ = 0;
+  uint64_t inserts_ = 0;
+  uint64_t removes_ = 0;
 };
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -71,6 +72,7 @@ Server::Server(Env& env, ServerOptions options)
           answer_user_info(account, request, origin);
         }));
   });
+  std::tie(advertised_host_, advertised_port_) = split_advertised(options_);
 }
 
 Server::~Server() {
@@ -169,8 +171,9 @@ std::string Server::info_line(const Connection& connection, InfoKind kind) {
   info.server_name = options_.server_name;
   info.version = kCompatVersion;
   info.go = "none";  // some clients and tools expect the field
-  info.host = options_.host;
-  info.port = port();
+  info.host = advertised_host_;
+  info.port = advertised_port_ == 0 ? port() : advertised_port_;
+  info.headers = options_.headers;
   info.auth_required = authenticator_.required();
   const TlsAcceptor& tls = connection.websocket() ? websocket_->tls() : tls_;
   if (connection.websocket()) {
@@ -260,23 +263,6 @@ void Server::answer_user_info(Account& account, const Message& request, const Or
   account.router().publish(Message{.subject = request.reply, .reply = {}, .headers = {}, .payload = text});
 }
 
-void Server::drain(std::chrono::nanoseconds grace, std::move_only_function<void()> done) {
-  SLUICE_CHECK(!draining_);
-  draining_ = true;
-  if (websocket_ != nullptr) websocket_->stop_listening();
-  drained_ = std::move(done);
-  listener_.reset();
-  SLUICE_LOG(log_, kInfo, "draining connections={}", connections_.size());
-  std::vector<Connection*> told;
-  for (const auto& [id, connection] : connections_) told.push_back(connection.get());
-  for (Connection* connection : told) connection->send_async_info(InfoKind::kLameDuck);
-  drain_timer_ = env_.timers.make([this] {
-    close_all();
-    env_.executor.post(std::exchange(drained_, nullptr));
-  });
-  drain_timer_->start(grace);
-}
-
 Status Server::reload_tls(const TlsListenerOptions& tls, bool allow_non_tls) {
   if (Status loaded = tls_.load(tls, allow_non_tls); !loaded) return loaded;
   options_.tls = tls;
@@ -291,12 +277,21 @@ Status Server::reload_websocket_tls(const TlsListenerOptions& tls) {
   return {};
 }
 
-void Server::close_all() {
-  std::vector<Connection*> open;
-  for (const auto& [id, connection] : connections_) open.push_back(connection.get());
-  for (Connection* connection : open) {
-    if (connection->open()) connection->close(CloseReason::kServerShutdown, {});
-  }
+InterestStats Server::interest_stats() const {
+  InterestStats out;
+  double reached = 0;
+  accounts_.each([&](const Account& account) {
+    const InterestStats one = account.router().interest_stats();
+    out.inserts += one.inserts;
+    out.removes += one.removes;
+    out.hits += one.hits;
+    out.misses += one.misses;
+    out.remembered += one.remembered;
+    out.max_fanout = std::max(out.max_fanout, one.max_fanout);
+    reached += one.avg_fanout * static_cast<double>(one.remembered);
+  });
+  if (out.remembered != 0) out.avg_fanout = reached / static_cast<double>(out.remembered);
+  return out;
 }
 
 void Server::collect_routers(MetricSink& sink) const {
@@ -376,6 +371,9 @@ void Server::collect(MetricSink& sink) const {
           counters_.read_pauses);
   if (websocket_ != nullptr) websocket_->collect(sink);
   collect_routers(sink);
+  counter("sluice_dropped_messages_total",
+          "Messages not delivered to a congested subscriber (no_fast_producer_stall).",
+          counters_.dropped_messages);
 }
 
 }  // namespace sluice

@@ -26,11 +26,22 @@
 #include "server/imports.h"
 #include "server/outbox.h"
 #include "server/password_checks.h"
+#include "server/reload.h"
 #include "server/router.h"
 #include "server/server_options.h"
 #include "websocket/ws_acceptor.h"
 
 namespace sluice {
+
+/// How to leave.
+struct DrainPlan {
+  DrainPlan(std::chrono::nanoseconds until_first,  // NOLINT: a grace alone is a plan
+            std::chrono::nanoseconds from_first_to_last = {})
+      : grace(until_first), spread(from_first_to_last) {}
+
+  std::chrono::nanoseconds grace;   ///< between the notice and the first connection closed
+  std::chrono::nanoseconds spread;  ///< time over which they are closed; 0 = all at once
+};
 
 /// Loop thread only. Destroying it cuts all connections at once; drain() first is the polite way.
 class Server final : public ConnectionHost {
@@ -43,9 +54,16 @@ class Server final : public ConnectionHost {
   /// Begins to accept clients. The errors of check_options(), or kIo when the address can't be
   /// bound. The bus works before that.
   Status start();
-  /// Accepts nobody any more, tells clients that the server goes (INFO with `ldm`), and after
-  /// `grace` closes each connection behind what is queued for it. `done` is posted then. Once.
-  void drain(std::chrono::nanoseconds grace, std::move_only_function<void()> done);
+  /// Accepts nobody any more, tells clients that the server goes (INFO with `ldm`), and after the
+  /// plan's grace closes each connection behind what is queued for it. `done` is posted then. Once.
+  void drain(DrainPlan plan, std::move_only_function<void()> done);
+  /// Closes at once those whom drain() left for later; nothing when there is none.
+  void hurry_drain();
+
+  /// Takes over what can change without a restart; clients that may no longer be here are cut.
+  /// `fresh` has passed check_options(); its host and port are not looked at. Certificates are read
+  /// again; when they can't be used that is the error, and nothing else has changed.
+  Result<ReloadReport> reload(const ServerOptions& fresh);
 
   /// The bus of the global account.
   Bus& bus() { return accounts_.global().router(); }
@@ -66,6 +84,8 @@ class Server final : public ConnectionHost {
   size_t connection_count() const { return connections_.size(); }
   /// Of all accounts, those of the process itself included.
   size_t subscription_count() const;
+  /// Added up over the accounts.
+  InterestStats interest_stats() const;
   bool auth_required() const { return authenticator_.required(); }
   bool draining() const { return draining_; }
   // -- for leaf nodes
@@ -105,6 +125,11 @@ class Server final : public ConnectionHost {
   void begin_session(std::unique_ptr<Transport> transport, ConnectionKind kind,
                      std::unique_ptr<const WsCookies> cookies, bool throttled);
   Status start_websocket();
+  void cut_those_who_may_not_stay(const std::vector<Connection*>& all, const ServerOptions& before);
+  void cut_surplus(const std::vector<Connection*>& all);
+  void close_spread(std::chrono::nanoseconds spread);
+  void close_some(std::chrono::nanoseconds gap, size_t at_once);
+  void finish_drain();
   void close_all();
   void reap();
 
@@ -129,6 +154,8 @@ class Server final : public ConnectionHost {
   std::vector<std::unique_ptr<Connection>>
       dead_;  ///< closed in this round, maybe still on the stack
   std::deque<ConnectionInfo> closed_;
+  std::string advertised_host_;
+  uint16_t advertised_port_ = 0;  ///< 0 = the listener's
   uint64_t last_id_ = 0;
   uint64_t answers_ = 0;  ///< to $SYS requests
   bool draining_ = false;

@@ -7,6 +7,7 @@
 #include <set>
 #include <string_view>
 
+#include "base/parse_number.h"
 #include "crypto/nkey.h"
 #include "crypto/password.h"
 #include "server/imports.h"
@@ -105,6 +106,17 @@ Status check_secrets(const ServerOptions& options) {
 }
 
 }  // namespace
+
+std::pair<std::string, uint16_t> split_advertised(const ServerOptions& options) {
+  const std::string& text = options.client_advertise;
+  if (text.empty()) return {options.host, 0};
+  const size_t colon = text.rfind(':');
+  const bool v6_alone = colon != std::string::npos && text.find(':') != colon && text[0] != '[';
+  if (colon == std::string::npos || v6_alone) return {text, 0};
+  std::string host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return {host, parse_decimal<uint16_t>(std::string_view(text).substr(colon + 1)).value_or(0)};
+}
 
 Status check_options(const ServerOptions& options) {
   if (options.max_payload > options.max_pending) {

@@ -5,8 +5,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -44,6 +46,7 @@ struct ServerOptions {
   size_t max_pending = kDefaultMaxPending_bytes;
   size_t max_connections = 65'536;         ///< 0 = refuse everybody
   size_t max_subscriptions = 0;            ///< of one connection; 0 = without limit
+  size_t max_subject_tokens = 0;           ///< of a subscription's subject; 0 = without limit
   size_t max_closed_connections = 10'000;  ///< remembered for the monitor
 
   std::chrono::nanoseconds ping_interval = std::chrono::minutes(2);
@@ -59,11 +62,22 @@ struct ServerOptions {
 
   WebSocketOptions websocket = {};
 
+  bool headers = true;  ///< false: clients may neither send nor get headers
+  /// A message for a congested subscriber is dropped and counted, its publisher is not held back.
+  bool no_fast_producer_stall = false;
+  std::vector<std::string> tags = {};                ///< told by the monitor and $SYS
+  std::map<std::string, std::string> metadata = {};  ///< the same
+  /// "host" or "host:port" that INFO tells instead of the listener's; empty = the listener's.
+  std::string client_advertise = {};
+
   bool jetstream = false;   ///< what INFO says of JetStream
   bool global_jetstream = true;  ///< "$G" has it as well, when the server has
   std::string domain = {};  ///< JetStream domain; empty = none
 };
 
+/// What INFO says of the address: client_advertise as host and port (0 = the listener's), or the
+/// listener's host and 0.
+std::pair<std::string, uint16_t> split_advertised(const ServerOptions& options);
 /// What contradicts itself (kInvalidArgument) or can't be done yet (kUnsupported).
 Status check_options(const ServerOptions& options);
 

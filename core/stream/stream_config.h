@@ -95,7 +95,6 @@ struct StreamConfig {
 struct StreamRequest {
   StreamConfig config;
   bool pedantic = false;  ///< refuse (10157) instead of changing what the client sent
-  /// The first option that this version does not carry out, in words; empty = none.
 };
 
 /// What the server shows about itself in `metadata` of create, update and info replies.

@@ -28,6 +28,9 @@ int run_command_line(int argc, char** argv) {
   CLI::App* check = app.add_subcommand(
       "check", "Tell everything that is wrong with a configuration; start nothing.");
   check->add_option("FILE", config_path, "configuration file (YAML)")->required();
+  CLI::App* reload = app.add_subcommand(
+      "reload", "Check a configuration and tell the daemon that runs with it to read it again.");
+  reload->add_option("-c,--config", config_path, "configuration file (YAML)")->required();
   app.add_subcommand("version", "Print versions.");
   CLI::App* config = app.add_subcommand("config", "About the configuration.");
   config->require_subcommand(1);
@@ -46,6 +49,7 @@ int run_command_line(int argc, char** argv) {
   if (verb) return verb();
   if (run->parsed()) return run_verb(config_path);
   if (check->parsed()) return check_verb(config_path);
+  if (reload->parsed()) return reload_verb(config_path);
   if (config->parsed()) return config_reference_verb();
   return version_verb();
 }

@@ -17,6 +17,7 @@ int run_command_line(int argc, char** argv);
 
 int run_verb(const std::string& config_path);
 int check_verb(const std::string& config_path);
+int reload_verb(const std::string& config_path);
 int version_verb();
 int config_reference_verb();
 /// `arguments` without the program's name.

@@ -6,13 +6,14 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <set>
 #include <utility>
 
+#include "base/time_format.h"
 #include "config/load.h"
 #include "config/nats_conf_lexical.h"
 #include "crypto/digest.h"
 #include "gateway/cli/command_line.h"
+#include "server/reload.h"
 #include "server/version.h"
 
 namespace sluice {
@@ -41,6 +42,16 @@ bool open_to_everybody(const NatsSettings& settings) {
       });
   return server.user.empty() && server.password.empty() && server.token.empty() &&
          server.users.empty() && !account_users && !is_loopback(server.host);
+}
+
+/// One top-level stanza as a text that is the same for the same values; "" without it.
+std::string text_of(const NatsConf& conf, std::string_view key) {
+  NatsConf one;
+  one.root.kind = ConfValue::Kind::kMap;
+  for (const ConfEntry& entry : conf.root.entries) {
+    if (to_conf_lower(entry.key) == key) one.root.entries.push_back(entry);
+  }
+  return canonical_json(one);
 }
 
 std::string store_root(const NatsSettings& settings) {
@@ -74,25 +85,30 @@ Result<FaceSetup> make_face_setup(const NatsServerFlags& flags) {
   return out;
 }
 
-std::vector<std::string> changed_keys(const NatsConf& before, const NatsConf& after) {
-  static const std::set<std::string> kLogging{"debug",       "trace",   "logtime",
-                                              "logtime_utc", "logfile", "log_file"};
-  const auto text_of = [](const NatsConf& conf, const std::string& key) {
-    NatsConf one;
-    one.root.kind = ConfValue::Kind::kMap;
-    for (const ConfEntry& entry : conf.root.entries) {
-      if (to_conf_lower(entry.key) == key) one.root.entries.push_back(entry);
-    }
-    return canonical_json(one);
+std::vector<ChangedSetting> fixed_changes(const NatsSettings& running, const NatsSettings& fresh) {
+  std::vector<ChangedSetting> out;
+  const auto compare = [&](const char* name, const char* field, const auto& before,
+                           const auto& after) {
+    if (before != after)
+      out.push_back({name, field, fmt::format("{}", before), fmt::format("{}", after)});
   };
-  std::set<std::string> keys;
-  for (const NatsConf* conf : {&before, &after}) {
-    for (const ConfEntry& entry : conf->root.entries) keys.insert(to_conf_lower(entry.key));
-  }
-  std::vector<std::string> out;
-  for (const std::string& key : keys) {
-    if (!kLogging.contains(key) && text_of(before, key) != text_of(after, key)) out.push_back(key);
-  }
+  const auto sync_text = [](const NatsSettings& settings) {
+    return settings.sync == SyncMode::kAlways ? std::string("always")
+                                              : format_go_duration(settings.sync_interval);
+  };
+  compare("host", "Host", running.server.host, fresh.server.host);
+  compare("port", "Port", running.port, fresh.port);
+  compare("http", "HTTPHost", running.monitor_host, fresh.monitor_host);
+  compare("http_port", "HTTPPort", running.monitor_port, fresh.monitor_port);
+  compare("http_base_path", "HTTPBasePath", running.http_base_path, fresh.http_base_path);
+  compare("store_dir", "StoreDir", running.store_dir, fresh.store_dir);
+  compare("sync_interval", "SyncInterval", sync_text(running), sync_text(fresh));
+  compare("max_memory_store", "JetStreamMaxMemory", running.max_memory_bytes,
+          fresh.max_memory_bytes);
+  compare("max_file_store", "JetStreamMaxStore", running.max_file_bytes, fresh.max_file_bytes);
+  compare("ports_file_dir", "PortsFileDir", running.ports_file_dir, fresh.ports_file_dir);
+  for (ChangedSetting& changed : compare_options(running.server, fresh.server).waiting)
+    out.push_back(std::move(changed));
   return out;
 }
 
@@ -114,14 +130,20 @@ AppOptions NatsFace::app_options() {
   config.monitor.enabled = settings.monitor_port != 0;
   config.monitor.host = settings.monitor_host;
   config.monitor.port = bound_port(settings.monitor_port);
+  config.monitor.base_path = settings.http_base_path;
+  out.config_digest = setup_.digest;
   config.log = engine_log(settings);
   out.max_file_bytes = settings.max_file_bytes;
   out.max_memory_bytes = settings.max_memory_bytes;
   out.stop_grace = std::chrono::nanoseconds(0);
   out.lame_duck_grace = settings.lame_duck_grace;
+  out.lame_duck_spread = settings.lame_duck_duration - settings.lame_duck_grace;
+  out.term_ends_lame_duck = false;
   out.on_ready = [this](const AppReady& ready) { say_ready(ready); };
   out.on_failure = [this](WallNanos now, const Error& why) { log_.fatal(now, why.detail); };
-  out.on_reload = [this](WallNanos now, int signal) { reload(now, signal); };
+  out.on_reload = [this](RunningDaemon& daemon, WallNanos now, int signal) {
+    reload(daemon, now, signal);
+  };
   out.on_stopping = [this](WallNanos now, int signal) {
     const char* name = signal == SIGINT    ? "interrupt"
                        : signal == SIGUSR2 ? "user defined signal 2"
@@ -152,6 +174,7 @@ int NatsFace::run() {
 void NatsFace::say_warnings(WallNanos now) {
   const NatsSettings& settings = setup_.settings;
   for (const std::string& warning : settings.warnings) log_.line(now, "WRN", warning);
+  for (const std::string& note : settings.notes) log_.line(now, "WRN", note);
   if (settings.trace) {
     log_.line(now, "WRN",
               "trace: this version of Sluice does not trace the protocol, only its own decisions");
@@ -197,6 +220,17 @@ void NatsFace::say_ready(const AppReady& ready) {
         now, "INF",
         fmt::format("Starting http monitor on {}:{}", settings.monitor_host, ready.monitor_port));
   }
+  if (ready.leaf_port != 0) {
+    log_.line(now, "INF",
+              fmt::format("Listening for leafnode connections on {}:{}", settings.leafnodes.host,
+                          ready.leaf_port));
+  }
+  const WebSocketOptions& ws = settings.server.websocket;
+  if (ready.websocket_port != 0) {
+    log_.line(now, "INF",
+              fmt::format("Listening for websocket clients on {}://{}:{}", ws.no_tls ? "ws" : "wss",
+                          ws.host, ready.websocket_port));
+  }
   log_.line(now, "INF",
             fmt::format("Listening for client connections on {}:{}", settings.server.host,
                         ready.client_port));
@@ -204,11 +238,13 @@ void NatsFace::say_ready(const AppReady& ready) {
   if (settings.ports_file_dir.empty()) return;
   auto written = ports_file_.write(
       settings.ports_file_dir,
-      {settings.server.host, ready.client_port, settings.monitor_host, ready.monitor_port});
+      {settings.server.host, ready.client_port, settings.monitor_host, ready.monitor_port, ws.host,
+       ready.websocket_port, ws.no_tls ? "ws" : "wss"});
   if (!written) log_.line(now, "ERR", "Error writing ports file: " + written.error().detail);
 }
 
-void NatsFace::reload(WallNanos now, int signal) {
+void NatsFace::reload(RunningDaemon& daemon, WallNanos now, int signal) {
+  if (signal == SIGHUP) log_.line(now, "INF", "Trapped \"hangup\" signal");
   if (signal == SIGUSR1) {
     if (auto opened = apply_logging(setup_.settings); !opened)
       log_.line(now, "ERR", opened.error().detail);
@@ -223,23 +259,49 @@ void NatsFace::reload(WallNanos now, int signal) {
     return failed("can only reload config when a file is provided using -c or --config");
   auto fresh = make_face_setup(setup_.flags);
   if (!fresh) return failed(fresh.error().detail);
-  if (auto opened = apply_logging(fresh->settings); !opened) return failed(opened.error().detail);
-  configure_logging(engine_log(fresh->settings));
-  NatsSettings& settings = setup_.settings;
-  settings.debug = fresh->settings.debug;
-  settings.trace = fresh->settings.trace;
-  settings.logtime = fresh->settings.logtime;
-  settings.logtime_utc = fresh->settings.logtime_utc;
-  settings.log_file = fresh->settings.log_file;
-  // Compared with what runs, so that a change is told at every reload until the restart.
-  const auto waiting = changed_keys(setup_.conf, fresh->conf);
-  if (waiting.empty()) {
-    log_.line(now, "INF", "Reloaded server configuration");
-  } else {
-    log_.line(now, "WRN",
-              fmt::format("Reloaded log settings only: {} need{} a restart",
-                          fmt::join(waiting, ", "), waiting.size() == 1 ? "s" : ""));
+  for (const char* key : {"websocket", "ws", "leafnodes", "leaf"}) {
+    if (text_of(setup_.conf, key) != text_of(fresh->conf, key))
+      return failed(fmt::format("config reload not supported for {}", key));
   }
+  if (auto changes = fixed_changes(setup_.settings, fresh->settings); !changes.empty()) {
+    const ChangedSetting& first = changes.front();
+    return failed(fmt::format("config reload not supported for {}: old={}, new={}",
+                              first.reference_field, first.before, first.after));
+  }
+  const auto report = daemon.reload_server(fresh->settings.server);
+  if (!report) return failed(report.error().detail);
+  if (auto opened = apply_logging(fresh->settings); !opened)
+    log_.line(now, "ERR", opened.error().detail);
+  configure_logging(engine_log(fresh->settings));
+  apply(daemon, now, *std::move(fresh), *report);
+}
+
+/// What the server took over is in force already.
+void NatsFace::apply(RunningDaemon& daemon, WallNanos now, FaceSetup fresh,
+                     const ReloadReport& report) {
+  const NatsSettings& before = setup_.settings;
+  const NatsSettings& after = fresh.settings;
+  const auto said = [&](const char* name, const auto& old_value, const auto& new_value) {
+    if (old_value != new_value)
+      log_.line(now, "INF", fmt::format("Reloaded: {} = {}", name, new_value));
+  };
+  said("debug", before.debug, after.debug);
+  said("trace", before.trace, after.trace);
+  said("logtime", before.logtime, after.logtime);
+  said("logtime_utc", before.logtime_utc, after.logtime_utc);
+  said("log_file", before.log_file, after.log_file);
+  said("pid_file", before.pid_file, after.pid_file);
+  if (before.pid_file != after.pid_file && !after.pid_file.empty()) {
+    if (auto written = write_pid_file(after.pid_file); !written)
+      log_.line(now, "ERR", "could not write pidfile: " + written.error().detail);
+  }
+  for (const ChangedSetting& setting : report.applied) {
+    log_.line(now, "INF", fmt::format("Reloaded: {} = {}", setting.name, setting.after));
+  }
+  daemon.set_lame_duck(after.lame_duck_grace, after.lame_duck_duration - after.lame_duck_grace);
+  daemon.set_config_digest(fresh.digest);
+  log_.line(now, "INF", fmt::format("Reloaded server configuration ({})", fresh.digest));
+  setup_ = std::move(fresh);
 }
 
 }  // namespace sluice

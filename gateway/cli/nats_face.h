@@ -25,8 +25,8 @@ struct FaceSetup {
 /// people.
 Result<FaceSetup> make_face_setup(const NatsServerFlags& flags);
 
-/// Top-level keys whose values differ, but for those about logging; sorted.
-std::vector<std::string> changed_keys(const NatsConf& before, const NatsConf& after);
+/// What differs and can't change while it runs, with the names that nats-server's refusals have.
+std::vector<ChangedSetting> fixed_changes(const NatsSettings& running, const NatsSettings& fresh);
 
 /// The folder in a store_dir that is ours; nats-server's is "jetstream" beside it.
 inline constexpr const char* kFaceStoreFolder = "sluice";
@@ -42,7 +42,8 @@ class NatsFace {
   AppOptions app_options();
   void say_ready(const AppReady& ready);
   void say_warnings(WallNanos now);
-  void reload(WallNanos now, int signal);
+  void reload(RunningDaemon& daemon, WallNanos now, int signal);
+  void apply(RunningDaemon& daemon, WallNanos now, FaceSetup fresh, const ReloadReport& report);
   Status apply_logging(const NatsSettings& settings);
 
   FaceSetup setup_;

@@ -70,6 +70,9 @@ std::string ports_json(const FacePorts& ports) {
   std::string out = "{\"nats\":" + url_list("nats", ports.client_host, ports.client_port);
   if (ports.monitor_port != 0)
     out += ",\"monitoring\":" + url_list("http", ports.monitor_host, ports.monitor_port);
+  if (ports.websocket_port != 0)
+    out += ",\"websocket\":" +
+           url_list(ports.websocket_scheme, ports.websocket_host, ports.websocket_port);
   return out + "}";
 }
 

@@ -14,6 +14,9 @@ struct FacePorts {
   uint16_t client_port = 0;
   std::string monitor_host;
   uint16_t monitor_port = 0;  ///< 0 = none
+  std::string websocket_host{};
+  uint16_t websocket_port = 0;  ///< 0 = none
+  std::string websocket_scheme = "ws";
 };
 
 /// The number alone, no newline, mode 0600; stays behind, as the reference leaves it.

@@ -37,6 +37,8 @@ const auto& flags() {
       text_flag({"a", "addr", "net"}, &F::host, "Bind to host address (default: 0.0.0.0)"),
       port_flag({"p", "port"}, &F::port, "Use port for clients (default: 4222; -1: any free one)"),
       text_flag({"n", "name", "server_name"}, &F::name, "Server name"),
+      text_flag({"client_advertise"}, &F::client_advertise,
+                "Address that clients are told, instead of the listener's"),
       text_flag({"P", "pid"}, &F::pid_file, "File to store PID"),
       port_flag({"m", "http_port"}, &F::monitor_port, "Use port for http monitoring"),
       text_flag({"c", "config"}, &F::config_file, "Configuration file"),
@@ -51,6 +53,8 @@ const auto& flags() {
       switch_flag({"D", "debug"}, &F::debug, "Enable debugging output"),
       switch_flag({"V", "trace"}, &F::trace, "Trace the raw protocol"),
       switch_flag({"DV"}, &F::debug_and_trace, "Debug and trace"),
+      switch_flag({"VV"}, &F::trace, "The same as -V"),
+      switch_flag({"DVV"}, &F::debug_and_trace, "The same as -DV"),
       switch_flag({"js", "jetstream"}, &F::jetstream, "Enable JetStream"),
       text_flag({"sd", "store_dir"}, &F::store_dir, "Folder for JetStream"),
       text_flag({"user"}, &F::user, "User required for connections"),
@@ -70,15 +74,12 @@ const auto& flags() {
 /// The reference's others.
 constexpr std::array kRefused = std::to_array<std::string_view>({"ms",
                                                                  "https_port",
-                                                                 "client_advertise",
                                                                  "s",
                                                                  "syslog",
                                                                  "r",
                                                                  "remote_syslog",
                                                                  "log_size_limit",
                                                                  "max_traced_msg_len",
-                                                                 "VV",
-                                                                 "DVV",
                                                                  "routes",
                                                                  "cluster",
                                                                  "cluster_listen",
@@ -182,6 +183,7 @@ void apply_flags(const NatsServerFlags& flags, NatsSettings& settings) {
   override_with(flags.port, settings.port);
   override_with(flags.monitor_port, settings.monitor_port);
   override_with(flags.name, settings.server.server_name);
+  override_with(flags.client_advertise, settings.server.client_advertise);
   override_with(flags.store_dir, settings.store_dir);
   override_with(flags.user, settings.server.user);
   override_with(flags.password, settings.server.password);

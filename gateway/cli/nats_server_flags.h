@@ -18,6 +18,7 @@ struct NatsServerFlags {
   std::optional<int> port{};          ///< -1: any free one
   std::optional<int> monitor_port{};  ///< 0: none; -1: any free one
   std::optional<std::string> name{};
+  std::optional<std::string> client_advertise{};
   std::optional<std::string> store_dir{};
   std::optional<std::string> user{};
   std::optional<std::string> password{};

@@ -173,15 +173,42 @@ TEST(NatsSettings, MistakesInTheReferencesWords) {
   for (const auto& [text, words] : cases) EXPECT_EQ(refusal(text), words) << text;
 }
 
+TEST(NatsSettings, WhatAHarnessSets) {
+  auto s = read(R"(
+max_sub_tokens: 8, no_header_support: true, no_fast_producer_stall: true
+client_advertise: "example.net:4333"
+server_tags: ["a:b", "c d"], server_metadata: { region: "eu" }
+http_base_path: "nats/"
+lame_duck_duration: "30s", write_timeout: close
+disable_sublist_cache: true
+prof_port: 6060
+)");
+  ASSERT_TRUE(s) << s.error().detail;
+  EXPECT_EQ(s->server.max_subject_tokens, 8u);
+  EXPECT_FALSE(s->server.headers);
+  EXPECT_TRUE(s->server.no_fast_producer_stall);
+  EXPECT_EQ(s->server.client_advertise, "example.net:4333");
+  EXPECT_THAT(s->server.tags, ElementsAre("a:b", "c", "d"));
+  EXPECT_EQ(s->server.metadata.at("region"), "eu");
+  EXPECT_EQ(s->http_base_path, "/nats");
+  EXPECT_EQ(s->lame_duck_duration, nanoseconds(seconds(30)));
+  EXPECT_THAT(s->notes, ElementsAre("f.conf:7:1: \"disable_sublist_cache\" is without effect here",
+                                    "f.conf:8:1: \"prof_port\" is without effect here"));
+  EXPECT_TRUE(s->warnings.empty());
+  EXPECT_THAT(refusal("lame_duck_duration: \"5s\""),
+              HasSubstr("invalid lame_duck_duration of 5s, minimum is 30 seconds"));
+  EXPECT_THAT(refusal("write_timeout: retry"), HasSubstr("not carried out"));
+  EXPECT_THAT(refusal("write_timeout: x"), HasSubstr("(received 'x')"));
+}
+
 TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
   for (const char* key :
-       {"cluster", "gateway", "mqtt", "operator",
-        "resolver", "server_tags", "lame_duck_duration", "https_port"}) {
+       {"cluster", "gateway", "mqtt", "operator", "resolver", "https_port"}) {
     EXPECT_EQ(
         refusal(std::string("port: 1\n") + key + " { a: 1 }"),
         "f.conf:2:1: \"" + std::string(key) + "\" is not carried out by this version of Sluice\n");
   }
-  EXPECT_EQ(refusal("trace_verbose: false\nproxy_protocol: no"), "")
+  EXPECT_EQ(refusal("syslog: false\nproxy_protocol: no"), "")
       << "a plain false asks for nothing";
   EXPECT_THAT(refusal("jetstream { key: x }"), HasSubstr("\"key\" is not carried out"));
   EXPECT_THAT(refusal("jetstream { strict: false }"), HasSubstr("strict: false"));

@@ -63,14 +63,23 @@ TEST_F(NatsFaceFiles, SetupIsFileThenFlags) {
   EXPECT_THAT(make_face_setup(flags).error().detail, HasSubstr("is a directory"));
 }
 
-TEST_F(NatsFaceFiles, ChangedKeys) {
-  const auto conf = [&](const std::string& text) {
-    return *load_nats_conf(put("f.conf", text), [](const std::string&) { return std::nullopt; });
+TEST_F(NatsFaceFiles, WhatAReloadCannotChange) {
+  const auto fields = [&](const std::string& before, const std::string& after) {
+    NatsServerFlags flags;
+    flags.config_file = put("a.conf", before);
+    const auto old_setup = make_face_setup(flags);
+    flags.config_file = put("b.conf", after);
+    const auto new_setup = make_face_setup(flags);
+    EXPECT_TRUE(old_setup && new_setup);
+    std::string out;
+    for (const ChangedSetting& c : fixed_changes(old_setup->settings, new_setup->settings))
+      out += c.reference_field + " " + c.before + " " + c.after + "; ";
+    return out;
   };
-  EXPECT_THAT(
-      changed_keys(conf("port: 1\ndebug: true\nb: 1"), conf("PORT: 2\ndebug: false\nb: 1\nc: 3")),
-      ElementsAre("c", "port"));
-  EXPECT_THAT(changed_keys(conf("debug: true"), conf("logtime: false")), ElementsAre());
+  EXPECT_EQ(fields("port: 1", "port: 2"), "Port 1 2; ");
+  EXPECT_EQ(fields("debug: true, max_payload: 4096, ping_max: 4", "logtime: false"), "");
+  EXPECT_EQ(fields("jetstream: true", "server_name: x"), "ServerName  x; JetStream true false; ");
+  EXPECT_EQ(fields("", "jetstream { sync_interval: 5s }"), "SyncInterval always 5s; JetStream false true; ");
 }
 
 TEST_F(NatsFaceFiles, LogLines) {

@@ -157,10 +157,85 @@ TEST(Connz, BadParametersAre400InPlainText) {
   EXPECT_EQ(bogus.body, "invalid sorting option: bogus");
   EXPECT_NE(bogus.head.find("Content-Type: text/plain"), std::string::npos) << bogus.head;
   for (const char* query : {"limit=x", "offset=1x", "offset=99999999999999999999", "cid=one",
-                            "state=half", "subs=1", "user=u", "sort=stop", "sort=reason&state=any"}) {
+                            "state=half", "subs=maybe", "filter_subject=a..b", "mqtt_client=m",
+                            "sort=stop", "sort=reason&state=any"}) {
     EXPECT_EQ(w.get(fmt::format("/connz?{}", query)).status, 400) << query;
   }
   EXPECT_EQ(w.get("/connz?subs=0").status, 200);
+}
+
+TEST(Connz, SubscriptionsAndFilters) {
+  MonitorWorld w;
+  w.client("a", "SUB foo.* q 7\r\nUNSUB 7 5\r\nSUB bar 2\r\n");
+  w.client("b", MonitorWorld::pub("foo.x", "1"));
+  Json list = w.get("/connz?subs=1").json()["connections"][0]["subscriptions_list"];
+  EXPECT_EQ(list.size(), 2u);
+  EXPECT_FALSE(w.get("/connz?subs=1").json()["connections"][1].contains("subscriptions_list"));
+  const Json detail = w.get("/connz?subs=detail&cid=1").json()["connections"][0]["subscriptions_list_detail"];
+  ASSERT_EQ(detail.size(), 2u);
+  const Json& q = detail[0]["sid"] == "7" ? detail[0] : detail[1];
+  EXPECT_EQ(q, Json::parse(R"({"subject":"foo.*","qgroup":"q","sid":"7","msgs":1,"max":5,"cid":1})"));
+  EXPECT_EQ(names(w.get("/connz?filter_subject=foo.y").json()), Strings({"a"}));
+  EXPECT_EQ(names(w.get("/connz?filter_subject=nobody").json()), Strings());
+  EXPECT_EQ(names(w.get("/connz?acc=$G").json()), Strings({"a", "b"}));
+  EXPECT_EQ(names(w.get("/connz?acc=other").json()), Strings());
+  EXPECT_EQ(names(w.get("/connz?user=nobody").json()), Strings());
+  EXPECT_EQ(w.get("/connz?auth=1").json()["connections"][0]["account"], "$G");
+}
+
+// -- /subsz, accounts, links
+
+TEST(Subsz, CountsAndTests) {
+  MonitorWorld w(false);
+  w.client("a", "SUB foo.* q 7\r\nSUB bar 2\r\nUNSUB 2\r\n");
+  const Json z = w.get("/subsz?subs=1").json();
+  EXPECT_EQ(z["total"], 1);
+  EXPECT_EQ(z["subscriptions_list"][0]["subject"], "foo.*");
+  EXPECT_EQ(z["subscriptions_list"][0]["account"], "$G");
+  EXPECT_GE(z["num_inserts"], 2);
+  EXPECT_EQ(z["num_removes"], 1);
+  EXPECT_EQ(w.get("/subsz?subs=1&test=foo.a").json()["total"], 1);
+  EXPECT_EQ(w.get("/subsz?subs=1&test=bar").json()["total"], 0);
+  EXPECT_FALSE(w.get("/subsz").json().contains("subscriptions_list"));
+  EXPECT_EQ(w.get("/subsz?test=foo.*").body, "invalid test subject, must be valid publish subject: foo.*");
+  EXPECT_EQ(w.get("/subsz?offset=1&subs=1").json()["total"], 0);
+}
+
+TEST(Accounts, NamesDetailAndStatistics) {
+  MonitorWorld w;
+  w.client("a", MonitorWorld::pub("foo", "123"));
+  EXPECT_EQ(w.get("/accountz").json()["accounts"][0], "$G");
+  const Json detail = w.get("/accountz?acc=$G").json()["account_detail"];
+  EXPECT_EQ(detail["account_name"], "$G");
+  EXPECT_EQ(detail["jetstream_enabled"], true);
+  EXPECT_EQ(detail["client_connections"], 1);
+  EXPECT_EQ(w.get("/accountz?acc=nope").body, "Account nope does not exist");
+  const Json one = w.get("/accstatz").json()["account_statz"][0];
+  EXPECT_EQ(one["acc"], "$G");
+  EXPECT_EQ(one["received"]["bytes"], 3);
+}
+
+TEST(Links, ThereAreNone) {
+  MonitorWorld w;
+  EXPECT_EQ(w.get("/leafz").json()["leafs"], Json::array());
+  EXPECT_EQ(w.get("/routez").json()["num_routes"], 0);
+  EXPECT_EQ(w.get("/gatewayz").json()["outbound_gateways"], Json::object());
+  EXPECT_EQ(w.get("/raftz").status, 404);
+  EXPECT_EQ(w.get("/ipqueuesz").status, 200);
+}
+
+TEST(PageQuery, OfARequestToSys) {
+  auto query = PageQuery::of_json(R"({"subscriptions":true,"offset":2,"state":2,"user":"u","acc":null})");
+  ASSERT_TRUE(query);
+  EXPECT_TRUE(*query->flag("subs"));
+  EXPECT_EQ(*query->integer("offset", 0), 2);
+  EXPECT_EQ(query->text("state"), "any");
+  EXPECT_EQ(query->text("user"), "u");
+  EXPECT_EQ(PageQuery::of_json(R"({"subscriptions":true,"subscriptions_detail":true})")->text("subs"), "detail");
+  EXPECT_TRUE(PageQuery::of_json(""));
+  EXPECT_FALSE(PageQuery::of_json("[1]"));
+  EXPECT_FALSE(PageQuery::of_json("{"));
+  EXPECT_FALSE(PageQuery::of_json(R"({"state":7})"));
 }
 
 // -- /jsz
@@ -218,12 +293,12 @@ TEST(Healthz, WellUnknownStreamAndShutdown) {
   MonitorWorld w;
   w.make_streams();
   for (const char* path : {"/healthz", "/healthz?js-enabled-only=true", "/healthz?js-server-only=true",
-                           "/healthz?stream=S", "/healthz?account=$G&stream=S&consumer=C"}) {
+                           "/healthz?account=$G&stream=S", "/healthz?account=$G&stream=S&consumer=C"}) {
     const Answer well = w.get(path);
     EXPECT_EQ(well.status, 200) << path;
     EXPECT_EQ(well.body, R"({"status":"ok"})");
   }
-  const Answer unknown = w.get("/healthz?stream=nobody");
+  const Answer unknown = w.get("/healthz?account=$G&stream=nobody");
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(unknown.json()["status"], "unavailable");
   EXPECT_EQ(unknown.json()["error"], R"(JetStream stream "nobody" not found on account "$G")");
@@ -231,7 +306,12 @@ TEST(Healthz, WellUnknownStreamAndShutdown) {
   EXPECT_EQ(consumer.status, 404);
   EXPECT_EQ(consumer.json()["error"], R"(JetStream consumer "x" not found for stream "S" on account "$G")");
   EXPECT_EQ(w.get("/healthz?account=other").status, 404);
-  EXPECT_EQ(w.get("/healthz?stream=%ff%22").status, 404);  // no UTF-8
+  EXPECT_EQ(w.get("/healthz?account=$G&stream=%ff%22").status, 404);  // no UTF-8
+  EXPECT_EQ(w.get("/healthz?stream=S").body,
+            R"({"status":"error","error":"\"account\" must not be empty when checking stream health"})");
+  EXPECT_EQ(w.get("/healthz?account=$G&stream=no&details=true").body,
+            R"({"status":"unavailable","errors":[{"type":"STREAM","account":"$G","stream":"no",)"
+            R"("error":"JetStream stream \"no\" not found on account \"$G\""}]})");
   EXPECT_EQ(w.get("/healthz?consumer=C").status, 400);
 
   w.node->server().drain(1s, [] {});
@@ -255,7 +335,7 @@ TEST(Healthz, FailedSyncIs503) {
 TEST(Healthz, FurtherChecks) {
   MonitorWorld w;
   std::string wrong;
-  w.monitor->add_health([&] { return wrong; });
+  w.pages->add_health([&] { return wrong; });
   EXPECT_EQ(w.get("/healthz").status, 200);
   wrong = "the \"adapter\" is out";
   const Answer sick = w.get("/healthz");
@@ -358,7 +438,7 @@ TEST(Pages, IndexAndAddedPages) {
     EXPECT_NE(index.body.find(path), std::string::npos) << path;
   }
   EXPECT_EQ(w.get("/adapters").json()["adapters"], Json::array());
-  EXPECT_EQ(w.get("/subsz").status, 404);
+  EXPECT_EQ(w.get("/nope").status, 404);
 }
 
 }  // namespace

@@ -41,18 +41,33 @@ class MonitorWorld {
     EXPECT_TRUE(made.has_value());
     node = *std::move(made);
     EXPECT_TRUE(node->start().has_value());
-    MonitorSubject subject{.server = node->server(),
-                           .store = jetstream ? &node->store() : nullptr,
-                           .streams = jetstream ? &node->streams() : nullptr,
-                           .consumers = jetstream ? &node->consumers() : nullptr,
-                           .store_dir = jetstream ? "data" : ""};
-    monitor = std::make_unique<Monitor>(sim.env(), subject, [this] { return process; });
+    MonitorSubject subject{.server = node->server()};
+    if (jetstream) {
+      subject.store = &node->store();
+      subject.store_dir = "data";
+      subject.jetstream = [this] {
+        return std::vector<AccountJetStream>{{.account = "$G",
+                                              .streams = &node->streams(),
+                                              .consumers = &node->consumers(),
+                                              .api_total = node->api().stats().total,
+                                              .api_errors = node->api().stats().errors}};
+      };
+    }
+    pages = std::make_unique<MonitorPages>(sim.env(), subject, [this] { return process; });
+    monitor = std::make_unique<Monitor>(sim.env(), *pages);
+    if (jetstream) {
+      monitor->add_metrics([this](MetricSink& sink) {
+        node->streams().collect(sink);
+        node->consumers().collect(sink);
+      });
+    }
     EXPECT_TRUE(monitor->listen("local", 8222).has_value());
     sim.settle();
   }
   ~MonitorWorld() {
     peers_.clear();
     monitor.reset();
+    pages.reset();
     node.reset();
   }
 
@@ -95,6 +110,7 @@ class MonitorWorld {
   sim::SimEnv sim;
   ProcessFigures process{.resident_bytes = 12'345'678, .cpu_seconds = 1.5};
   std::unique_ptr<Node> node;
+  std::unique_ptr<MonitorPages> pages;
   std::unique_ptr<Monitor> monitor;
 
  private:

@@ -171,7 +171,7 @@ def test_a_file_is_judged_as_the_reference_does(tmp_path, text):
 
 
 def test_what_is_not_carried_out_is_refused(tmp_path):
-    for key in ("cluster", "tls", "websocket", "leafnodes", "mqtt", "gateway", "operator"):
+    for key in ("cluster", "mqtt", "gateway"):
         (tmp_path / "f.conf").write_text(f"port: -1\n{key} {{ a: 1 }}\n")
         assert run("-c", "f.conf", cwd=tmp_path) == (1, f'nats-server: f.conf:2:1: "{key}" is not carried out by this version of Sluice')
     assert run("-s") == (1, "nats-server: option -s is not carried out by this version of Sluice")
@@ -186,10 +186,14 @@ def test_signals_by_the_command_line(face, tmp_path):
     log = tmp_path / "log"
     server.wait_for("Server is ready", path=log)
     assert run("--signal", f"reload={tmp_path / 'p'}") == (0, "")
-    server.wait_for(r"\[INF\] Reloaded server configuration\n", path=log)
+    server.wait_for(r"\[INF\] Reloaded server configuration \(sha256:", path=log)
+    conf.write_text("host: 127.0.0.1\nport: -1\nlame_duck_grace_period: \"10ms\"\nmax_payload: 2048\nping_interval: \"5s\"\n")
+    assert run("--signal", f"reload={server.process.pid}") == (0, "")
+    server.wait_for(r"\[INF\] Reloaded: max_payload = 2048\n", path=log)
+    server.wait_for(r"\[INF\] Reloaded: ping_interval = 5s\n", path=log)
     conf.write_text("host: 127.0.0.1\nport: 4333\nlame_duck_grace_period: \"10ms\"\nlogtime: false\n")
     assert run("--signal", f"reload={server.process.pid}") == (0, "")
-    server.wait_for(r"\] \[WRN\] Reloaded log settings only: port needs a restart", path=log)
+    server.wait_for(r"\[ERR\] Failed to reload server configuration: config reload not supported for Port: old=-1, new=4333", path=log)
     conf.write_text("port: x\n")
     assert run("--signal", f"reload={server.process.pid}") == (0, "")
     server.wait_for(r"\[ERR\] Failed to reload server configuration: .*:1:0: interface conversion", path=log)
@@ -216,3 +220,110 @@ def test_called_by_the_name(tmp_path):
     (tmp_path / "nats-server").symlink_to(servers.SLUICE)
     done = subprocess.run([tmp_path / "nats-server", "-v"], capture_output=True, text=True, timeout=20)
     assert done.stdout.startswith("nats-server: v2.")
+
+
+def test_a_reload_is_whole_or_not_at_all(face, tmp_path):
+    """Users and limits change under open connections; a bad file changes nothing."""
+    conf = tmp_path / "f.conf"
+    base = "host: 127.0.0.1\nport: -1\n"
+    users = 'authorization { users = [ {user: ann, password: "a"}, {user: bob, password: "%s"} ] }\n'
+    conf.write_text(base + users % "b")
+    server = face("-c", conf)
+    port = server.port()
+
+    async def use():
+        events = []
+
+        async def note(*_):
+            events.append("cut")
+
+        ann = await nats.connect(f"nats://127.0.0.1:{port}", user="ann", password="a")
+        bob = await nats.connect(f"nats://127.0.0.1:{port}", user="bob", password="b", allow_reconnect=False, closed_cb=note)
+        conf.write_text(base + users % "c" + "max_payload: 100\nnonsense: 1\n")
+        server.process.send_signal(signal.SIGHUP)
+        await asyncio.to_thread(server.wait_for, r"Failed to reload.*unknown field \"nonsense\"")
+        await bob.flush()
+        assert not events, "a bad file changes nothing"
+        conf.write_text(base + users % "c" + "max_payload: 100\n")
+        server.process.send_signal(signal.SIGHUP)
+        await asyncio.to_thread(server.wait_for, r"Reloaded: users = ")
+        await asyncio.to_thread(server.wait_for, r"Reloaded server configuration")
+        deadline = time.monotonic() + 10
+        while not events:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        await ann.flush()
+        await asyncio.wait_for(nats.connect(f"nats://127.0.0.1:{port}", user="bob", password="c"), 10)
+        fresh = await nats.connect(f"nats://127.0.0.1:{port}", user="ann", password="a")
+        assert fresh.max_payload == 100
+        await fresh.close()
+
+    asyncio.run(use())
+
+
+def test_lame_duck_closes_clients_over_time(face, tmp_path):
+    (tmp_path / "f.conf").write_text('host: 127.0.0.1\nport: -1\nlame_duck_duration: "30s"\nlame_duck_grace_period: "10ms"\n')
+    server = face("-c", "f.conf")
+    port = server.port()
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+    for client in clients:
+        client.settimeout(20)
+        client.recv(4096)
+    server.process.send_signal(signal.SIGUSR2)
+    server.wait_for("Entering lame duck mode")
+    server.process.send_signal(signal.SIGTERM)  # waits for the lame duck, as the reference does
+    ends = []
+    for client in clients:
+        assert client.recv(4096) == b""
+        ends.append(time.monotonic())
+    assert server.process.wait(10) == 0
+    print(f"closed within {ends[-1] - ends[0]:.2f} s")
+
+
+def test_a_lame_duck_ends_at_once_by_interrupt(face, tmp_path):
+    (tmp_path / "f.conf").write_text("host: 127.0.0.1\nport: -1\n")
+    server = face("-c", "f.conf")
+    with socket.create_connection(("127.0.0.1", server.port())) as client:
+        client.recv(4096)
+        server.process.send_signal(signal.SIGUSR2)
+        server.wait_for("Entering lame duck mode")
+        assert server.end(signal.SIGINT)[0] == 0
+
+
+NATS_JS = """
+port: -1
+host: 127.0.0.1
+http: "127.0.0.1:-1"
+server_tags: [
+  "a:b"
+  "c"
+]
+ports_file_dir: "."
+leafnodes {
+  listen: "127.0.0.1:-1"
+}
+websocket {
+  port: -1
+  no_tls: true
+}
+jetstream {
+  store_dir: "store"
+  max_file_store: 1048576
+  max_mem_store: 1048576
+}
+trace: true
+"""
+
+
+def test_the_configuration_of_a_clients_test_suite(face, tmp_path):
+    (tmp_path / "f.conf").write_text(NATS_JS)
+    server = face("-c", "f.conf")
+    server.port()
+    ports = json.loads(server.wait_for(r"(?s).+", path=tmp_path / f"nats-server_{server.process.pid}.ports")[0])
+    monitor = int(ports["monitoring"][0].rsplit(":", 1)[1])
+    assert ports["websocket"][0].startswith("ws://")
+    server.wait_for(r"Listening for websocket clients on ws://0.0.0.0:\d+\n")
+    server.wait_for(r"Listening for leafnode connections on 127.0.0.1:\d+\n")
+    varz = json.loads(servers.http_get(monitor, "/varz"))
+    assert varz["tags"] == ["a:b", "c"] and varz["jetstream"]["config"]["max_memory"] == 1048576
+    assert varz["config_digest"].startswith("sha256:")

@@ -74,6 +74,73 @@ TEST_F(ServerTest, AStuckConsumerHoldsNobodyUpAndIsCutAtMaxPending) {
   EXPECT_TRUE(ask(*pub, "PING\r\n").ends_with("PONG\r\n"));
 }
 
+TEST_F(ServerTest, WithoutProducerStallACongestedSubscriberMissesMessages) {
+  start({.max_payload = 100'000, .max_pending = 1'000'000, .no_fast_producer_stall = true});
+  auto slow = client();
+  ask(*slow, "SUB a 1\r\n");
+  slow->pause_reading();
+  auto pub = client();
+  for (int i = 0; i < 50; ++i) pub->send(publish_of("a", 100'000));
+  EXPECT_TRUE(ask(*pub, "PING\r\n").ends_with("PONG\r\n"));
+  EXPECT_FALSE(server->connection(2)->reading_paused());
+  EXPECT_GT(server->counters().dropped_messages, 0U);
+  EXPECT_EQ(server->counters().slow_consumers_pending, 0U);
+}
+
+TEST_F(ServerTest, LameDuckClosesOneAfterTheOther) {
+  start();
+  std::vector<std::unique_ptr<SimPeer>> peers;
+  for (int i = 0; i < 10; ++i) {
+    peers.push_back(client(",\"protocol\":1"));
+    take(*peers.back());
+  }
+  bool done = false;
+  server->drain({10s, 100s}, [&] { done = true; });
+  EXPECT_NE(take(*peers[0]).find("\"ldm\":true"), std::string::npos);
+  sim.advance(9s);
+  EXPECT_EQ(server->connection_count(), 10U);
+  sim.advance(1s);
+  EXPECT_EQ(server->connection_count(), 9U) << "the first goes when the grace is over";
+  for (size_t left = 9; left > 0; --left) {
+    EXPECT_EQ(server->connection_count(), left);
+    while (server->connection_count() == left) sim.advance(10ms);
+    EXPECT_EQ(server->connection_count(), left - 1);
+  }
+  sim.run_until_idle();
+  EXPECT_TRUE(done);
+}
+
+TEST_F(ServerTest, LameDuckOfManyStaysWithinItsTime) {
+  start();
+  std::vector<std::unique_ptr<SimPeer>> peers;
+  for (int i = 0; i < 300; ++i) peers.push_back(client());
+  bool done = false;
+  server->drain({0s, 100ms}, [&] { done = true; });
+  sim.advance(100ms);
+  sim.run_until_idle();
+  EXPECT_TRUE(done);
+}
+
+TEST_F(ServerTest, AHurriedDrainEndsAtOnce) {
+  start();
+  auto peer = client();
+  bool done = false;
+  server->drain({10s, 100s}, [&] { done = true; });
+  sim.advance(1s);
+  EXPECT_FALSE(done);
+  server->hurry_drain();
+  sim.run_until_idle();
+  EXPECT_TRUE(done);
+  EXPECT_TRUE(peer->closed());
+  server->hurry_drain();  // nothing is left
+}
+
+TEST_F(ServerTest, InfoTellsTheAdvertisedAddress) {
+  start({.client_advertise = "example.net:4333"});
+  auto peer = connect();
+  EXPECT_NE(last_info.find("\"host\":\"example.net\",\"port\":4333"), std::string::npos) << last_info;
+}
+
 TEST_F(ServerTest, APublisherWaitsForACongestedSubscriber) {
   start({.max_payload = 100'000, .max_pending = 1'000'000});
   sim.net().options().small_chunk_percent = 0;

@@ -1,0 +1,73 @@
+// /accountz and /accstatz: the accounts.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/time_format.h"
+#include "monitor/page_json.h"
+
+namespace sluice {
+namespace {
+
+PageJson traffic(uint64_t msgs, uint64_t bytes) {
+  const PageJson none = {{"msgs", 0}, {"bytes", 0}};
+  return {{"msgs", msgs}, {"bytes", bytes}, {"gateways", none}, {"routes", none}, {"leafs", none}};
+}
+
+}  // namespace
+
+PageAnswer MonitorPages::accountz(const PageQuery& query) {
+  const Server& server = subject_.server;
+  const auto all = account_figures(server);
+  const auto system = std::ranges::find_if(all, &AccountFigures::system);
+  PageJson j = {{"server_id", server.id()}, {"now", format_rfc3339(env_.clock.wall())}};
+  if (system != all.end()) j["system_account"] = system->name;
+  const std::string_view name = query.text("acc");
+  if (name.empty()) {
+    PageJson names = PageJson::array();
+    for (const AccountFigures& account : all) names.push_back(account.name);
+    j["accounts"] = std::move(names);
+    return json_page(j);
+  }
+  const auto found = std::ranges::find(all, name, &AccountFigures::name);
+  if (found == all.end()) return bad_request(fmt::format("Account {} does not exist", name));
+  const auto engines = subject_.jetstream();
+  PageJson detail = {{"account_name", found->name},
+                     {"update_time", format_rfc3339(config_load_time_)}};
+  if (found->system) detail["is_system"] = true;
+  detail.update({{"expired", false},
+                 {"complete", true},
+                 {"jetstream_enabled", std::ranges::any_of(engines,
+                                                           [&](const AccountJetStream& engine) {
+                                                             return engine.account == name;
+                                                           })},
+                 {"leafnode_connections", found->leaf_connections},
+                 {"client_connections", found->connections},
+                 {"subscriptions", found->subscriptions}});
+  j["account_detail"] = std::move(detail);
+  return json_page(j);
+}
+
+PageAnswer MonitorPages::accstatz(const PageQuery& query) {
+  auto unused = query.flag("unused");
+  if (!unused) return bad_request(unused.error());
+  const Server& server = subject_.server;
+  PageJson list = PageJson::array();
+  for (const AccountFigures& a : account_figures(server)) {
+    if (!*unused && a.connections + a.leaf_connections == 0) continue;
+    list.push_back({{"acc", a.name},
+                    {"name", a.name},
+                    {"conns", a.connections},
+                    {"leafnodes", a.leaf_connections},
+                    {"total_conns", a.connections + a.leaf_connections},
+                    {"num_subscriptions", a.subscriptions},
+                    {"sent", traffic(a.out_msgs, a.out_bytes)},
+                    {"received", traffic(a.in_msgs, a.in_bytes)},
+                    {"slow_consumers", a.slow_consumers}});
+  }
+  return json_page({{"server_id", server.id()},
+                    {"now", format_rfc3339(env_.clock.wall())},
+                    {"account_statz", std::move(list)}});
+}
+
+}  // namespace sluice
