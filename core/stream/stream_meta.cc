@@ -65,8 +65,6 @@ Result<StreamMeta> parse_stream_meta(std::string_view json) {
     return std::unexpected(status.error());
   auto request = parse_stream_request(config_text);
   if (!request) return std::unexpected(request.error());
-  if (!request->unsupported.empty())
-    return fail(Errc::kUnsupported, request->unsupported);
   meta.config = std::move(request->config);
   if (auto status = check_subject_mappings(meta.config, false); !status)
     return std::unexpected(status.error());
