@@ -35,7 +35,8 @@ namespace sluice {
 
 /// How to leave.
 struct DrainPlan {
-  DrainPlan(std::chrono::nanoseconds until_first,  // NOLINT: a grace alone is a plan
+  template <class Rep, class Period>
+  DrainPlan(std::chrono::duration<Rep, Period> until_first,  // NOLINT: a grace alone is a plan
             std::chrono::nanoseconds from_first_to_last = {})
       : grace(until_first), spread(from_first_to_last) {}
 

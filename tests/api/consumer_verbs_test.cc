@@ -5,6 +5,7 @@
 #include "../consumer/consumer_world.h"
 #include "api/consumer_verbs.h"
 #include "base/api_error.h"
+#include "backup/backups.h"
 #include "stream/stream_config.h"
 #include "test_paths.h"
 
@@ -14,7 +15,9 @@ namespace {
 using Json = nlohmann::json;
 
 struct ApiWorld : ConsumerWorld {
-  ApiWorld() : context{sim.env(), bus, &store, streams, *consumers, api_options, stats} {}
+  ApiWorld()
+      : backups(Backups::make(sim.env(), bus, streams, *consumers)),
+        context{sim.env(), bus, &store, streams, *consumers, *backups, api_options, stats} {}
 
   Json call(ApiAnswer (*verb)(ApiContext&, const ApiCall&), std::string_view stream, std::string_view consumer,
             std::string_view filter, std::string_view body) {
@@ -39,6 +42,7 @@ struct ApiWorld : ConsumerWorld {
 
   ApiOptions api_options;
   ApiStats stats;
+  std::unique_ptr<Backups> backups;
   ApiContext context;
 };
 
