@@ -17,7 +17,13 @@ constexpr std::array kRefused = std::to_array<std::string_view>(
      "root_operator", "resolver", "account_resolver", "resolver_tls", "resolver_preload",
      "resolver_pinned_accounts", "no_system_account", "no_system", "no_sys_acc", "trusted",
      "trusted_keys", "proxies"});
-constexpr std::array kExportRefused = std::to_array<std::string_view>({"latency"});
+constexpr std::array kAccountRefused = std::to_array<std::string_view>({"msg_trace", "trace_dest"});
+constexpr std::array kExportRefused = std::to_array<std::string_view>({"latency", "allow_trace"});
+constexpr std::array kImportRefused = std::to_array<std::string_view>({"allow_trace"});
+constexpr std::array kJetStreamRefused = std::to_array<std::string_view>(
+    {"max_bytes_required", "max_stream_bytes", "max_bytes", "mem_max_stream_bytes",
+     "memory_max_stream_bytes", "disk_max_stream_bytes", "store_max_stream_bytes",
+     "cluster_traffic"});
 constexpr std::array kNone = std::array<std::string_view, 0>{};
 
 /// One account's block, or an export or an import in it.
@@ -36,7 +42,6 @@ class AccountReader {
   void imports(Value value);
   void imported(Value value);
   void source(Value value, ImportOptions& import);
-  void trace(Value value);
   void limit(const ConfEntry& entry, std::string_view key, int64_t& out);
 
   NatsReader& reader_;
@@ -75,10 +80,8 @@ void AccountReader::block(Value value) {
       read_conf_mappings(reader_, entry.value, account_.mappings);
     } else if (key == "limits") {
       limits(entry.value);
-    } else if (key == "msg_trace" || key == "trace_dest") {
-      trace(entry.value);
     } else {
-      reader_.refuse_or_unknown(entry, kNone);
+      reader_.refuse_or_unknown(entry, kAccountRefused);
     }
   }
 }
@@ -114,17 +117,10 @@ void AccountReader::jetstream(Value value) {
       limit(entry, key, out.max_streams);
     } else if (key == "max_consumers" || key == "consumers") {
       limit(entry, key, out.max_consumers);
-    } else if (key == "max_bytes_required" || key == "max_stream_bytes" || key == "max_bytes") {
-      reader_.flag(entry.value, out.max_bytes_required);
-    } else if (key == "mem_max_stream_bytes" || key == "memory_max_stream_bytes") {
-      bytes(out.memory_max_stream_bytes);
-    } else if (key == "disk_max_stream_bytes" || key == "store_max_stream_bytes") {
-      bytes(out.storage_max_stream_bytes);
     } else if (key == "max_ack_pending") {
       limit(entry, key, out.max_ack_pending);
     } else {
-      // Where a cluster's traffic runs: there is none.
-      reader_.refuse_or_unknown(entry, std::array<std::string_view, 1>{"cluster_traffic"});
+      reader_.refuse_or_unknown(entry, kJetStreamRefused);
     }
   }
 }
@@ -144,36 +140,6 @@ void AccountReader::limits(Value value) {
     } else {
       reader_.tell(entry.value.place,
                    fmt::format("Unknown field \"{}\" parsing account limits", entry.key));
-    }
-  }
-}
-
-void AccountReader::trace(Value value) {
-  if (value.kind == ConfValue::Kind::kText) {
-    account_.trace_destination = value.text;
-    return;
-  }
-  if (!reader_.is_map(value)) return;
-  for (const ConfEntry& entry : value.entries) {
-    const std::string key = to_conf_lower(entry.key);
-    if (key == "dest") {
-      reader_.text(entry.value, account_.trace_destination);
-    } else if (key == "sampling") {
-      std::string digits = entry.value.kind == ConfValue::Kind::kInteger
-                               ? std::to_string(entry.value.integer)
-                               : entry.value.text;
-      if (digits.ends_with('%')) digits.pop_back();
-      const bool number = !digits.empty() && digits.size() < 4 &&
-                          std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
-      const int sampling = number ? std::stoi(digits) : 0;
-      if (sampling < 1 || sampling > 100) {
-        reader_.tell(entry.value.place, fmt::format("Ttrace destination sampling value {} is invalid, needs to be [1..100]", digits));
-      } else {
-        account_.trace_sampling = sampling;
-      }
-    } else {
-      reader_.tell(entry.value.place,
-                   fmt::format("Unknown field \"{}\" parsing account message trace map/struct", entry.key));
     }
   }
 }
@@ -219,8 +185,6 @@ void AccountReader::exported(Value value) {
     } else if (key == "account_token_position") {
       if (const auto at = reader_.integer(entry.value, 0, 256, key))
         out.account_token_position = static_cast<uint32_t>(*at);
-    } else if (key == "allow_trace") {
-      reader_.flag(entry.value, out.allow_trace);
     } else {
       reader_.refuse_or_unknown(entry, kExportRefused);
     }
@@ -271,10 +235,8 @@ void AccountReader::imported(Value value) {
       reader_.text(entry.value, out.prefix);
     } else if (key == "share") {
       reader_.flag(entry.value, out.share);
-    } else if (key == "allow_trace") {
-      reader_.flag(entry.value, out.allow_trace);
     } else {
-      reader_.refuse_or_unknown(entry, kNone);
+      reader_.refuse_or_unknown(entry, kImportRefused);
     }
   }
   if (!named) reader_.tell(value.place, "Expected an import to name a stream or a service");

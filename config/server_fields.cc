@@ -102,11 +102,6 @@ const FieldRows& jetstream_fields() {
     t.count("max_streams", &O::max_streams).doc("Streams.");
     t.count("max_consumers", &O::max_consumers).doc("Consumers.");
     t.count("max_ack_pending", &O::max_ack_pending).doc("Unacknowledged messages of a consumer.");
-    t.count("memory_max_stream_bytes", &O::memory_max_stream_bytes)
-        .doc("Largest max_bytes of a stream in memory.");
-    t.count("storage_max_stream_bytes", &O::storage_max_stream_bytes)
-        .doc("Largest max_bytes of a stream on disk.");
-    t.flag("max_bytes_required", &O::max_bytes_required).doc("Every stream must say its max_bytes.");
     return t.take();
   }();
   return rows;

@@ -152,11 +152,11 @@ class Imports::Service final : public Subscription {
   bool take(const Message& message, const Origin& origin) override {
     if (&message == owner_.imported_) return false;
     std::string subject;
-    if (!pattern_.same && !pattern_.to_there.map(message.subject, 0, subject)) return false;
+    const std::string_view route = importer_.router().route();
+    if (!pattern_.same && !pattern_.to_there.map(route, 0, subject)) return false;
     std::string headers;
     std::string reply;
     Message passed = message;
-    if (!pattern_.same) passed.subject = subject;
     // An acknowledgement's own reply is no request's.
     if (!message.reply.empty() && !message.reply.starts_with("$JS.ACK.")) {
       reply = responses_.open(importer_, message.reply, type_, threshold_);
@@ -170,7 +170,8 @@ class Imports::Service final : public Subscription {
       set_header(headers, kRequestInfo, asker);
       passed.headers = headers;
     }
-    if (exporter_.router().publish(passed, origin) > 0) return true;
+    const std::string_view there = pattern_.same ? route : std::string_view(subject);
+    if (hand_on(exporter_.router(), route, there, passed, origin) > 0) return true;
     if (!reply.empty()) responses_.cancel(reply);
     return false;
   }
@@ -196,20 +197,26 @@ class Imports::Service final : public Subscription {
 /// In the exporter's router.
 class Imports::Stream final : public Subscription {
  public:
-  Stream(Imports& owner, Account& importer, ImportPattern pattern)
+  Stream(Imports& owner, Account& importer, Account& exporter, ImportPattern pattern)
       : Subscription(0, pattern.there, ""),
         owner_(owner),
         importer_(importer),
+        exporter_(exporter),
         pattern_(std::move(pattern)) {}
 
   bool take(const Message& message, const Origin& origin) override {
     if (&message == owner_.imported_) return false;
+    const std::string_view route = exporter_.router().route();
     std::string subject;
-    if (!pattern_.same && !pattern_.to_here.map(message.subject, 0, subject)) return false;
+    if (!pattern_.same && !pattern_.to_here.map(route, 0, subject)) return false;
+    const std::string_view here = pattern_.same ? route : std::string_view(subject);
+    const bool shows_route = message.subject == route;
     Message renamed = message;
-    if (!pattern_.same) renamed.subject = subject;
+    if (shows_route) renamed.subject = here;
     const Message* before = std::exchange(owner_.imported_, &renamed);
-    const size_t taken = importer_.router().publish(renamed, origin);
+    Router& router = importer_.router();
+    const size_t taken =
+        shows_route ? router.publish(renamed, origin) : router.deliver(here, {}, renamed);
     owner_.imported_ = before;
     return taken > 0;
   }
@@ -224,6 +231,7 @@ class Imports::Stream final : public Subscription {
  private:
   Imports& owner_;
   Account& importer_;
+  Account& exporter_;
   const ImportPattern pattern_;
 };
 
@@ -262,7 +270,7 @@ void Imports::rebuild(Account& importer) {
       made = std::make_unique<Service>(*this, importer, *exporter, responses_of(*exporter),
                                        std::move(*pattern), import, *exported);
     } else {
-      made = std::make_unique<Stream>(*this, importer, std::move(*pattern));
+      made = std::make_unique<Stream>(*this, importer, *exporter, std::move(*pattern));
     }
     Subscription* added = router.add(std::move(made));
     SLUICE_CHECK(added != nullptr);

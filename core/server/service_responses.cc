@@ -16,6 +16,14 @@ constexpr std::chrono::seconds kSweepEvery{1};
 
 }  // namespace
 
+size_t hand_on(Router& to, std::string_view route_here, std::string_view route_there,
+               const Message& message, const Origin& origin) {
+  if (message.subject != route_here) return to.deliver(route_there, {}, message);
+  Message passed = message;
+  passed.subject = route_there;
+  return to.publish(passed, origin);
+}
+
 class ServiceResponses::Listener final : public Subscription {
  public:
   explicit Listener(ServiceResponses& owner) : Subscription(0, "_R_.*", ""), owner_(owner) {}
@@ -62,12 +70,19 @@ std::string ServiceResponses::open(Account& importer, std::string_view reply, Re
 }
 
 void ServiceResponses::cancel(std::string_view passed_reply) {
-  const auto found = entries_.find(passed_reply.substr(kPrefix.size()));
+  const auto found = entry(passed_reply);
   if (found != entries_.end()) entries_.erase(found);
 }
 
+ServiceResponses::Entries::const_iterator ServiceResponses::entry(
+    std::string_view passed_reply) const {
+  if (!passed_reply.starts_with(kPrefix)) return entries_.end();
+  return entries_.find(passed_reply.substr(kPrefix.size()));
+}
+
 bool ServiceResponses::take(const Message& message, const Origin& origin) {
-  const auto found = entries_.find(message.subject.substr(kPrefix.size()));
+  // What a consumer delivers shows the stored message's subject: the route tells the request.
+  const auto found = entry(exporter_.router().route());
   if (found == entries_.end()) return false;
   // What the answer brings about may change the entries.
   Account& importer = *found->second.importer;
@@ -77,15 +92,13 @@ bool ServiceResponses::take(const Message& message, const Origin& origin) {
   if (last) {
     entries_.erase(found);
   } else {
-    found->second.deadline = clock_.now() + found->second.threshold;
+    entries_.find(found->first)->second.deadline = clock_.now() + found->second.threshold;
   }
-  Message answer = message;
-  answer.subject = reply;
-  return importer.router().publish(answer, origin) > 0;
+  return hand_on(importer.router(), exporter_.router().route(), reply, message, origin) > 0;
 }
 
 bool ServiceResponses::interested(std::string_view subject) const {
-  const auto found = entries_.find(subject.substr(kPrefix.size()));
+  const auto found = entry(subject);
   return found != entries_.end() &&
          found->second.importer->router().has_interest(found->second.reply, {});
 }

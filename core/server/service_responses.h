@@ -23,8 +23,14 @@
 namespace sluice {
 
 class Account;
+class Router;
 struct Message;
 struct Origin;
+
+/// Routes the message in the other account by `route_there`. Its subject is renamed with it, unless
+/// it is another than the route (what a consumer delivers): that one clients want to see.
+size_t hand_on(Router& to, std::string_view route_here, std::string_view route_there,
+               const Message& message, const Origin& origin);
 
 /// Loop thread only. Goes before the accounts' routers do.
 class ServiceResponses {
@@ -62,6 +68,9 @@ class ServiceResponses {
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
   };
 
+  using Entries = std::unordered_map<std::string, Entry, Hash, std::equal_to<>>;
+
+  Entries::const_iterator entry(std::string_view passed_reply) const;
   bool take(const Message& message, const Origin& origin);
   bool interested(std::string_view subject) const;
   void listen();
@@ -70,7 +79,7 @@ class ServiceResponses {
   Account& exporter_;
   Clock& clock_;
   Random& random_;
-  std::unordered_map<std::string, Entry, Hash, std::equal_to<>> entries_;
+  Entries entries_;
   Listener* listener_ = nullptr;  ///< owned by the exporter's router
   std::unique_ptr<Timer> sweep_timer_;
   uint64_t expired_ = 0;

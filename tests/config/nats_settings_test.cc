@@ -216,6 +216,8 @@ TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
               HasSubstr("not carried out"));
   EXPECT_THAT(refusal("accounts { A { exports: [{service: s, latency: l}] } }"),
               HasSubstr("\"latency\" is not carried out"));
+  EXPECT_THAT(refusal("accounts { A { jetstream { max_bytes_required: true } } }"),
+              HasSubstr("not carried out"));
   EXPECT_THAT(refusal("max_payload: 64MB"), HasSubstr("max_payload of 67108864"));
   EXPECT_THAT(refusal("port: 70000"), HasSubstr("port of 70000"));
 }
@@ -249,7 +251,7 @@ accounts {
   SYS { users: [{user: admin, password: s}] }
   A {
     users: [{user: u, password: p}]
-    jetstream { max_mem: 1M, max_file: 1G, max_streams: 3, max_bytes_required: true }
+    jetstream { max_mem: 1M, max_file: 1G, max_streams: 3 }
     limits { max_conn: 5, max_subs: 7, max_payload: 100 }
     exports: [{stream: "s.>"}, {service: "q.*", accounts: [B], response_type: stream, threshold: "3s"}]
   }
@@ -263,7 +265,6 @@ accounts {
   const AccountOptions& a = o.accounts[1];
   EXPECT_EQ(a.jetstream->max_memory, 1024 * 1024);
   EXPECT_EQ(a.jetstream->max_streams, 3);
-  EXPECT_TRUE(a.jetstream->max_bytes_required);
   EXPECT_EQ(a.max_connections, 5);
   EXPECT_EQ(a.max_subscriptions, 7);
   EXPECT_EQ(a.max_payload, 100);

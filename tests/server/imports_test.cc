@@ -167,6 +167,28 @@ TEST_F(ImportTest, AStreamIsHeardUnderItsLocalName) {
   EXPECT_EQ(take(*publisher), "");
 }
 
+/// What a consumer delivers goes by one subject and shows another, shorter than any reply perhaps.
+TEST_F(ImportTest, DeliveriesGoByTheirRoute) {
+  start({.accounts = {{.name = "A", .users = {{"a", "p"}},
+                       .exports = {{.subject = "q", .service = true, .response = ResponseType::kStream},
+                                   {.subject = "deliver.>"}}},
+                      {.name = "B", .users = {{"b", "p"}},
+                       .imports = {{.account = "A", .subject = "q", .service = true},
+                                   {.account = "A", .subject = "deliver.>", .prefix = "from"}}}}});
+  auto responder = as("a");
+  auto asker = as("b");
+  ask(*responder, "SUB q 1\r\n");
+  ask(*asker, "SUB in 7\r\nSUB from.deliver.* 8\r\nPUB q in 0\r\n\r\n");
+  const std::string reply = reply_of(take(*responder));
+  Router& router = server->accounts().find("A")->router();
+  const Message stored{.subject = "s", .reply = "$JS.ACK.x", .headers = {}, .payload = "1"};
+  EXPECT_EQ(router.deliver(reply, "", stored), 1U);
+  EXPECT_EQ(take(*asker), "MSG s 7 $JS.ACK.x 1\r\n1\r\n");
+  EXPECT_EQ(router.deliver("deliver.d", "", stored), 1U);
+  EXPECT_EQ(take(*asker), "MSG s 8 $JS.ACK.x 1\r\n1\r\n");
+  EXPECT_EQ(router.deliver("_R_.none", "", stored), 0U);
+}
+
 TEST_F(ImportTest, ImportedStreamsAreNotPassedOn) {
   start({.accounts = {{.name = "A", .users = {{"a", "p"}}, .exports = {{.subject = "s"}}},
                       {.name = "B", .users = {{"b", "p"}}, .exports = {{.subject = "s"}},
