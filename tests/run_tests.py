@@ -30,17 +30,17 @@ class Tally:
               flush=True)
 
 
-def run_gtest(program, tally):
+def run_gtest(program, tally, more=(), **variables):
     """One unit-test program; a crash counts as one failure on top of what it had reported."""
     started = time.monotonic()
-    environment = dict(os.environ)
+    environment = dict(os.environ, **variables)
     if NATS_SERVER.exists():
         environment["SLUICE_NATS_SERVER"] = str(NATS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.json"
-        done = subprocess.run([program, f"--gtest_output=json:{report}", "--gtest_brief=1"], cwd=folder, env=environment,
+        done = subprocess.run([program, f"--gtest_output=json:{report}", "--gtest_brief=1", *more], cwd=folder, env=environment,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                              timeout=900)
+                              timeout=86_400 if variables else 900)
         passed = failed = 0
         if report.exists():
             figures = json.loads(report.read_text())
@@ -126,6 +126,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--cuts", type=int, default=100_000)
     parser.add_argument("--states", type=int, default=1_000_000)
+    parser.add_argument("--histories", type=int, default=100_000)
     parser.add_argument("--minutes", type=int, default=240)
     options = parser.parse_args()
     os.chdir(ROOT)
@@ -138,6 +139,8 @@ def main():
             run_simulate(options.proofs, ["--crash-states", str(options.states), "--time-box", str(options.minutes * 30)],
                          tally)
             run_simulate(options.proofs, ["--faults", "200", "--time-box", "1200"], tally)
+        run_gtest((options.unit / "tests/test_consumer").resolve(), tally, ["--gtest_filter=Model.*"],
+                  SLUICE_HISTORIES=str(options.histories))
         run_peers(options.peers, options.word,
                   {"rounds": options.rounds, "minutes": options.minutes}, tally)
     else:

@@ -1,4 +1,4 @@
-// CONSUMER.CREATE in its forms, DELETE, PAUSE, UNPIN.
+// CONSUMER.CREATE in its forms, DELETE, PAUSE, RESET, UNPIN.
 #include <fmt/format.h>
 
 #include <array>
@@ -15,6 +15,22 @@ constexpr std::string_view kStreamIdentity = "Nats-Stream-Identity";
 
 std::unexpected<Error> no(uint16_t code, std::string detail = {}) {
   return fail_api(Errc::kInvalidArgument, code, std::move(detail));
+}
+
+/// Consumers of mirrors and sources elsewhere. On a stream that loses what is acknowledged they are made
+/// durable, so that nothing is lost between two of them (ADR-60).
+void make_durable_for_sink(const Stream& stream, ConsumerConfig& config) {
+  if (!config.sourcing || !config.direct || stream.config().retention == Retention::kLimits) return;
+  config.direct = false;
+  config.durable_name = config.name;
+  config.ack_policy = AckPolicy::kFlowControl;
+  config.ack_wait = config.inactive_threshold = std::chrono::nanoseconds{0};
+  config.max_deliver = 0;
+}
+
+void add_identity(const Consumer& consumer, ApiAnswer& answer) {
+  if (!consumer.config().direct && !consumer.config().sourcing) return;
+  append_header(answer.headers, kStreamIdentity, stream_identity(consumer.stream().created()));
 }
 
 ConsumerAction action_of(const ConsumerRequest& request) {
@@ -68,15 +84,18 @@ Result<Consumer*> create(ApiContext& context, const ApiCall& call, bool durable_
   if (stream == nullptr) return fail_api(Errc::kNotFound, 10059, {});
   if (Status s = check_identity(*stream, config, call.headers); !s) return std::unexpected(s.error());
   strip_server_metadata(config.metadata);
-  return context.consumers.put(*stream, std::move(config), action_of(*request), request->pedantic);
+  make_durable_for_sink(*stream, config);
+  const bool starts_anew = config.sourcing && config.ack_policy == AckPolicy::kFlowControl;
+  auto made = context.consumers.put(*stream, std::move(config), action_of(*request), request->pedantic);
+  if (made && starts_anew) (void)context.consumers.reset(**made, std::nullopt);
+  return made;
 }
 
 ApiAnswer answer_create(ApiContext& context, const ApiCall& call, bool durable_form) {
   const auto consumer = create(context, call, durable_form);
   if (!consumer) return ApiAnswer::failed(consumer.error());
   ApiAnswer answer = ApiAnswer::ok(consumer_json(context, **consumer, true));
-  if (const ConsumerConfig& config = (*consumer)->config(); config.direct || config.sourcing)
-    append_header(answer.headers, kStreamIdentity, stream_identity((*consumer)->stream().created()));
+  add_identity(**consumer, answer);
   return answer;
 }
 
@@ -121,7 +140,27 @@ ApiAnswer consumer_unpin(ApiContext& context, const ApiCall& call) {
   if (!is_valid_priority_group(group)) return ApiAnswer::failed(10162);
   const auto consumer = named_consumer(context, call);
   if (!consumer) return ApiAnswer::failed(consumer.error());
-  return ApiAnswer::failed(10160);  // no consumer of this version has groups
+  if (Status s = (*consumer)->unpin(group); !s) return ApiAnswer::failed(s.error());
+  return ApiAnswer::ok({});
+}
+
+ApiAnswer consumer_reset(ApiContext& context, const ApiCall& call) {
+  uint64_t seq = 0;
+  if (!call.body.empty()) {
+    // Lenient like the pulls, for the reference serves it beside the API.
+    const std::array fields{JsonField::into("seq", seq)};
+    if (Status s = parse_json_object(call.body, fields, UnknownKeys::kIgnore); !s) return ApiAnswer::failed(s.error());
+  }
+  const auto consumer = named_consumer(context, call);
+  if (!consumer) return ApiAnswer::failed(consumer.error());
+  const auto start = context.consumers.reset(**consumer, seq > 0 ? std::optional(StreamSeq(seq)) : std::nullopt);
+  if (!start) return ApiAnswer::failed(start.error());
+  ApiAnswer answer = ApiAnswer::ok(consumer_json(context, **consumer, true));
+  answer.fields.back() = ',';
+  answer.fields += fmt::format(R"("reset_seq":{}}})", start->value());
+  answer.audited = false;
+  add_identity(**consumer, answer);
+  return answer;
 }
 
 }  // namespace sluice::verbs

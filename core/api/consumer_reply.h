@@ -18,7 +18,7 @@ inline void strip_server_metadata(std::map<std::string, std::string>& metadata) 
 /// ConsumerInfo. `with_server`: also the server's version and level (all replies but LIST).
 inline std::string consumer_json(const ApiContext& context, Consumer& consumer, bool with_server) {
   std::map<std::string, std::string> metadata = consumer.config().metadata;
-  metadata["_nats.req.level"] = consumer.config().pause_until.value_or(kZeroTime) != kZeroTime ? "1" : "0";
+  metadata["_nats.req.level"] = std::to_string(required_api_level(consumer.config()));
   if (with_server) {
     metadata["_nats.ver"] = context.options.version;
     metadata["_nats.level"] = std::to_string(context.options.api_level);

@@ -14,6 +14,8 @@ ApiAnswer consumer_list(ApiContext&, const ApiCall&);
 ApiAnswer consumer_info(ApiContext&, const ApiCall&);
 ApiAnswer consumer_delete(ApiContext&, const ApiCall&);
 ApiAnswer consumer_pause(ApiContext&, const ApiCall&);
+/// CONSUMER.RESET.<stream>.<consumer>: `{seq}`, empty = the first message that is not acknowledged.
+ApiAnswer consumer_reset(ApiContext&, const ApiCall&);
 ApiAnswer consumer_unpin(ApiContext&, const ApiCall&);
 
 }  // namespace sluice::verbs

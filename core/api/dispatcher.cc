@@ -55,6 +55,7 @@ class Dispatcher : public ApiDispatcher {
   ApiAnswer carry_out(const ApiVerb& verb, const ApiCall& call);
   std::string envelope(const ApiVerb& verb, const ApiAnswer& answer) const;
   std::string client_of(const Origin& origin) const;
+  void tell_dropped();
   void audit(const Message& message, const Origin& origin, std::string_view response);
   void reply_when_durable(std::string_view reply, std::string_view headers, std::string body);
 
@@ -64,6 +65,7 @@ class Dispatcher : public ApiDispatcher {
   ApiContext context_;
   size_t waiting_ = 0;
   uint64_t overflowed_ = 0;
+  uint64_t dropped_ = 0;  ///< since there was room last
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::vector<std::unique_ptr<BusSubscription>> subscriptions_;
 };
@@ -103,7 +105,7 @@ void Dispatcher::on_call(const ApiVerb& verb, size_t prefix_size, const Message&
                      .token = wildcard_tokens(verb.pattern, message.subject.substr(prefix_size)),
                      .body = message.payload,
                      .headers = message.headers};
-  const ApiAnswer answer = carry_out(verb, call);
+  ApiAnswer answer = carry_out(verb, call);
   if (answer.error) ++stats_.errors;
   std::string body = envelope(verb, answer);
   if (answer.audited) audit(message, origin, body);
@@ -113,6 +115,7 @@ void Dispatcher::on_call(const ApiVerb& verb, size_t prefix_size, const Message&
 ApiAnswer Dispatcher::carry_out(const ApiVerb& verb, const ApiCall& call) {
   if (waiting_ >= kMaxWaitingApiReplies) {
     ++overflowed_;
+    ++dropped_;
     return ApiAnswer::failed(10167);
   }
   if (context_.store != nullptr && context_.store->failed()) return ApiAnswer::failed(10008);
@@ -136,6 +139,14 @@ std::string Dispatcher::envelope(const ApiVerb& verb, const ApiAnswer& answer) c
 std::string Dispatcher::client_of(const Origin& origin) const {
   std::string client = options_.client_info ? options_.client_info(origin.connection_id) : "";
   return client.empty() ? fmt::format(R"({{"id":{}}})", origin.connection_id) : client;
+}
+
+/// There is room again: one advisory for all that were refused meanwhile.
+void Dispatcher::tell_dropped() {
+  if (dropped_ == 0) return;
+  publish_advisory(context_, "API.LIMIT_REACHED", "api_limit_reached",
+                   fmt::format(R"("server":{},"dropped":{})", json_quoted(options_.server_name), dropped_));
+  dropped_ = 0;
 }
 
 void Dispatcher::audit(const Message& message, const Origin& origin, std::string_view response) {
@@ -162,6 +173,7 @@ void Dispatcher::reply_when_durable(std::string_view reply, std::string_view hea
                                              block = std::string(headers), text = std::move(body)] {
     if (!*alive) return;
     --waiting_;
+    tell_dropped();
     context_.bus.publish({.subject = to, .reply = "", .headers = block, .payload = text});
   });
 }

@@ -13,12 +13,12 @@
 namespace sluice::verbs {
 namespace {
 
-std::string info_members(ApiContext& context, Stream& stream) {
+std::string info_members(ApiContext& context, Stream& stream, std::string_view domain) {
   const ServerMetadata server{context.options.version, context.options.api_level};
   return stream_info_members(stream,
                              {.consumer_count = context.consumers.count(stream.config().name),
                               .server = &server,
-                              .domain = context.options.domain,
+                              .domain = domain,
                               .leader = {}},
                              context.env.clock.wall());
 }
@@ -96,14 +96,14 @@ ApiAnswer stream_create(ApiContext& context, const ApiCall& call) {
   const auto stream = create(context, call);
   if (!stream) return ApiAnswer::failed(stream.error(), 10049);
   if (!existed) advise_stream(context, call.token[0], AssetAction::kCreate);
-  return ApiAnswer::ok(fmt::format(R"({{{},"did_create":true}})", info_members(context, **stream)));
+  return ApiAnswer::ok(fmt::format(R"({{{},"did_create":true}})", info_members(context, **stream, {})));
 }
 
 ApiAnswer stream_update(ApiContext& context, const ApiCall& call) {
   const auto stream = update(context, call);
   if (!stream) return ApiAnswer::failed(stream.error(), 10069);
   advise_stream(context, (*stream)->config().name, AssetAction::kModify);
-  return ApiAnswer::ok(fmt::format("{{{}}}", info_members(context, **stream)));
+  return ApiAnswer::ok(fmt::format("{{{}}}", info_members(context, **stream, context.options.domain)));
 }
 
 ApiAnswer stream_delete(ApiContext& context, const ApiCall& call) {

@@ -10,6 +10,7 @@ constexpr std::string_view kNoNames = R"({"total":0,"offset":0,"limit":0,"stream
 constexpr std::string_view kNoStreams = R"({"total":0,"offset":0,"limit":0,"streams":[]})";
 constexpr std::string_view kNoConsumers = R"({"total":0,"offset":0,"limit":0,"consumers":[]})";
 constexpr std::string_view kNotPaused = R"({"paused":false,"pause_until":"0001-01-01T00:00:00Z"})";
+constexpr std::string_view kNotReset = R"({"reset_seq":0})";
 constexpr std::string_view kNonePurged = R"({"purged":0})";
 
 constexpr ApiVerb kVerbs[] = {
@@ -40,6 +41,7 @@ constexpr ApiVerb kVerbs[] = {
     {"CONSUMER.INFO.*.*", "consumer_info_response", verbs::consumer_info},
     {"CONSUMER.DELETE.*.*", "consumer_delete_response", verbs::consumer_delete},
     {"CONSUMER.PAUSE.*.*", "consumer_pause_response", verbs::consumer_pause, kNotPaused},
+    {"CONSUMER.RESET.*.*", "consumer_reset_response", verbs::consumer_reset, kNotReset},
     {"CONSUMER.UNPIN.*.*", "consumer_unpin_response", verbs::consumer_unpin},
     {"CONSUMER.LEADER.STEPDOWN.*.*", "consumer_leader_stepdown_response",
      verbs::clustering_required},

@@ -16,9 +16,9 @@ std::string json_text(std::string_view text) {
 }  // namespace
 
 ConsumerAdvisories::ConsumerAdvisories(Env& env, Bus& bus, std::string_view stream, std::string_view consumer,
-                                       std::string_view domain)
+                                       std::string_view domain, std::string_view account)
     : env_(env), bus_(bus), stream_(stream), consumer_(consumer), stream_json_(json_text(stream)),
-      consumer_json_(json_text(consumer)), domain_json_(domain.empty() ? std::string() : ",\"domain\":" + json_text(domain)) {}
+      consumer_json_(json_text(consumer)), domain_json_(domain.empty() ? std::string() : ",\"domain\":" + json_text(domain)), account_json_(json_text(account)) {}
 
 bool ConsumerAdvisories::wanted(std::string_view kind) {
   subject_ = fmt::format("$JS.EVENT.{}.{}.{}", kind, stream_, consumer_);
@@ -78,6 +78,18 @@ void ConsumerAdvisories::paused(bool is_paused, WallNanos until) {
   if (!wanted("ADVISORY.CONSUMER.PAUSE")) return;
   put(head("advisory.v1.consumer_pause") +
       fmt::format(R"(,"paused":{},"pause_until":"{}")", is_paused, format_rfc3339(until)));
+}
+
+void ConsumerAdvisories::pinned(std::string_view group, std::string_view id) {
+  if (!wanted("ADVISORY.CONSUMER.PINNED")) return;
+  put(head("advisory.v1.consumer_group_pinned") +
+      fmt::format(R"(,"account":{},"group":{},"pinned_id":"{}")", account_json_, json_text(group), id));
+}
+
+void ConsumerAdvisories::unpinned(std::string_view group, std::string_view reason) {
+  if (!wanted("ADVISORY.CONSUMER.UNPINNED")) return;
+  put(head("advisory.v1.consumer_group_unpinned") +
+      fmt::format(R"(,"account":{},"group":{},"reason":"{}")", account_json_, json_text(group), reason));
 }
 
 void ConsumerAdvisories::ack_metric(const AdvisedDelivery& d, std::chrono::nanoseconds ack_time) {

@@ -25,7 +25,8 @@ struct AdvisedDelivery {
 /// while the stream is in the middle of a change. Bounded by kMaxWaiting; more are dropped and counted.
 class ConsumerAdvisories {
  public:
-  ConsumerAdvisories(Env& env, Bus& bus, std::string_view stream, std::string_view consumer, std::string_view domain);
+  ConsumerAdvisories(Env& env, Bus& bus, std::string_view stream, std::string_view consumer, std::string_view domain,
+                     std::string_view account);
 
   void created();
   void deleted();
@@ -33,6 +34,8 @@ class ConsumerAdvisories {
   void naked(const AdvisedDelivery& delivery);
   void terminated(const AdvisedDelivery& delivery, std::string_view reason);
   void paused(bool is_paused, WallNanos until);
+  void pinned(std::string_view group, std::string_view id);
+  void unpinned(std::string_view group, std::string_view reason);
   void ack_metric(const AdvisedDelivery& delivery, std::chrono::nanoseconds ack_time);
 
   bool waiting() const { return !waiting_.empty(); }
@@ -57,6 +60,7 @@ class ConsumerAdvisories {
   std::string stream_json_;
   std::string consumer_json_;
   std::string domain_json_;
+  std::string account_json_;
   std::string subject_;  ///< of the one being made
   std::vector<Waiting> waiting_;
   uint64_t dropped_ = 0;

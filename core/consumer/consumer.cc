@@ -26,7 +26,15 @@ Consumer::Consumer(const Place& place, ConsumerConfig config, WallNanos created)
       backlog_(cursor_),
       state_(config_.ack_policy),
       ack_subject_(place.stream.config().name, config_.name),
-      advisories_(place.env, place.bus, place.stream.config().name, config_.name, place.options.domain),
+      advisories_(place.env, place.bus, place.stream.config().name, config_.name, place.options.domain,
+                  place.options.account),
+      group_(place.env, config_,
+             {.pinned = [this](std::string_view group, std::string_view id) { advisories_.pinned(group, id); },
+              .unpinned =
+                  [this](std::string_view group, const char* reason) {
+                    advisories_.unpinned(group, reason);
+                    enlist();
+                  }}),
       anchor_(std::make_shared<Consumer*>(this)),
       redelivery_timer_(place.env.timers.make([this] { on_redelivery_timer(); })),
       wake_timer_(place.env.timers.make([this] { enlist(); })) {}
@@ -105,6 +113,7 @@ void Consumer::restore_deadlines() {
     if (!there) lost.push_back(m.seq);
   });
   for (const StreamSeq seq : lost) state_.drop(seq);
+  if (config_.ack_policy == AckPolicy::kFlowControl) return;  // nothing comes again by itself
   const MonoTime now = place_.env.clock.now();
   const WallNanos wall = place_.env.clock.wall();
   state_.pending().each([&](PendingMessage& m) {
@@ -125,10 +134,13 @@ void Consumer::run() {
         place_.env, place_.bus, place_.stream.config().name, config_,
         PushHost{.ready = [this] { enlist(); },
                  .interest = [this](bool) { touch(); },
-                 .heartbeat_headers = [this] { return heartbeat_headers(); }});
+                 .heartbeat_headers = [this] { return heartbeat_headers(); },
+                 .acks_outstanding =
+                     [this] { return config_.ack_policy == AckPolicy::kFlowControl && !state_.pending().empty(); },
+                 .acked = [this](std::string_view headers) { flow_acked(headers); }});
   }
   pulls_ = std::make_unique<PullRequests>(
-      place_.env, place_.bus, config_, place_.options.api_level,
+      place_.env, place_.bus, config_, place_.options.api_level, group_,
       PullHost{.deliverable = [this] { return backlog_.count() + state_.pending().queued(); },
                .heartbeat_headers = [this] { return heartbeat_headers(); },
                .activity = [this] { touch(); },
@@ -149,6 +161,7 @@ void Consumer::update(const ConsumerConfig& config) {
   }
   if (new_waits) restore_deadlines();
   if (push_) push_->retarget(config_);
+  group_.reconfigure();
   watch_activity();
   wake_timer_->start(std::chrono::nanoseconds{0});
 }
@@ -170,14 +183,48 @@ void Consumer::close(std::string_view pull_status, bool with_rest) {
 }
 
 void Consumer::pause(WallNanos until) {
-  const bool was_paused = paused();
+  const WallNanos before = config_.pause_until.value_or(kZeroTime);
   if (until == kZeroTime) {
     config_.pause_until.reset();
   } else {
     config_.pause_until = until;
   }
-  if (paused() || was_paused) advisories_.paused(paused(), until);
+  if (until != before) advisories_.paused(paused(), until);
   enlist();
+}
+
+Status Consumer::check_reset(StreamSeq to) {
+  const auto no = [](const char* why) { return fail_api(Errc::kInvalidArgument, 10204, why); };
+  switch (config_.deliver_policy) {
+    case DeliverPolicy::kAll: return {};
+    case DeliverPolicy::kByStartSequence:
+      if (to.value() < config_.opt_start_seq) return no("below start seq");
+      return {};
+    case DeliverPolicy::kByStartTime:
+      if (to < place_.stream.store().seq_at_time(config_.opt_start_time.value_or(kZeroTime))) return no("below start time");
+      return {};
+    case DeliverPolicy::kLast:
+    case DeliverPolicy::kNew:
+    case DeliverPolicy::kLastPerSubject: break;
+  }
+  return no("not allowed");
+}
+
+Result<StreamSeq> Consumer::reset(std::optional<StreamSeq> to) {
+  if (to) {
+    if (Status allowed = check_reset(*to); !allowed) return std::unexpected(allowed.error());
+  }
+  const StreamSeq start = to.value_or(state_.ack_floor().stream.next());
+  state_.reset(start);
+  cursor_.restart_at(start);
+  redelivery_.clear();
+  redelivery_timer_->stop();
+  redelivery_armed_for_ = MonoTime::max();
+  backlog_.recount(backlog_.visible());
+  if (push_) push_->restart();
+  store_image();
+  enlist();
+  return start;
 }
 
 bool Consumer::paused() const { return config_.pause_until && *config_.pause_until > place_.env.clock.wall(); }
@@ -242,6 +289,7 @@ void Consumer::serve() {
 }
 
 Consumer::Step Consumer::pull_step() {
+  if (config_.priority_policy != PriorityPolicy::kNone) return grouped_step();
   PullRequest* request = pulls_->head();
   if (request == nullptr) return Step::kStop;
   if (place_.bus.congested(request->inbox, {})) {
@@ -258,19 +306,48 @@ Consumer::Step Consumer::pull_step() {
     if (!paced_) pulls_->drained();
     return Step::kStop;
   }
-  const Message message = prepare(*next);
+  return serve_pull(*request, *next, {});
+}
+
+/// Whose turn it is depends on the message, so it is looked at first: nobody is pinned for nothing.
+Consumer::Step Consumer::grouped_step() {
+  if (pulls_->size() == 0) return Step::kStop;
+  const auto next = pick();
+  if (!next) {
+    if (!paced_) pulls_->drained();
+    return Step::kStop;
+  }
+  const uint64_t behind = backlog_.count() - (next->deliveries == 1 ? 1 : 0);
+  PullRequest* request = pulls_->choose(behind + 1, state_.pending().size());
+  if (request == nullptr) {
+    pulls_->drained();
+    return Step::kStop;
+  }
+  if (!place_.bus.has_interest(request->inbox, {})) {
+    pulls_->drop(request->id);
+    return Step::kAgain;
+  }
+  if (place_.bus.congested(request->inbox, {})) {
+    wait_for_relief();
+    return Step::kStop;
+  }
+  return serve_pull(*request, *next, group_.serve(request->claim));
+}
+
+Consumer::Step Consumer::serve_pull(PullRequest& request, const Pick& pick, std::string_view pin) {
+  const Message message = prepare(pick, pin);
   const uint64_t size =
       message.subject.size() + message.reply.size() + message.headers.size() + message.payload.size();
   if (!pulls_->fits(size)) return Step::kAgain;
-  const uint64_t id = request->id;
-  inbox_ = request->inbox;
+  const uint64_t id = request.id;
+  inbox_ = request.inbox;
   const bool taken =
-      hand_out(*next, message, [this](const Message& m) { return place_.bus.deliver(inbox_, {}, m) != 0; });
+      hand_out(pick, message, [this](const Message& m) { return place_.bus.deliver(inbox_, {}, m) != 0; });
   if (closed_) return Step::kStop;
   if (taken) {
     pulls_->served(id, size);
   } else {
-    pulls_->drop_head(id);
+    pulls_->drop(id);
   }
   return Step::kAgain;
 }
@@ -282,8 +359,11 @@ Consumer::Step Consumer::push_step() {
     return Step::kStop;
   }
   const auto next = pick();
-  if (!next) return Step::kStop;
-  const bool taken = hand_out(*next, prepare(*next), [this](const Message& m) { return push_->send(m); });
+  if (!next) {
+    if (config_.ack_policy == AckPolicy::kFlowControl && is_full()) push_->ask();
+    return Step::kStop;
+  }
+  const bool taken = hand_out(*next, prepare(*next, {}), [this](const Message& m) { return push_->send(m); });
   return taken && !closed_ ? Step::kAgain : Step::kStop;
 }
 
@@ -297,12 +377,16 @@ std::optional<Consumer::Pick> Consumer::pick() {
     if (const auto message = place_.stream.store().load(again->seq)) return Pick{*message, deliveries};
     state_.drop(again->seq);
   }
-  const bool bounded = config_.ack_policy != AckPolicy::kNone && config_.max_ack_pending > 0;
-  if (bounded && state_.pending().size() >= static_cast<size_t>(config_.max_ack_pending)) return std::nullopt;
+  if (is_full()) return std::nullopt;
   if (backlog_.count() == 0) return std::nullopt;
   const auto message = cursor_.next(backlog_.visible());
   if (!message || !pace_allows(*message)) return std::nullopt;
   return Pick{*message, 1};
+}
+
+bool Consumer::is_full() const {
+  const bool bounded = config_.ack_policy != AckPolicy::kNone && config_.max_ack_pending > 0;
+  return bounded && state_.pending().size() >= static_cast<size_t>(config_.max_ack_pending);
 }
 
 bool Consumer::pace_allows(const StoredMessage& message) {
@@ -316,7 +400,7 @@ bool Consumer::pace_allows(const StoredMessage& message) {
   return false;
 }
 
-Message Consumer::prepare(const Pick& pick) {
+Message Consumer::prepare(const Pick& pick, std::string_view pin) {
   const StoredMessage& stored = pick.message;
   const bool first = pick.deliveries == 1;
   const std::string_view reply = ack_subject_.format(DeliveryMeta{
@@ -326,17 +410,21 @@ Message Consumer::prepare(const Pick& pick) {
       .time = stored.time,
       .num_pending = backlog_.count() - (first ? 1 : 0),
   });
-  if (!config_.headers_only) return Message{stored.subject, reply, stored.headers, stored.payload};
+  if (!config_.headers_only && pin.empty()) return Message{stored.subject, reply, stored.headers, stored.payload};
   headers_ = stored.headers.empty() ? std::string_view("NATS/1.0\r\n") : stored.headers.substr(0, stored.headers.size() - 2);
-  fmt::format_to(std::back_inserter(headers_), "Nats-Msg-Size: {}\r\n\r\n", stored.payload.size());
-  return Message{stored.subject, reply, headers_, {}};
+  if (config_.headers_only)
+    fmt::format_to(std::back_inserter(headers_), "Nats-Msg-Size: {}\r\n", stored.payload.size());
+  if (!pin.empty()) fmt::format_to(std::back_inserter(headers_), "Nats-Pin-Id: {}\r\n", pin);
+  headers_ += "\r\n";
+  return Message{stored.subject, reply, headers_, config_.headers_only ? std::string_view{} : stored.payload};
 }
 
 template <class Send>
 bool Consumer::hand_out(const Pick& pick, const Message& message, Send&& send) {
   const StreamSeq seq = pick.message.seq;
   const bool first = pick.deliveries == 1;
-  const MonoTime due = place_.env.clock.now() + wait_after(pick.deliveries);
+  const bool timed = config_.ack_policy != AckPolicy::kFlowControl;
+  const MonoTime due = timed ? place_.env.clock.now() + wait_after(pick.deliveries) : MonoTime::max();
   // Noted before it is sent: a receiver inside the process may acknowledge from within the call.
   const auto delivery = state_.deliver(seq, serving_since_, due);
   if (first) {
@@ -375,6 +463,7 @@ void Consumer::handed_out(const Pick& pick, uint64_t size) {
     if (place_.stream.config().retention != Retention::kLimits) place_.stream.consumer_done(seq);
     return;
   }
+  if (config_.ack_policy == AckPolicy::kFlowControl) return;
   if (const PendingMessage* message = state_.pending().find(seq); message != nullptr && !message->queued) {
     redelivery_.arm(*message, state_.pending());
     arm_redelivery(message->due);

@@ -21,6 +21,7 @@
 #include "consumer/consumer_state.h"
 #include "consumer/consumers.h"
 #include "consumer/cursor.h"
+#include "consumer/priority_group.h"
 #include "consumer/pull_requests.h"
 #include "consumer/push_delivery.h"
 #include "consumer/redelivery.h"
@@ -72,6 +73,10 @@ class Consumer final : public StreamObserver {
   void flush_state();
   /// Zero time or past: go on.
   void pause(WallNanos until);
+  /// See Consumers.
+  Result<StreamSeq> reset(std::optional<StreamSeq> to);
+  /// 10160.
+  Status unpin(std::string_view group) { return group_.unpin(group); }
 
   // -- what it is and where it stands
 
@@ -91,6 +96,7 @@ class Consumer final : public StreamObserver {
   std::string snapshot();
   ConsumerAdvisories& advisories() { return advisories_; }
   Env& env() const { return place_.env; }
+  const PriorityGroup& group() const { return group_; }
 
   // -- StreamObserver
   void on_visible(StreamSeq last) override;
@@ -111,10 +117,14 @@ class Consumer final : public StreamObserver {
   void on_round();
   void serve();
   Step pull_step();
+  Step grouped_step();
+  Step serve_pull(PullRequest& request, const Pick& pick, std::string_view pin);
+  bool is_full() const;
   Step push_step();
   std::optional<Pick> pick();
   bool pace_allows(const StoredMessage& message);
-  Message prepare(const Pick& pick);
+  /// `pin`: added as Nats-Pin-Id; empty = none.
+  Message prepare(const Pick& pick, std::string_view pin);
   template <class Send>
   bool hand_out(const Pick& pick, const Message& message, Send&& send);
   void handed_out(const Pick& pick, uint64_t size);
@@ -129,6 +139,8 @@ class Consumer final : public StreamObserver {
   void terminate(const DeliveryMeta& meta, std::string_view reason);
   void progress(StreamSeq seq);
   void sample(const DeliveryMeta& meta);
+  void flow_acked(std::string_view headers);
+  Status check_reset(StreamSeq to);
   void requeue(PendingMessage& message);
   void confirm_acks();
 
@@ -154,6 +166,7 @@ class Consumer final : public StreamObserver {
   AckSubject ack_subject_;
   ConsumerAdvisories advisories_;
   ConsumerCounters counters_;
+  PriorityGroup group_;
   std::shared_ptr<Consumer*> anchor_;  ///< queued tasks hold it weakly
 
   std::unique_ptr<PullRequests> pulls_;
@@ -161,7 +174,7 @@ class Consumer final : public StreamObserver {
   std::vector<std::unique_ptr<BusSubscription>> subscriptions_;
   std::vector<std::string> confirmations_;  ///< replies of double acks of this round
   std::string inbox_;                       ///< of the request being served
-  std::string headers_;                     ///< headers_only: the block being sent
+  std::string headers_;                     ///< headers_only or pinned: the block being sent
   size_t congested_in_a_row_ = 0;
   Ticket relief_;
 

@@ -21,16 +21,16 @@ uint64_t sample_percent(std::string_view freq) {
 
 void Consumer::subscribe() {
   const std::string asset = place_.stream.config().name + "." + config_.name;
+  const std::string& domain = place_.options.domain;
   const auto listen = [this](const std::string& subject, BusHandler handler) {
     subscriptions_.push_back(place_.bus.subscribe(subject, {}, std::move(handler)));
   };
-  const auto pull = [this](const Message& message, const Origin&) {
+  const auto pulls = [this](const Message& message, const Origin&) {
     if (!closed_ && pulls_->receive(message.payload, message.reply, message.headers)) enlist();
   };
-  const std::string& domain = place_.options.domain;
-  listen("$JS.API.CONSUMER.MSG.NEXT." + asset, pull);
-  if (!domain.empty()) listen(fmt::format("$JS.{}.API.CONSUMER.MSG.NEXT.{}", domain, asset), pull);
-  if (config_.ack_policy == AckPolicy::kNone) return;
+  listen("$JS.API.CONSUMER.MSG.NEXT." + asset, pulls);
+  if (!domain.empty()) listen(fmt::format("$JS.{}.API.CONSUMER.MSG.NEXT.{}", domain, asset), pulls);
+  if (config_.ack_policy == AckPolicy::kNone || config_.ack_policy == AckPolicy::kFlowControl) return;
   const auto acks = [this](const Message& message, const Origin&) { on_ack(message); };
   listen("$JS.ACK." + asset + ".>", acks);
   listen(fmt::format("$JS.ACK.{}.{}.{}.>", domain.empty() ? "_" : domain, place_.options.account_hash, asset), acks);
@@ -44,7 +44,10 @@ void Consumer::on_ack(const Message& message) {
   if (meta) {
     switch (body.verb) {
       case AckVerb::kAck:
-      case AckVerb::kNext: ack(*meta); break;
+      case AckVerb::kNext:
+        if (!config_.sample_freq.empty()) sample(*meta);
+        ack(*meta);
+        break;
       case AckVerb::kNak: nak(*meta, body.delay); break;
       case AckVerb::kProgress: progress(meta->stream_seq); break;
       case AckVerb::kTerm: terminate(*meta, body.rest); break;
@@ -66,12 +69,25 @@ bool Consumer::delivery_was_lost(StreamSeq seq) const {
 }
 
 void Consumer::ack(const DeliveryMeta& meta) {
-  if (!config_.sample_freq.empty()) sample(meta);
   if (config_.ack_policy != AckPolicy::kAll) return ack_one(meta.stream_seq);
   state_.ack_all(meta.stream_seq, place_.env.clock.wall(), [this](StreamSeq seq) {
     ++counters_.acked;
     if (place_.stream.config().retention != Retention::kLimits) place_.stream.consumer_done(seq);
   });
+}
+
+/// The answer to a flow-control request: everything up to Nats-Last-Stream has been taken over.
+void Consumer::flow_acked(std::string_view headers) {
+  if (closed_ || config_.ack_policy != AckPolicy::kFlowControl) return;
+  const std::string_view text = header_value(headers, "Nats-Last-Stream");
+  uint64_t last = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), last);
+  if (text.empty() || failed != std::errc{} || end != text.data() + text.size()) return;
+  state_.ack_all(std::min(StreamSeq(last), state_.delivered().stream), place_.env.clock.wall(), [this](StreamSeq seq) {
+    ++counters_.acked;
+    if (place_.stream.config().retention != Retention::kLimits) place_.stream.consumer_done(seq);
+  });
+  enlist();
 }
 
 void Consumer::ack_one(StreamSeq seq) {

@@ -18,6 +18,8 @@ constexpr nanoseconds kDefaultInactiveThreshold = 5s;
 constexpr int64_t kDefaultMaxAckPending = 1000;
 constexpr int64_t kDefaultMaxWaiting = 512;
 constexpr nanoseconds kMinIdleHeartbeat = 100ms;
+constexpr nanoseconds kFlowControlHeartbeat = 1s;  ///< of ack policy flow_control
+constexpr nanoseconds kDefaultPriorityTimeout = 2min;
 constexpr size_t kMaxPriorityGroup_bytes = 16;
 
 std::unexpected<Error> no(uint16_t code, std::string detail = {}) {
@@ -53,7 +55,10 @@ Status clamp_all(ConsumerConfig& c, bool pedantic) {
     return s;
   if (Status s = clamp_negative(c.idle_heartbeat, nanoseconds{0}, pedantic, "idle_heartbeat must not be negative"); !s)
     return s;
-  return clamp_negative(c.inactive_threshold, nanoseconds{0}, pedantic, "inactive_threshold must not be negative");
+  if (Status s = clamp_negative(c.inactive_threshold, nanoseconds{0}, pedantic, "inactive_threshold must not be negative");
+      !s)
+    return s;
+  return clamp_negative(c.priority_timeout, nanoseconds{0}, pedantic, "priority_timeout must not be negative");
 }
 
 Status check_replicas(const ConsumerConfig& c, const StreamConfig& stream) {
@@ -70,6 +75,32 @@ Status check_redelivery(const ConsumerConfig& c) {
   }
   if (c.ack_wait < 0ns) return no(10183);
   if (c.max_deliver != -1 && c.max_deliver < static_cast<int64_t>(c.backoff.size())) return no(10116);
+  return {};
+}
+
+Status check_flow_control_acks(const ConsumerConfig& c) {
+  if (!c.is_push()) return no(10218);
+  if (!c.flow_control) return no(10219);
+  if (c.idle_heartbeat != kFlowControlHeartbeat) return no(10052, "flow control ack policy heartbeat needs to be 1s");
+  if (c.max_ack_pending <= 0) return no(10220);
+  if (c.ack_wait != 0ns || !c.backoff.empty()) return no(10221);
+  if (c.max_deliver > 0) return no(10222);
+  return {};
+}
+
+Status check_priority(const ConsumerConfig& c) {
+  const auto& groups = c.priority_groups;
+  if (c.priority_policy == PriorityPolicy::kNone) {
+    if (!groups.empty()) return no(10196);
+    if (c.priority_timeout != 0ns) return no(10197);
+    return {};
+  }
+  if (c.is_push()) return no(10178);
+  if (groups.empty()) return no(10159);
+  for (const std::string& group : groups) {
+    if (group.empty()) return no(10161);
+    if (!is_valid_priority_group(group)) return no(10162);
+  }
   return {};
 }
 
@@ -203,11 +234,18 @@ Status normalise_consumer_config(ConsumerConfig& c, const StreamConfig& stream,
                                  const ConsumerLimitsInForce& limits, bool pedantic) {
   if (Status s = clamp_all(c, pedantic); !s) return s;
   if (!c.is_push() && c.max_waiting == 0) c.max_waiting = kDefaultMaxWaiting;
-  if (c.ack_wait == 0ns && c.ack_policy != AckPolicy::kNone) c.ack_wait = kDefaultAckWait;
+  const bool flow_acks = c.ack_policy == AckPolicy::kFlowControl;
+  if (c.ack_wait == 0ns && c.ack_policy != AckPolicy::kNone && !flow_acks) c.ack_wait = kDefaultAckWait;
+  if (flow_acks && c.is_push() && !pedantic) {
+    c.flow_control = true;
+    c.idle_heartbeat = kFlowControlHeartbeat;
+  }
+  if (c.priority_policy == PriorityPolicy::kPinnedClient && c.priority_timeout == 0ns)
+    c.priority_timeout = kDefaultPriorityTimeout;
   if (c.max_deliver == 0) c.max_deliver = -1;
   if (!c.backoff.empty() && c.backoff.front() >= 0ns) {
     if (pedantic && c.ack_wait != c.backoff.front()) return no(10157, "first backoff value has to equal batch AckWait");
-    c.ack_wait = c.backoff.front();
+    if (!flow_acks) c.ack_wait = c.backoff.front();
   }
   const ConsumerLimits& own = stream.consumer_limits;
   if (c.max_ack_pending == 0 && own.max_ack_pending > 0) {
@@ -235,6 +273,9 @@ Status check_consumer_config(const ConsumerConfig& c, const StreamConfig& stream
   if (Status s = check_names(c); !s) return s;
   if (Status s = check_replicas(c, stream); !s) return s;
   if (Status s = check_redelivery(c); !s) return s;
+  if (c.ack_policy == AckPolicy::kFlowControl) {
+    if (Status s = check_flow_control_acks(c); !s) return s;
+  }
   if (c.description.size() > kMaxDescription_bytes) return no(10107, std::to_string(kMaxDescription_bytes));
   if (Status s = c.is_push() ? check_push(c, stream) : check_pull(c, stream, limits); !s) return s;
   if (Status s = check_limits(c, stream, limits); !s) return s;
@@ -246,7 +287,14 @@ Status check_consumer_config(const ConsumerConfig& c, const StreamConfig& stream
   if (c.flow_control && c.idle_heartbeat == 0ns) return no(10108);
   if (c.is_durable() && !c.name.empty() && c.name != c.durable_name) return no(10132);
   if (metadata_bytes(c) > kMaxMetadata_bytes) return no(10135, "128KB");
-  return {};
+  return check_priority(c);
+}
+
+int required_api_level(const ConsumerConfig& c) {
+  if (c.ack_policy == AckPolicy::kFlowControl) return 4;
+  const bool grouped = c.priority_policy != PriorityPolicy::kNone || !c.priority_groups.empty();
+  if (c.pause_until.value_or(kZeroTime) != kZeroTime || grouped) return 1;
+  return 0;
 }
 
 Status check_consumer_update(const ConsumerConfig& before, const ConsumerConfig& after) {

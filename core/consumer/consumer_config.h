@@ -19,8 +19,10 @@
 namespace sluice {
 
 enum class DeliverPolicy : uint8_t { kAll, kLast, kNew, kByStartSequence, kByStartTime, kLastPerSubject };
-enum class AckPolicy : uint8_t { kNone, kAll, kExplicit };
+/// kFlowControl: a push consumer whose answers to flow-control requests acknowledge (ADR-60).
+enum class AckPolicy : uint8_t { kNone, kAll, kExplicit, kFlowControl };
 enum class ReplayPolicy : uint8_t { kInstant, kOriginal };
+enum class PriorityPolicy : uint8_t { kNone, kOverflow, kPinnedClient, kPrioritized };
 
 /// Durations zero = off, numbers zero = off unless said otherwise (after normalising: -1 = unlimited
 /// for max_deliver and max_ack_pending).
@@ -58,6 +60,9 @@ struct ConsumerConfig {
   bool sourcing = false;  ///< asked for by a mirror or source (API level 4)
   std::map<std::string, std::string> metadata;
   std::optional<WallNanos> pause_until;
+  std::vector<std::string> priority_groups;
+  PriorityPolicy priority_policy = PriorityPolicy::kNone;
+  std::chrono::nanoseconds priority_timeout{0};
 
   bool is_push() const { return !deliver_subject.empty(); }
   bool is_durable() const { return !durable_name.empty(); }
@@ -74,8 +79,7 @@ struct ConsumerRequest {
   bool pedantic = false;
 };
 
-/// Strict: unknown keys and wrong types give 10025 with a decoder's text. Options this version does not
-/// carry out give 10052 (priority groups) or 10181 (ack policy flow_control).
+/// Strict: unknown keys and wrong types give 10025 with a decoder's text.
 Result<ConsumerRequest> parse_consumer_request(std::string_view json);
 
 /// What the store keeps beside a consumer's state.
@@ -101,6 +105,8 @@ Status normalise_consumer_config(ConsumerConfig& config, const StreamConfig& str
 /// documented order; first failure wins.
 Status check_consumer_config(const ConsumerConfig& config, const StreamConfig& stream,
                              const ConsumerLimitsInForce& limits);
+/// The API level that a server needs to carry it out (`_nats.req.level`).
+int required_api_level(const ConsumerConfig& config);
 /// What may not change (10012). The deliver subject's rule needs interest: see Consumers.
 Status check_consumer_update(const ConsumerConfig& before, const ConsumerConfig& after);
 

@@ -25,7 +25,14 @@ constexpr Name<DeliverPolicy> kDeliverPolicies[] = {
     {"undefined", DeliverPolicy::kAll},
 };
 constexpr Name<AckPolicy> kAckPolicies[] = {
-    {"none", AckPolicy::kNone}, {"all", AckPolicy::kAll}, {"explicit", AckPolicy::kExplicit}};
+    {"none", AckPolicy::kNone},
+                                           {"all", AckPolicy::kAll},
+                                           {"explicit", AckPolicy::kExplicit},
+                                           {"flow_control", AckPolicy::kFlowControl}};
+constexpr Name<PriorityPolicy> kPriorityPolicies[] = {{"none", PriorityPolicy::kNone},
+                                                     {"overflow", PriorityPolicy::kOverflow},
+                                                     {"pinned_client", PriorityPolicy::kPinnedClient},
+                                                     {"prioritized", PriorityPolicy::kPrioritized}};
 constexpr Name<ReplayPolicy> kReplayPolicies[] = {{"instant", ReplayPolicy::kInstant},
                                                   {"original", ReplayPolicy::kOriginal}};
 
@@ -51,26 +58,6 @@ std::string_view name_of(const Name<T> (&names)[N], T value) {
   return {};
 }
 
-std::unexpected<Error> not_supported(std::string what) {
-  return fail_api(Errc::kUnsupported, 10052, std::move(what));
-}
-
-/// What the request asks for and this version does not carry out.
-struct Refused {
-  std::vector<std::string> priority_groups;
-  std::string priority_policy;
-  std::chrono::nanoseconds priority_timeout{0};
-  bool flow_control_acks = false;
-
-  Status check() const {
-    if (!priority_groups.empty() || priority_timeout.count() != 0 ||
-        (!priority_policy.empty() && priority_policy != "none"))
-      return not_supported("priority groups are not supported by this server version");
-    if (flow_control_acks) return not_supported("ack policy flow_control is not supported by this server version");
-    return {};
-  }
-};
-
 /// A pointer field of the reference: a zero time that was given is kept and shown again.
 Status read_time(const JsonElement& from, std::optional<WallNanos>& out) {
   if (from.is_null()) return {};
@@ -81,13 +68,6 @@ Status read_time(const JsonElement& from, std::optional<WallNanos>& out) {
 }
 
 Status read_config(const JsonElement& from, ConsumerConfig& c) {
-  Refused refused;
-  const auto ack_policy = [&](const JsonElement& e) -> Status {
-    std::string text;
-    if (Status read = read_json(e, text); !read) return read;
-    refused.flow_control_acks = text == "flow_control";
-    return refused.flow_control_acks ? Status{} : read_enum(e, kAckPolicies, c.ack_policy);
-  };
   const std::array fields = {
       JsonField::into("durable_name", c.durable_name),
       JsonField::into("name", c.name),
@@ -96,7 +76,7 @@ Status read_config(const JsonElement& from, ConsumerConfig& c) {
                 [&](const JsonElement& e) { return read_enum(e, kDeliverPolicies, c.deliver_policy); }},
       JsonField::into("opt_start_seq", c.opt_start_seq),
       JsonField{"opt_start_time", [&](const JsonElement& e) { return read_time(e, c.opt_start_time); }},
-      JsonField{"ack_policy", ack_policy},
+      JsonField{"ack_policy", [&](const JsonElement& e) { return read_enum(e, kAckPolicies, c.ack_policy); }},
       JsonField::into("ack_wait", c.ack_wait),
       JsonField::into("max_deliver", c.max_deliver),
       JsonField::into("backoff", c.backoff),
@@ -123,12 +103,12 @@ Status read_config(const JsonElement& from, ConsumerConfig& c) {
       JsonField::into("sourcing", c.sourcing),
       JsonField::into("metadata", c.metadata),
       JsonField{"pause_until", [&](const JsonElement& e) { return read_time(e, c.pause_until); }},
-      JsonField::into("priority_groups", refused.priority_groups),
-      JsonField::into("priority_policy", refused.priority_policy),
-      JsonField::into("priority_timeout", refused.priority_timeout),
+      JsonField::into("priority_groups", c.priority_groups),
+      JsonField{"priority_policy",
+                [&](const JsonElement& e) { return read_enum(e, kPriorityPolicies, c.priority_policy); }},
+      JsonField::into("priority_timeout", c.priority_timeout),
   };
-  if (Status read = read_json_object(from, fields); !read) return read;
-  return refused.check();
+  return read_json_object(from, fields);
 }
 
 using Json = nlohmann::ordered_json;
@@ -226,6 +206,10 @@ std::string consumer_config_json(const ConsumerConfig& c) {
   put(out, "sourcing", c.sourcing);
   put(out, "metadata", c.metadata);
   put(out, "pause_until", c.pause_until);
+  put(out, "priority_groups", c.priority_groups);
+  if (c.priority_policy != PriorityPolicy::kNone)
+    out["priority_policy"] = name_of(kPriorityPolicies, c.priority_policy);
+  put(out, "priority_timeout", c.priority_timeout);
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

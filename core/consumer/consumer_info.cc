@@ -19,6 +19,16 @@ std::string position_json(const ConsumerPosition& p) {
   return out + "}";
 }
 
+bool is_grouped(const Consumer& consumer) { return consumer.config().priority_policy != PriorityPolicy::kNone; }
+
+/// The first group stands for all: a consumer has one pin.
+std::string group_json(const Consumer& consumer) {
+  const PriorityGroup& group = consumer.group();
+  std::string out = fmt::format(R"(,"priority_groups":[{{"group":{})", json_text(consumer.config().priority_groups.front()));
+  if (group.is_pinned()) out += fmt::format(R"(,"pinned_client_id":"{}")", group.id());
+  return out + fmt::format(R"(,"pinned_ts":"{}"}}])", format_rfc3339(group.pinned_at()));
+}
+
 }  // namespace
 
 std::string consumer_info_json(Consumer& consumer, const std::map<std::string, std::string>& metadata) {
@@ -36,8 +46,9 @@ std::string consumer_info_json(Consumer& consumer, const std::map<std::string, s
   if (consumer.push_bound()) out += R"(,"push_bound":true)";
   if (consumer.paused())
     out += fmt::format(R"(,"paused":true,"pause_remaining":{})", *consumer.config().pause_until - now);
-  out += fmt::format(R"(,"ts":"{}"}})", format_rfc3339(now));
-  return out;
+  out += fmt::format(R"(,"ts":"{}")", format_rfc3339(now));
+  if (is_grouped(consumer)) out += group_json(consumer);
+  return out + "}";
 }
 
 }  // namespace sluice

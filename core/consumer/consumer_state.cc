@@ -40,6 +40,11 @@ void ConsumerState::set(const ConsumerPosition& delivered, const ConsumerPositio
   for (const PendingMessage& message : pending) pending_.add(message);
 }
 
+void ConsumerState::reset(StreamSeq first_candidate) {
+  *this = ConsumerState(policy_);
+  start_at(first_candidate);
+}
+
 ConsumerState::Delivery ConsumerState::deliver(StreamSeq seq, WallNanos now, MonoTime due) {
   Delivery d;
   d.seq = seq;

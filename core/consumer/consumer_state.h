@@ -42,6 +42,9 @@ class ConsumerState {
   /// As a backup says. `pending` rises in stream sequence.
   void set(const ConsumerPosition& delivered, const ConsumerPosition& floor,
            const std::vector<PendingMessage>& pending);
+  /// Forgets everything: as a new one in front of `first_candidate`. Not part of a delta: the owner stores
+  /// the whole state next.
+  void reset(StreamSeq first_candidate);
 
   /// The first delivery of `seq`, or one more of a pending one.
   Delivery deliver(StreamSeq seq, WallNanos now, MonoTime due);

@@ -30,7 +30,7 @@ ConsumerConfig comparable(ConsumerConfig config) {
 
 /// On a work queue a message belongs to one consumer only.
 Status check_work_queue(const ConsumerConfig& config, const std::vector<const ConsumerConfig*>& others) {
-  if (config.ack_policy != AckPolicy::kExplicit) return no(10098);
+  if (config.ack_policy != AckPolicy::kExplicit && config.ack_policy != AckPolicy::kFlowControl) return no(10098);
   if (config.deliver_policy != DeliverPolicy::kAll) return no(10101);
   if (others.empty()) return {};
   const auto filters = config.filters();
@@ -63,6 +63,7 @@ class LocalConsumers final : public Consumers {
   Result<Consumer*> restore(Stream& stream, const PortableConsumer& saved) override;
   Status remove(std::string_view stream, std::string_view consumer) override;
   void pause(Consumer& consumer, WallNanos until) override;
+  Result<StreamSeq> reset(Consumer& consumer, std::optional<StreamSeq> to) override;
   Consumer* find(std::string_view stream, std::string_view consumer) override;
   void each(std::string_view stream, const std::function<void(Consumer&)>& visit) override;
   size_t count(std::string_view stream) const override;
@@ -260,6 +261,12 @@ Result<Consumer*> LocalConsumers::update(Consumer& existing, ConsumerConfig conf
 void LocalConsumers::pause(Consumer& consumer, WallNanos until) {
   consumer.pause(until);
   store_meta(consumer, consumer.config());
+}
+
+Result<StreamSeq> LocalConsumers::reset(Consumer& consumer, std::optional<StreamSeq> to) {
+  const auto start = consumer.reset(to);
+  if (start) consumer.stream().interest_changed();
+  return start;
 }
 
 std::string LocalConsumers::fresh_name(Stream& stream) {

@@ -26,6 +26,7 @@ struct ConsumersOptions {
   int64_t max_request_batch = 0;              ///< server limit of a pull's batch; 0 = none
   int64_t max_consumers_per_account = -1;
   std::string domain;                         ///< empty = none; also the first token of v2 acks ("_")
+  std::string account = "$G";                 ///< as advisories name it
   std::string account_hash = "szMpdrwD";      ///< token of v2 ack subjects ($G)
   int api_level = 0;                          ///< for `Nats-Required-Api-Level` on pulls
   uint32_t messages_per_round = 256;          ///< one consumer hands out at most this many in a round
@@ -55,6 +56,9 @@ class Consumers {
   virtual Status remove(std::string_view stream, std::string_view consumer) = 0;
   /// No deliveries until `until` (kZeroTime or past: resume). Stored.
   virtual void pause(Consumer& consumer, WallNanos until) = 0;
+  /// Back to `to`, or to the first message that is not acknowledged. @return where it starts now;
+  /// 10204 where the deliver policy forbids it.
+  virtual Result<StreamSeq> reset(Consumer& consumer, std::optional<StreamSeq> to) = 0;
   virtual Consumer* find(std::string_view stream, std::string_view consumer) = 0;
   /// In order of name.
   virtual void each(std::string_view stream, const std::function<void(Consumer&)>& visit) = 0;

@@ -70,6 +70,13 @@ void Cursor::resume_after(StreamSeq delivered) {
   forget_candidates();
 }
 
+void Cursor::restart_at(StreamSeq seq) {
+  list_.clear();
+  at_ = 0;
+  next_ = std::max(seq, StreamSeq{1});
+  forget_candidates();
+}
+
 void Cursor::forget_candidates() {
   for (Lane& lane : lanes_) lane.candidate = lane.none_upto = StreamSeq{};
 }

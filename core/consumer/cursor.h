@@ -27,6 +27,8 @@ class Cursor {
   void start(const ConsumerConfig& config, bool one_per_subject);
   /// After recovery: everything up to `delivered` has been handed out.
   void resume_after(StreamSeq delivered);
+  /// Everything from `seq` on is ahead again.
+  void restart_at(StreamSeq seq);
   void set_filters(std::vector<std::string> filters);
 
   /// The next message not above `visible_last`; does not move. Views: see StoredMessage.

@@ -23,11 +23,7 @@ struct PullBody {
   int64_t max_bytes = 0;
   bool no_wait = false;
   nanoseconds idle_heartbeat{0};
-  std::string group;
-  int64_t min_pending = 0;
-  int64_t min_ack_pending = 0;
-  std::string id;
-  int64_t priority = 0;
+  GroupClaim claim;
 };
 
 std::unexpected<Error> bad_request(std::string text) { return fail(Errc::kInvalidArgument, std::move(text)); }
@@ -47,19 +43,16 @@ Result<PullBody> read_body(std::string_view body) {
       JsonField::into("max_bytes", pull.max_bytes),
       JsonField::into("no_wait", pull.no_wait),
       JsonField::into("idle_heartbeat", pull.idle_heartbeat),
-      JsonField::into("group", pull.group),
-      JsonField::into("min_pending", pull.min_pending),
-      JsonField::into("min_ack_pending", pull.min_ack_pending),
-      JsonField::into("id", pull.id),
-      JsonField::into("priority", pull.priority),
+      JsonField::into("group", pull.claim.group),
+      JsonField::into("min_pending", pull.claim.min_pending),
+      JsonField::into("min_ack_pending", pull.claim.min_ack_pending),
+      JsonField::into("id", pull.claim.id),
+      JsonField::into("priority", pull.claim.priority),
   };
   if (Status read = parse_json_object(body, fields, UnknownKeys::kIgnore); !read)
     return bad_request(read.error().detail);
   if (pull.idle_heartbeat > 0ns && pull.idle_heartbeat > pull.expires / 2)
     return bad_request("heartbeat value too large");
-  if (pull.min_pending != 0 || pull.min_ack_pending != 0) return bad_request("Not a Overflow Priority consumer");
-  if (!pull.id.empty()) return bad_request("Not a Pinned Client Priority consumer");
-  if (pull.priority < 0 || pull.priority > 9) return bad_request("Priority must be between 0 and 9");
   return pull;
 }
 
@@ -88,8 +81,9 @@ std::string_view header_value(std::string_view headers, std::string_view name) {
   return {};
 }
 
-PullRequests::PullRequests(Env& env, Bus& bus, const ConsumerConfig& config, int api_level, PullHost host)
-    : env_(env), bus_(bus), config_(config), api_level_(api_level), host_(std::move(host)),
+PullRequests::PullRequests(Env& env, Bus& bus, const ConsumerConfig& config, int api_level, PriorityGroup& group,
+                           PullHost host)
+    : env_(env), bus_(bus), config_(config), api_level_(api_level), group_(group), host_(std::move(host)),
       timer_(env.timers.make([this] { on_timer(); })) {}
 
 void PullRequests::send(std::string_view inbox, std::string_view status) {
@@ -114,18 +108,20 @@ void PullRequests::flush_statuses() {
   }
 }
 
+bool PullRequests::level_refused(std::string_view headers, std::string_view inbox) {
+  const std::string_view level = header_value(headers, "Nats-Required-Api-Level");
+  if (level.data() == nullptr) return false;
+  int wanted = 0;
+  const auto [end, failed] = std::from_chars(level.data(), level.data() + level.size(), wanted);
+  if (failed == std::errc{} && end == level.data() + level.size() && wanted <= api_level_) return false;
+  send(inbox, "412 Required Api Level");
+  return true;
+}
+
 bool PullRequests::receive(std::string_view body, std::string_view inbox, std::string_view headers) {
   if (inbox.empty()) return false;
   host_.activity();
-  const std::string_view level = header_value(headers, "Nats-Required-Api-Level");
-  if (level.data() != nullptr) {
-    int wanted = 0;
-    const auto [end, failed] = std::from_chars(level.data(), level.data() + level.size(), wanted);
-    if (failed != std::errc{} || end != level.data() + level.size() || wanted > api_level_) {
-      send(inbox, "412 Required Api Level");
-      return false;
-    }
-  }
+  if (level_refused(headers, inbox)) return false;
   if (config_.is_push()) {
     send(inbox, "409 Consumer is push based");
     return false;
@@ -136,7 +132,7 @@ bool PullRequests::receive(std::string_view body, std::string_view inbox, std::s
     send(inbox, "400 Bad Request - " + one_line(parsed.error().detail));
     return false;
   }
-  if (!check_limits(request, inbox)) return false;
+  if (!check_limits(request, inbox) || !check_group(request, inbox)) return false;
   const auto room = static_cast<size_t>(std::max<int64_t>(config_.max_waiting, 1));
   if (requests_.size() >= room) sweep();
   if (request.no_wait && !admit_no_wait(request, inbox)) return false;
@@ -146,9 +142,32 @@ bool PullRequests::receive(std::string_view body, std::string_view inbox, std::s
     return false;
   }
   request.id = ++last_id_;
-  requests_.push_back(std::move(request));
-  arm(requests_.back());
+  arm(request);
+  enqueue(std::move(request));
   return true;
+}
+
+bool PullRequests::check_group(const PullRequest& request, std::string_view inbox) {
+  if (Status fine = group_.check(request.claim); !fine) {
+    send(inbox, "400 Bad Request - " + fine.error().detail);
+    return false;
+  }
+  if (config_.priority_policy != PriorityPolicy::kPinnedClient) return true;
+  if (group_.is_stale(request.claim)) {
+    send(inbox, "423 Nats-Pin-Id mismatch");
+    return false;
+  }
+  group_.heard(request.claim);
+  return true;
+}
+
+/// Behind its equals.
+void PullRequests::enqueue(PullRequest request) {
+  Iterator at = requests_.end();
+  if (config_.priority_policy == PriorityPolicy::kPrioritized) {
+    while (at != requests_.begin() && std::prev(at)->claim.priority > request.claim.priority) --at;
+  }
+  requests_.insert(at, std::move(request));
 }
 
 Status PullRequests::parse(std::string_view body, PullRequest& out) const {
@@ -158,6 +177,7 @@ Status PullRequests::parse(std::string_view body, PullRequest& out) const {
   out.left = static_cast<uint64_t>(std::max<int64_t>(pull->batch, 1));
   out.max_bytes = out.bytes_left = static_cast<uint64_t>(std::max<int64_t>(pull->max_bytes, 0));
   out.no_wait = pull->no_wait;
+  out.claim = pull->claim;
   if (pull->expires > 0ns) out.expires = now + std::min(pull->expires, kLongest);
   if (pull->idle_heartbeat > 0ns) {
     out.heartbeat = pull->idle_heartbeat;
@@ -206,23 +226,50 @@ PullRequest* PullRequests::head() {
   const MonoTime now = env_.clock.now();
   while (!requests_.empty()) {
     const Iterator at = requests_.begin();
-    if (at->expires == 0ns || at->expires > now) return &*at;
+    if (at->expires == 0ns || at->expires > now) {
+      chosen_ = at;
+      return &*at;
+    }
     expire(at);
   }
   return nullptr;
 }
 
+PullRequest* PullRequests::choose(uint64_t pending, uint64_t ack_pending) {
+  const MonoTime now = env_.clock.now();
+  for (Iterator at = requests_.begin(); at != requests_.end();) {
+    if (at->expires != 0ns && at->expires <= now) {
+      at = expire(at);
+      continue;
+    }
+    switch (group_.turn(at->claim, pending, ack_pending)) {
+      case PriorityGroup::Turn::kServe: chosen_ = at; return &*at;
+      case PriorityGroup::Turn::kStandBy: ++at; break;
+      case PriorityGroup::Turn::kWrongPin:
+        send_rest(*at, "423 Nats-Wrong-Pin-Id");
+        at = requests_.erase(at);
+        break;
+    }
+  }
+  return nullptr;
+}
+
 bool PullRequests::fits(uint64_t size) {
-  const PullRequest& request = requests_.front();
+  const PullRequest& request = *chosen_;
   if (request.max_bytes == 0 || size <= request.bytes_left) return true;
   send_rest(request, "409 Message Size Exceeds MaxBytes");
-  requests_.pop_front();
+  requests_.erase(chosen_);
   return false;
 }
 
+PullRequests::Iterator PullRequests::find(uint64_t id) {
+  return std::find_if(requests_.begin(), requests_.end(), [id](const PullRequest& r) { return r.id == id; });
+}
+
 void PullRequests::served(uint64_t id, uint64_t size) {
-  if (requests_.empty() || requests_.front().id != id) return;  // ended while its message was on the way
-  PullRequest& request = requests_.front();
+  const Iterator at = find(id);  // normally the first
+  if (at == requests_.end()) return;  // ended while its message was on the way
+  PullRequest& request = *at;
   ++request.delivered;
   --request.left;
   if (request.heartbeat > 0ns) request.next_heartbeat = env_.clock.now() + request.heartbeat;
@@ -230,17 +277,26 @@ void PullRequests::served(uint64_t id, uint64_t size) {
     request.bytes_left -= std::min(size, request.bytes_left);
     if (request.bytes_left == 0) request.left = 0;
   }
-  if (request.left > 0) return rotate();
-  if (request.max_bytes > 0) send_rest(request, "409 Batch Completed");
-  requests_.pop_front();
+  if (request.left == 0) {
+    if (request.max_bytes > 0) send_rest(request, "409 Batch Completed");
+    requests_.erase(at);
+    return;
+  }
+  if (requests_.size() == 1) return;
+  Iterator behind = requests_.end();
+  if (config_.priority_policy == PriorityPolicy::kPrioritized) {
+    for (behind = std::next(at); behind != requests_.end() && behind->claim.priority == request.claim.priority;)
+      ++behind;
+  }
+  requests_.splice(behind, requests_, at);
 }
 
 void PullRequests::rotate() {
   if (requests_.size() > 1) requests_.splice(requests_.end(), requests_, requests_.begin());
 }
 
-void PullRequests::drop_head(uint64_t id) {
-  if (!requests_.empty() && requests_.front().id == id) requests_.pop_front();
+void PullRequests::drop(uint64_t id) {
+  if (const Iterator at = find(id); at != requests_.end()) requests_.erase(at);
 }
 
 void PullRequests::drained() {

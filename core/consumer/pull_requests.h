@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "bus/bus.h"
 #include "consumer/consumer_config.h"
+#include "consumer/priority_group.h"
 #include "io/env.h"
 
 namespace sluice {
@@ -32,6 +33,7 @@ struct PullRequest {
   MonoTime expires{0};          ///< 0 = never
   std::chrono::nanoseconds heartbeat{0};
   MonoTime next_heartbeat{0};
+  GroupClaim claim;             ///< only looked at when the consumer has a priority policy
 };
 
 /// What the queue asks of its consumer.
@@ -46,21 +48,25 @@ struct PullHost {
 /// flush_statuses(): a receiver inside this process may call back, and must not meet a half-done walk.
 class PullRequests {
  public:
-  PullRequests(Env& env, Bus& bus, const ConsumerConfig& config, int api_level, PullHost host);
+  /// `group` outlives it.
+  PullRequests(Env& env, Bus& bus, const ConsumerConfig& config, int api_level, PriorityGroup& group, PullHost host);
 
   /// A pull as it came: refused with its status, or queued. @return true when something was queued.
   bool receive(std::string_view body, std::string_view inbox, std::string_view headers);
 
-  /// The next to serve; expired ones met on the way end with their status. nullptr when none waits.
+  /// The head of the queue; expired ones met on the way end with their status. nullptr when none waits.
   PullRequest* head();
-  /// Does a message of `size` fit the head's max_bytes? When not the request ends with its status.
+  /// With a priority policy: the first whose turn it is. `pending` counts the message on offer. Those
+  /// with a pin that is gone end with their status.
+  PullRequest* choose(uint64_t pending, uint64_t ack_pending);
+  /// Does a message of `size` fit the max_bytes of the one chosen last? When not it ends with its status.
   bool fits(uint64_t size);
-  /// The head, when it is still request `id`, got a message: it ends, or goes to the tail.
+  /// Request `id`, when it still waits, got a message: it ends, or goes behind its equals.
   void served(uint64_t id, uint64_t size);
   /// The head is left waiting for now.
   void rotate();
-  /// Nobody listens on the head's inbox any more.
-  void drop_head(uint64_t id);
+  /// Nobody listens on its inbox any more.
+  void drop(uint64_t id);
   /// Nothing more can be handed out now: no_wait requests that got something, or that do not wait at
   /// all, end.
   void drained();
@@ -76,7 +82,11 @@ class PullRequests {
  private:
   using Iterator = std::list<PullRequest>::iterator;
   Status parse(std::string_view body, PullRequest& out) const;
+  bool level_refused(std::string_view headers, std::string_view inbox);
   bool check_limits(const PullRequest& request, std::string_view inbox);
+  bool check_group(const PullRequest& request, std::string_view inbox);
+  Iterator find(uint64_t id);
+  void enqueue(PullRequest request);
   bool admit_no_wait(const PullRequest& request, std::string_view inbox);
   void send(std::string_view inbox, std::string_view status);
   void queue(std::string_view inbox, std::string headers);
@@ -89,8 +99,10 @@ class PullRequests {
   Bus& bus_;
   const ConsumerConfig& config_;
   const int api_level_;
+  PriorityGroup& group_;
   PullHost host_;
   std::list<PullRequest> requests_;
+  Iterator chosen_ = requests_.end();  ///< by head() or choose()
   uint64_t last_id_ = 0;
   struct QueuedStatus {
     std::string inbox;

@@ -14,7 +14,7 @@ PushDelivery::PushDelivery(Env& env, Bus& bus, std::string_view stream, const Co
   if (config.flow_control) {
     window_ = kWindowStart_bytes;
     flow_subscription_ = bus_.subscribe(flow_prefix_ + ">", {}, [this](const Message& message, const Origin&) {
-      on_flow_control(message.subject);
+      on_flow_control(message);
     });
   }
   if (heartbeat_.count() > 0) {
@@ -29,15 +29,17 @@ void PushDelivery::watch() {
   watch_ = bus_.watch_interest(subject_, group_, [this](bool there) {
     if (active_ == there) return;
     active_ = there;
-    if (!there) {  // whoever comes next starts with an empty window
-      in_flight_ = 0;
-      asked_.clear();
-      asked_bytes_ = 0;
-    }
+    if (!there) restart();  // whoever comes next starts with an empty window
     host_.interest(there);
     if (there) host_.ready();
   });
   active_ = bus_.has_interest(subject_, group_);
+}
+
+void PushDelivery::restart() {
+  in_flight_ = 0;
+  asked_.clear();
+  asked_bytes_ = 0;
 }
 
 void PushDelivery::retarget(const ConsumerConfig& config) {
@@ -76,8 +78,13 @@ void PushDelivery::request_flow_control() {
   publish_status(asked_, "NATS/1.0 100 FlowControl Request\r\n\r\n");
 }
 
-void PushDelivery::on_flow_control(std::string_view subject) {
-  if (asked_.empty() || subject != asked_) return;
+void PushDelivery::ask() {
+  if (window_ > 0 && asked_.empty() && active_) request_flow_control();
+}
+
+void PushDelivery::on_flow_control(const Message& message) {
+  if (asked_.empty() || message.subject != asked_) return;
+  host_.acked(message.headers);
   window_ = std::min(window_ * 2, kWindowMax_bytes);
   in_flight_ -= std::min(in_flight_, asked_bytes_);
   asked_.clear();
@@ -101,6 +108,7 @@ void PushDelivery::on_heartbeat() {
   }
   last_sent_ = now;
   publish_status({}, headers);
+  if (host_.acks_outstanding()) ask();
 }
 
 void PushDelivery::publish_status(std::string_view reply, std::string_view headers) {

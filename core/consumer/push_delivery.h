@@ -20,6 +20,8 @@ struct PushHost {
   std::function<void()> ready;                        ///< delivery may go on
   std::function<void(bool)> interest;                 ///< somebody came, or the last one went
   std::function<std::string()> heartbeat_headers;     ///< without the stalled line
+  std::function<bool()> acks_outstanding;             ///< ack policy flow_control: something is to be acknowledged
+  std::function<void(std::string_view headers)> acked;  ///< a flow-control request was answered
 };
 
 /// Loop thread only.
@@ -31,6 +33,10 @@ class PushDelivery {
   bool stalled() const { return window_ > 0 && in_flight_ >= window_; }
   /// @return false when nobody took it; the consumer is then idle until somebody listens.
   bool send(const Message& message);
+  /// The consumer starts anew: nothing is in flight.
+  void restart();
+  /// Asks for flow control now, unless an answer is outstanding.
+  void ask();
   bool congested() const { return bus_.congested(subject_, group_); }
   /// The deliver group or subject changed.
   void retarget(const ConsumerConfig& config);
@@ -43,7 +49,7 @@ class PushDelivery {
   void watch();
   void count_in_flight(uint64_t size);
   void request_flow_control();
-  void on_flow_control(std::string_view subject);
+  void on_flow_control(const Message& message);
   void on_heartbeat();
   void publish_status(std::string_view reply, std::string_view headers);
 

@@ -57,6 +57,7 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
 
   ConsumersOptions consumers = options_.consumers;
   consumers.domain = options_.server.domain;
+  consumers.account = account.name();
   consumers.account_hash = short_hash(account.name());
   if (limits.max_ack_pending >= 0) consumers.max_ack_pending_limit = limits.max_ack_pending;
   if (limits.max_consumers >= 0) consumers.max_consumers_per_account = limits.max_consumers;

@@ -1,6 +1,10 @@
 // Random histories against a model that keeps everything in plain containers and counts by looking.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 #include <deque>
+#include <list>
 #include <map>
 #include <set>
 
@@ -9,8 +13,9 @@
 namespace sluice::test {
 namespace {
 
-constexpr int kHistories = 400;
-constexpr int kSteps = 80;
+constexpr int kHistories = 2000;  ///< SLUICE_HISTORIES asks for another number
+constexpr int kSteps = 60;
+constexpr size_t kClients = 3;
 
 struct Setup {
   std::vector<std::string> filters;
@@ -19,7 +24,30 @@ struct Setup {
   int64_t max_ack_pending = 1000;
   std::chrono::nanoseconds ack_wait{0};
   DeliverPolicy policy = DeliverPolicy::kAll;
+  PriorityPolicy priority = PriorityPolicy::kNone;
 };
+
+/// One waiting pull.
+struct Request {
+  size_t client = 0;
+  uint64_t left = 1;
+  bool no_wait = false;
+  uint64_t min_pending = 0;
+  uint64_t min_ack_pending = 0;
+  uint64_t priority = 0;
+  uint64_t pin = 0;  ///< which pin it names, by number; 0 = none
+};
+
+/// A message as a client got it.
+struct Handed {
+  size_t client;
+  uint64_t seq;
+  uint64_t deliveries;
+  bool operator==(const Handed&) const = default;
+};
+std::ostream& operator<<(std::ostream& out, const Handed& h) {
+  return out << "client " << h.client << " seq " << h.seq << " deliveries " << h.deliveries;
+}
 
 /// What a pull consumer with explicit acks should be. Knows time only as numbers.
 class Model {
@@ -51,37 +79,66 @@ class Model {
     for (const auto& [seq, m] : stored()) n += selects(m.subject) && ahead(seq);
     return n;
   }
-  /// Hands out while anybody wants something. @return what must arrive, as seq and delivery count.
-  std::vector<std::pair<uint64_t, uint64_t>> serve() {
-    std::vector<std::pair<uint64_t, uint64_t>> out;
-    while (wanted > 0) {
-      uint64_t seq = pop_ready();
-      if (seq == 0) {
-        if (static_cast<int64_t>(pending.size()) >= s_.max_ack_pending) break;
-        for (const auto& [candidate, m] : stored()) {
-          if (ahead(candidate) && selects(m.subject)) {
-            seq = candidate;
-            break;
-          }
-        }
-        if (seq == 0) break;
-        if (!list_.empty() && seq <= *list_.rbegin()) {
-          list_.erase(list_.begin(), list_.upper_bound(seq));
-        } else {
-          list_.clear();
-          next_ = seq + 1;
-        }
-        delivered_sseq = std::max(delivered_sseq, seq);
+  /// A pull comes in. @return false when it is refused at once.
+  bool ask(Request request) {
+    const bool is_stale = s_.priority == PriorityPolicy::kPinnedClient && pin != 0 && request.pin != 0 && request.pin != pin;
+    if (is_stale) return false;
+    if (request.no_wait) {
+      const uint64_t deliverable = num_pending() + queued();
+      uint64_t claimed = 0;
+      for (const Request& r : requests) claimed += r.left;
+      if (deliverable == 0 || deliverable < claimed) return false;
+    }
+    auto at = requests.end();
+    if (s_.priority == PriorityPolicy::kPrioritized) {
+      while (at != requests.begin() && std::prev(at)->priority > request.priority) --at;
+    }
+    requests.insert(at, request);
+    return true;
+  }
+  /// Hands out while anybody wants something. @return what must arrive.
+  std::vector<Handed> serve() {
+    std::vector<Handed> out;
+    while (!requests.empty()) {
+      const bool again = now() >= paused_until && next_ready() != 0;
+      const uint64_t seq = now() < paused_until ? 0 : again ? next_ready() : next_unseen();
+      const auto at = seq == 0 ? requests.end() : whose_turn(again);
+      if (at == requests.end()) {
+        std::erase_if(requests, [](const Request& r) { return r.no_wait; });
+        break;
       }
-      --wanted;
+      if (again) {
+        ready_.pop_front();
+      } else {
+        pass(seq);
+      }
+      if (s_.priority == PriorityPolicy::kPinnedClient && pin == 0) pin = ++last_pin;
       Message& m = pending[seq];
       ++delivered_cseq;
       if (++m.deliveries == 1) m.first = delivered_cseq;
       m.due = now() + s_.ack_wait.count();
       m.queued = false;
-      out.emplace_back(seq, m.deliveries);
+      out.push_back({at->client, seq, m.deliveries});
+      if (--at->left == 0) {
+        requests.erase(at);
+        continue;
+      }
+      auto behind = requests.end();
+      if (s_.priority == PriorityPolicy::kPrioritized) {
+        behind = std::find_if(std::next(at), requests.end(), [&](const Request& r) { return r.priority != at->priority; });
+      }
+      requests.splice(behind, requests, at);
     }
     return out;
+  }
+  void reset(uint64_t to) {
+    pending.clear();
+    exhausted.clear();
+    ready_.clear();
+    list_.clear();
+    next_ = to;
+    delivered_cseq = floor_cseq = 0;
+    delivered_sseq = floor_sseq = to - 1;
   }
   void ack(uint64_t seq) {
     const bool known = settle(seq) || exhausted.erase(seq) > 0;
@@ -142,6 +199,7 @@ class Model {
     for (const auto& [seq, m] : pending) {
       if (!m.queued && (!out || m.due < *out)) out = m.due;
     }
+    if (paused_until > now() && (!out || paused_until < *out)) out = paused_until;
     return out;
   }
   void purged(uint64_t below) {
@@ -158,7 +216,8 @@ class Model {
     }
   }
   void restarted() {
-    wanted = 0;
+    requests.clear();
+    pin = 0;
     ready_.clear();
     for (auto& [seq, m] : pending) m.queued = false;
     expire();
@@ -169,7 +228,10 @@ class Model {
   }
   int64_t now() const { return w_.sim.clock().wall(); }
 
-  uint64_t wanted = 0;
+  std::list<Request> requests;
+  int64_t paused_until = 0;
+  uint64_t pin = 0;  ///< the current one's number; 0 = nobody is pinned
+  uint64_t last_pin = 0;
   uint64_t delivered_cseq = 0, delivered_sseq = 0, floor_cseq = 0, floor_sseq = 0;
   std::map<uint64_t, Message> pending;
   std::set<uint64_t> exhausted;
@@ -181,14 +243,59 @@ class Model {
            std::any_of(s_.filters.begin(), s_.filters.end(), [&](const auto& f) { return subject_matches(f, subject); });
   }
   bool ahead(uint64_t seq) const { return list_.contains(seq) || seq >= next_; }
-  uint64_t pop_ready() {
+  uint64_t queued() const {
+    return static_cast<uint64_t>(std::count_if(pending.begin(), pending.end(), [](const auto& p) { return p.second.queued; }));
+  }
+  /// Front of what waits for redelivery; 0 = none.
+  uint64_t next_ready() {
     while (!ready_.empty()) {
-      const uint64_t seq = ready_.front();
+      const auto at = pending.find(ready_.front());
+      if (at != pending.end() && at->second.queued) return ready_.front();
       ready_.pop_front();
-      const auto at = pending.find(seq);
-      if (at != pending.end() && at->second.queued) return seq;
     }
     return 0;
+  }
+  uint64_t next_unseen() const {
+    if (static_cast<int64_t>(pending.size()) >= s_.max_ack_pending) return 0;
+    for (const auto& [seq, m] : stored()) {
+      if (ahead(seq) && selects(m.subject)) return seq;
+    }
+    return 0;
+  }
+  void pass(uint64_t seq) {
+    if (!list_.empty() && seq <= *list_.rbegin()) {
+      list_.erase(list_.begin(), list_.upper_bound(seq));
+    } else {
+      list_.clear();
+      next_ = seq + 1;
+    }
+    delivered_sseq = std::max(delivered_sseq, seq);
+  }
+  std::list<Request>::iterator whose_turn(bool again) {
+    const uint64_t on_offer = num_pending() + (again ? 1 : 0);
+    for (auto at = requests.begin(); at != requests.end();) {
+      switch (s_.priority) {
+        case PriorityPolicy::kNone:
+        case PriorityPolicy::kPrioritized: return at;
+        case PriorityPolicy::kOverflow: {
+          const bool always = at->min_pending == 0 && at->min_ack_pending == 0;
+          const bool many = at->min_pending > 0 && at->min_pending <= on_offer;
+          const bool slow = at->min_ack_pending > 0 && at->min_ack_pending <= pending.size();
+          if (always || many || slow) return at;
+          ++at;
+          break;
+        }
+        case PriorityPolicy::kPinnedClient:
+          if (at->pin == 0 ? pin == 0 : at->pin == pin) return at;
+          if (at->pin == 0) {
+            ++at;
+          } else {
+            at = requests.erase(at);  // 423
+          }
+          break;
+      }
+    }
+    return requests.end();
   }
 
   Setup s_;
@@ -208,6 +315,13 @@ class History {
     config.max_ack_pending = setup_.max_ack_pending;
     config.ack_wait = setup_.ack_wait;
     config.deliver_policy = setup_.policy;
+    config.priority_policy = setup_.priority;
+    if (setup_.priority != PriorityPolicy::kNone) config.priority_groups = {"g"};
+    for (size_t i = 0; i < kClients; ++i) {
+      inboxes_.push_back(w_.bus.subscribe("in." + std::to_string(i), {}, [this, i](const Message& m, const Origin&) {
+        arrived_.push_back({i, {std::string(m.subject), std::string(m.reply), std::string(m.headers), std::string(m.payload)}});
+      }));
+    }
     model_.begin();
     w_.make(config);
   }
@@ -232,6 +346,7 @@ class History {
     s.max_deliver = r.below(2) == 0 ? -1 : static_cast<int64_t>(1 + r.below(3));
     s.max_ack_pending = r.below(2) == 0 ? 1000 : static_cast<int64_t>(1 + r.below(5));
     s.ack_wait = std::chrono::milliseconds(100 + r.below(400));
+    if (r.below(2) == 0) s.priority = static_cast<PriorityPolicy>(r.below(4));
     if (r.below(4) == 0) s.retention = Retention::kWorkQueue;
     if (s.retention == Retention::kLimits && r.below(3) == 0)
       s.policy = s.filters.empty() || r.below(2) == 0 ? DeliverPolicy::kNew : DeliverPolicy::kLastPerSubject;
@@ -251,19 +366,14 @@ class History {
   }
 
   void step() {
-    switch (draw(12)) {
+    switch (draw(14)) {
       case 0:
       case 1:
       case 2:
         for (uint64_t i = draw(4); i > 0; --i) publish();
         break;
       case 3:
-      case 4: {
-        const uint64_t batch = 1 + draw(4);
-        w_.request("$JS.API.CONSUMER.MSG.NEXT.S.C", std::to_string(batch), "_INBOX.1");
-        model_.wanted += batch;
-        break;
-      }
+      case 4: pull(); break;
       case 5:
       case 6: answer("+ACK"); break;
       case 7: {
@@ -283,8 +393,48 @@ class History {
           model_.restarted();
         }
         break;
+      case 12: pause_or_unpin(); break;
+      case 13: reset(); break;
       default: break;
     }
+  }
+  void pull() {
+    Request r{.client = draw(kClients), .left = 1 + draw(4), .no_wait = draw(4) == 0};
+    std::string body = fmt::format(R"({{"batch":{})", r.left);
+    if (r.no_wait) body += R"(,"no_wait":true)";
+    if (setup_.priority != PriorityPolicy::kNone) body += R"(,"group":"g")";
+    if (setup_.priority == PriorityPolicy::kOverflow) {
+      if (draw(2) == 0) r.min_pending = draw(5);
+      if (draw(3) == 0) r.min_ack_pending = draw(4);
+      body += fmt::format(R"(,"min_pending":{},"min_ack_pending":{})", r.min_pending, r.min_ack_pending);
+    }
+    if (setup_.priority == PriorityPolicy::kPrioritized) {
+      r.priority = draw(10);
+      body += fmt::format(R"(,"priority":{})", r.priority);
+    }
+    if (setup_.priority == PriorityPolicy::kPinnedClient && !pin_of_[r.client].empty() && draw(4) != 0) {
+      r.pin = pin_numbers_.at(pin_of_[r.client]);
+      body += fmt::format(R"(,"id":"{}")", pin_of_[r.client]);
+    }
+    w_.request("$JS.API.CONSUMER.MSG.NEXT.S.C", body + "}", "in." + std::to_string(r.client));
+    (void)model_.ask(r);
+  }
+  void pause_or_unpin() {
+    if (setup_.priority == PriorityPolicy::kPinnedClient && draw(2) == 0) {
+      EXPECT_TRUE(w_.consumer().unpin("g"));
+      model_.pin = 0;
+      return;
+    }
+    model_.paused_until = draw(2) == 0 ? 0 : model_.now() + static_cast<int64_t>(1 + draw(400)) * 1'000'000;
+    w_.consumers->pause(w_.consumer(), model_.paused_until == 0 ? kZeroTime : model_.paused_until);
+  }
+  void reset() {
+    if (draw(3) != 0) return;
+    std::optional<StreamSeq> to;
+    if (draw(2) == 0) to = StreamSeq(1 + draw(w_.stream().store().state().last_seq.value() + 3));
+    const auto start = w_.consumers->reset(w_.consumer(), to);
+    EXPECT_EQ(start.has_value(), !to || setup_.policy == DeliverPolicy::kAll);
+    if (start) model_.reset(to ? to->value() : model_.floor_sseq + 1);
   }
   void answer(std::string_view body) {
     const auto got = some_delivery();
@@ -326,13 +476,20 @@ class History {
   void settle() {
     const auto expected = model_.serve();
     w_.run();
-    std::vector<std::pair<uint64_t, uint64_t>> seen;
-    for (Got& g : w_.taken()) {
-      if (g.is_status()) continue;
-      seen.emplace_back(g.seq(), g.meta().deliveries);
-      received_.push_back(std::move(g));
+    std::vector<Handed> seen;
+    for (auto& [client, got] : std::exchange(arrived_, {})) {
+      if (got.is_status()) continue;
+      seen.push_back({client, got.seq(), got.meta().deliveries});
+      learn_pin(client, got);
+      received_.push_back(std::move(got));
     }
     EXPECT_EQ(seen, expected);
+  }
+  void learn_pin(size_t client, const Got& got) {
+    const std::string_view id = header_value(got.headers, "Nats-Pin-Id");
+    if (id.empty()) return;
+    pin_of_[client] = id;
+    pin_numbers_.emplace(id, model_.pin);  // a pin lasts longer than a round
   }
   void compare(int step) {
     SCOPED_TRACE("step " + std::to_string(step));
@@ -350,12 +507,17 @@ class History {
   ConsumerWorld w_;
   Model model_;
   std::vector<Got> received_;
+  std::vector<std::pair<size_t, Got>> arrived_;  ///< by client, since the last look
+  std::array<std::string, kClients> pin_of_;
+  std::map<std::string, uint64_t, std::less<>> pin_numbers_;
+  std::vector<std::unique_ptr<BusSubscription>> inboxes_;
 };
 
 TEST(Model, RandomHistories) {
   const char* wanted = std::getenv("SLUICE_SEED");
   const uint64_t first = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 1;
-  const int count = wanted != nullptr ? 1 : kHistories;
+  const char* number = std::getenv("SLUICE_HISTORIES");
+  const int count = wanted != nullptr ? 1 : number != nullptr ? std::atoi(number) : kHistories;
   for (int i = 0; i < count; ++i) {
     const uint64_t seed = first + static_cast<uint64_t>(i);
     SCOPED_TRACE("SLUICE_SEED=" + std::to_string(seed));
