@@ -2,8 +2,8 @@
 //
 //   sluice-bench WORK --port P --pid PID [--size 128] [--seconds 3] [--window 4000] [--connections 1]
 //
-// Works: core-pub, pub-sub, fan-out, request, stream-pub, stream-pub-sync, fetch, ordered. The server's CPU time and RSS
-// are read from /proc/PID. Latencies are those of the generator: publish to PubAck, or request to
+// Works: core-pub, pub-sub, fan-out, request, stream-pub, stream-pub-sync, fetch, ordered, read. The server's CPU time, RSS and
+// bytes written to the device are read from /proc/PID. Latencies are those of the generator: publish to PubAck, or request to
 // the batch's last message.
 
 #include "load.h"
@@ -12,22 +12,25 @@ namespace {
 
 using namespace sluice_bench;
 
-void make_stream(Peer& peer, const std::string& name) {
+void make_stream(Peer& peer, const std::string& name, long max_msgs = -1) {
   peer.request("$JS.API.STREAM.DELETE." + name, "");
   std::string answer = peer.request("$JS.API.STREAM.CREATE." + name,
                                     R"({"name":")" + name + R"(","subjects":["bench.)" + name +
-                                        R"("],"storage":"file","retention":"limits","num_replicas":1,)"
-                                        R"("max_msgs":-1,"max_bytes":-1,"max_age":0,"discard":"old"})");
+                                        R"(","bench.)" + name + R"(.>"],"storage":"file","retention":"limits","num_replicas":1,)" +
+                                        R"("max_msgs":)" + std::to_string(max_msgs) +
+                                        R"(,"max_bytes":-1,"max_age":0,"discard":"old"})");
   if (answer.find("\"error\"") != answer.npos) die("stream create: " + answer);
 }
 
 /// Publishes with `window` outstanding PubAcks for the given time or count (0 = no bound).
+/// With --streams and --subjects the messages go round STREAM0, STREAM1 … and their subjects.
 Outcome stream_pub(const Options& options, const std::string& stream, size_t window, double seconds,
                    uint64_t most) {
   Peer peer(options.port);
   peer.send("SUB ack.* 1\r\n");
   peer.ping();
-  std::string head = "PUB bench." + stream + " ack.";
+  const bool many = options.streams > 1;
+  const std::string head = "PUB bench." + stream;
   std::string tail = " " + std::to_string(options.size) + "\r\n" + std::string(options.size, 'x') + "\r\n";
   std::vector<double> sent_at(window);
   Outcome outcome;
@@ -49,6 +52,12 @@ Outcome stream_pub(const Options& options, const std::string& stream, size_t win
       while (more && sent - acked < window && out.size() < 65536 && (most == 0 || sent < most)) {
         sent_at[sent % window] = now;
         out += head;
+        if (many) out.append(digits, std::to_chars(digits, digits + sizeof digits, sent % options.streams).ptr);
+        if (options.subjects > 1) {
+          out += '.';
+          out.append(digits, std::to_chars(digits, digits + sizeof digits, sent / options.streams % options.subjects).ptr);
+        }
+        out += " ack.";
         out.append(digits, std::to_chars(digits, digits + sizeof digits, sent).ptr);
         out += tail;
         ++sent;
@@ -175,12 +184,39 @@ double percentile(std::vector<double>& values, double p) {
   return values[at];
 }
 
+/// Reads PUBLISH0, the first of a many-streams fill, from its first message to its last, once.
+Outcome read_once(const Options& options) {
+  Peer admin(options.port);
+  const std::string info = admin.request("$JS.API.STREAM.INFO.PUBLISH0", "");
+  const size_t at = info.find("\"messages\":");
+  if (at == info.npos) die("no stream PUBLISH0: " + info);
+  uint64_t stored = 0;
+  std::from_chars(info.data() + at + 11, info.data() + info.size(), stored);
+  Outcome outcome;
+  outcome.before = server_use(options.pid);
+  Peer peer(options.port);
+  peer.send("SUB read.inbox 1\r\n");
+  peer.ping();
+  const double started = now_s();
+  const std::string made = admin.request(
+      "$JS.API.CONSUMER.CREATE.PUBLISH0",
+      R"({"stream_name":"PUBLISH0","config":{"ack_policy":"none","deliver_policy":"all","max_deliver":1,)"
+      R"("mem_storage":true,"num_replicas":1,"deliver_subject":"read.inbox"}})");
+  if (made.find("\"error\"") != made.npos) die("consumer create: " + made);
+  std::string_view control, payload;
+  for (uint64_t got = 0; got < stored; ++got) peer.take(control, payload);
+  outcome.messages = stored;
+  outcome.seconds = now_s() - started;
+  return outcome;
+}
+
 Options parse(int argc, char** argv) {
   Options options;
   if (argc < 2 || std::string_view(argv[1]).starts_with("-")) {
     std::fprintf(stderr,
                  "usage: sluice-bench WORK --port P --pid PID [--size N] [--seconds S] [--window N] "
-                 "[--connections N]\nworks: core-pub pub-sub fan-out request stream-pub stream-pub-sync fetch ordered\n");
+                 "[--connections N] [--streams N] [--subjects N] [--max-msgs N] [--messages N]\n"
+                 "works: core-pub pub-sub fan-out request stream-pub stream-pub-sync fetch ordered read\n");
     std::exit(2);
   }
   options.work = argv[1];
@@ -193,6 +229,10 @@ Options parse(int argc, char** argv) {
     else if (key == "--seconds") options.seconds = std::atof(value);
     else if (key == "--window") options.window = static_cast<size_t>(std::atol(value));
     else if (key == "--connections") options.connections = static_cast<size_t>(std::atol(value));
+    else if (key == "--streams") options.streams = std::max<size_t>(1, static_cast<size_t>(std::atol(value)));
+    else if (key == "--subjects") options.subjects = std::max<size_t>(1, static_cast<size_t>(std::atol(value)));
+    else if (key == "--max-msgs") options.max_msgs = std::atol(value);
+    else if (key == "--messages") options.messages = static_cast<uint64_t>(std::atoll(value));
     else die("unknown option " + std::string(key));
   }
   return options;
@@ -214,13 +254,17 @@ int main(int argc, char** argv) {
     outcome = request_reply(options);
   } else if (options.work == "stream-pub" || options.work == "stream-pub-sync") {
     Peer admin(options.port);
-    make_stream(admin, "PUBLISH");
+    for (size_t i = 0; i < options.streams; ++i) {
+      make_stream(admin, options.streams > 1 ? "PUBLISH" + std::to_string(i) : "PUBLISH", options.max_msgs);
+    }
     size_t window = options.work == "stream-pub" ? options.window : 1;
-    outcome = stream_pub(options, "PUBLISH", window, options.seconds, 0);
+    outcome = stream_pub(options, "PUBLISH", window, options.messages > 0 ? 0 : options.seconds, options.messages);
   } else if (options.work == "fetch") {
     outcome = fetch(options);
   } else if (options.work == "ordered") {
     outcome = ordered(options);
+  } else if (options.work == "read") {
+    outcome = read_once(options);
   } else {
     die("unknown work '" + options.work + "'");
   }
@@ -228,9 +272,10 @@ int main(int argc, char** argv) {
   double count = static_cast<double>(std::max<uint64_t>(outcome.messages, 1));
   std::printf(
       "{\"work\":\"%s\",\"size\":%zu,\"messages\":%llu,\"seconds\":%.3f,\"per_s\":%.0f,\"cpu_us\":%.4f,"
-      "\"rss_mb\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n",
+      "\"rss_mb\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"written\":%.3f}\n",
       options.work.c_str(), options.size, static_cast<unsigned long long>(outcome.messages), outcome.seconds,
       count / std::max(outcome.seconds, 1e-9), (after.cpu_s - outcome.before.cpu_s) * 1e6 / count, after.rss_mb,
-      percentile(outcome.latencies_us, 0.5), percentile(outcome.latencies_us, 0.99));
+      percentile(outcome.latencies_us, 0.5), percentile(outcome.latencies_us, 0.99),
+      (after.written_bytes - outcome.before.written_bytes) / (count * static_cast<double>(options.size)));
   return 0;
 }

@@ -33,12 +33,17 @@ struct Options {
   double seconds = 3;
   size_t window = 4000;
   size_t connections = 1;
+  size_t streams = 1;       ///< stream-pub: messages go round them
+  size_t subjects = 1;      ///< of each stream
+  long max_msgs = -1;       ///< of each stream; few: messages die young
+  uint64_t messages = 0;    ///< stream-pub: stop after so many; 0 = --seconds decides
 };
 
 /// CPU seconds (user and system) and resident bytes of the server.
 struct ServerUse {
   double cpu_s = 0;
   double rss_mb = 0;
+  double written_bytes = 0;  ///< towards the device; 0 when it may not be asked
 };
 
 struct Outcome {
@@ -199,6 +204,10 @@ inline ServerUse server_use(int pid) {
               "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
               &user, &system, &rss_pages);
   use.cpu_s = static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  std::ifstream io("/proc/" + std::to_string(pid) + "/io");
+  for (std::string key; io >> key;) {
+    if (key == "write_bytes:") io >> use.written_bytes;
+  }
   use.rss_mb = static_cast<double>(rss_pages) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e6;
   return use;
 }
