@@ -107,11 +107,7 @@ ApiAnswer stream_snapshot(ApiContext& context, const ApiCall& call) {
 }
 
 ApiAnswer stream_restore(ApiContext& context, const ApiCall& call) {
-  const auto failed = [](Error error) {
-    ApiAnswer answer = ApiAnswer::failed(std::move(error), 10062);
-    answer.fields = R"({"deliver_subject":""})";
-    return answer;
-  };
+  const auto failed = [](Error error) { return ApiAnswer::failed(std::move(error), 10062); };
   if (is_empty_request(call.body)) return failed(Error{Errc::kInvalidArgument, 10003, {}});
   const auto config = decode_restore(context, call);
   if (!config) return failed(config.error());

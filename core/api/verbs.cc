@@ -26,7 +26,7 @@ constexpr ApiVerb kVerbs[] = {
     {"STREAM.MSG.GET.*", "stream_msg_get_response", verbs::stream_msg_get},
     {"STREAM.MSG.DELETE.*", "stream_msg_delete_response", verbs::stream_msg_delete},
     {"STREAM.SNAPSHOT.*", "stream_snapshot_response", verbs::stream_snapshot},
-    {"STREAM.RESTORE.*", "stream_restore_response", verbs::stream_restore},
+    {"STREAM.RESTORE.*", "stream_restore_response", verbs::stream_restore, R"({"deliver_subject":""})"},
     {"STREAM.LEADER.STEPDOWN.*", "stream_leader_stepdown_response", verbs::clustering_required},
     {"STREAM.PEER.REMOVE.*", "stream_remove_peer_response", verbs::clustering_required},
     {"STREAM.PEER.EVACUATE.*", "stream_evacuate_peer_response", verbs::clustering_required},

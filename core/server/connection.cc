@@ -393,7 +393,8 @@ bool Connection::take(ClientSubscription& subscription, const Message& message,
   if (++subscription.delivered_ == subscription.max_) drop(subscription);
   if (!outbox_.appended()) {
     cut_slow_consumer();
-  } else if (outbox_.congested() && !outbox_.stuck() && !own && origin.connection_id != 0) {
+  } else if (outbox_.congested() && !outbox_.stuck() && !own && origin.connection_id != 0 &&
+             !world_.options.no_fast_producer_stall) {
     world_.accounts.congestion().note_take();
   }
   return true;

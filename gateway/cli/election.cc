@@ -135,7 +135,8 @@ int evict_verb(Session& session, const ElectionWords& words) {
 int check_file(const std::string& path) {
   struct stat seen = {};
   if (::stat(path.c_str(), &seen) != 0) return complain(fmt::format("'{}' is not there: not the leader", path));
-  const auto age = ::time(nullptr) - seen.st_mtime;
+  UvEnv world;
+  const int64_t age = world.env().clock.wall() / 1'000'000'000 - seen.st_mtime;
   if (age > 60) return complain(fmt::format("'{}' is {} s old: not the leader any more", path, age));
   std::printf("leader, %lld s ago\n", static_cast<long long>(age));
   return kExitOk;

@@ -263,7 +263,7 @@ accounts {
   ASSERT_EQ(o.accounts.size(), 3U);
   EXPECT_FALSE(o.global_jetstream);
   const AccountOptions& a = o.accounts[1];
-  EXPECT_EQ(a.jetstream->max_memory, 1024 * 1024);
+  EXPECT_EQ(a.jetstream->max_memory, 1'000'000) << "M counts in thousands, MB in 1024";
   EXPECT_EQ(a.jetstream->max_streams, 3);
   EXPECT_EQ(a.max_connections, 5);
   EXPECT_EQ(a.max_subscriptions, 7);

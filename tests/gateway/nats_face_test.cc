@@ -79,7 +79,7 @@ TEST_F(NatsFaceFiles, WhatAReloadCannotChange) {
   EXPECT_EQ(fields("port: 1", "port: 2"), "Port 1 2; ");
   EXPECT_EQ(fields("debug: true, max_payload: 4096, ping_max: 4", "logtime: false"), "");
   EXPECT_EQ(fields("jetstream: true", "server_name: x"), "ServerName  x; JetStream true false; ");
-  EXPECT_EQ(fields("", "jetstream { sync_interval: 5s }"), "SyncInterval always 5s; JetStream false true; ");
+  EXPECT_EQ(fields("port: 4222", "jetstream { sync_interval: 5s }"), "SyncInterval always 5s; JetStream false true; ");
 }
 
 TEST_F(NatsFaceFiles, LogLines) {

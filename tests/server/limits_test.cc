@@ -91,8 +91,8 @@ TEST_F(ServerTest, LameDuckClosesOneAfterTheOther) {
   start();
   std::vector<std::unique_ptr<SimPeer>> peers;
   for (int i = 0; i < 10; ++i) {
-    peers.push_back(client(",\"protocol\":1"));
-    take(*peers.back());
+    peers.push_back(connect());
+    ask(*peers.back(), "CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n");
   }
   bool done = false;
   server->drain({10s, 100s}, [&] { done = true; });
