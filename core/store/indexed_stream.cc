@@ -136,6 +136,7 @@ void IndexedStream::lose(uint64_t seq, const Error& why) {
   forget(seq);
   if (seq != first_) gaps_.insert(seq);
   close_gap_at_front();
+  lost_.insert(seq);
   message_lost(seq, why);
 }
 
