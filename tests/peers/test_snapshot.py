@@ -49,7 +49,7 @@ async def across(origin, target):
         before = await contents(nc, "S")
         consumers = [comparable(await api(nc, f"CONSUMER.INFO.S.{name}")) for name in ("D", "E")]
         answer, data, answered, end = await snapshot(nc, "S", chunk_size=4096, jsck=True)
-        assert answered > 5
+        assert answered > 1, "several chunks, each answered"
         assert (end or {}).get("Status") == "204", end
         assert len(data) < answer["state"]["bytes"]
         made = await restore(there, "S", answer, data)
