@@ -136,7 +136,6 @@ void IndexedStream::lose(uint64_t seq, const Error& why) {
   forget(seq);
   if (seq != first_) gaps_.insert(seq);
   close_gap_at_front();
-  lost_.insert(seq);
   message_lost(seq, why);
 }
 
