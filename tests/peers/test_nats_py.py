@@ -70,7 +70,7 @@ def test_core(farm, kind):
         for _ in range(4):
             await nc.publish("limited")
         await nc.flush()
-        assert limited.pending_msgs == 2
+        await until(lambda: limited.pending_msgs == 2)
         await nc.close()
 
     asyncio.run(run())
