@@ -21,6 +21,33 @@ uint16_t crc16_xmodem(std::span<const uint8_t> bytes) {
   return static_cast<uint16_t>(crc);
 }
 
+/// The bytes that `text` stands for. @return false for a letter outside the alphabet, or when `raw` is not just filled.
+bool decode_base32(std::string_view text, std::span<uint8_t> raw) {
+  if (text.size() != (raw.size() * 8 + 4) / 5) return false;
+  size_t filled = 0;
+  uint32_t bits = 0;
+  int bit_count = 0;
+  for (const char c : text) {
+    const size_t value = kAlphabet.find(c);
+    if (value == std::string_view::npos) return false;
+    bits = ((bits << 5) | static_cast<uint32_t>(value)) & 0xfff;
+    bit_count += 5;
+    if (bit_count < 8) continue;
+    bit_count -= 8;
+    raw[filled++] = static_cast<uint8_t>(bits >> bit_count);
+  }
+  return filled == raw.size();
+}
+
+/// The last two bytes are the checksum of the others, little-endian.
+bool ends_with_its_checksum(std::span<const uint8_t> raw) {
+  const size_t length = raw.size() - 2;
+  const uint16_t crc = crc16_xmodem(raw.first(length));
+  return raw[length] == (crc & 0xff) && raw[length + 1] == (crc >> 8);
+}
+
+constexpr uint32_t kSeedPrefix = 18 << 3;  // 'S'
+
 }  // namespace
 
 std::string encode_nkey(NkeyKind kind, const std::array<uint8_t, 32>& public_key) {
@@ -48,26 +75,27 @@ std::string encode_nkey(NkeyKind kind, const std::array<uint8_t, 32>& public_key
 }
 
 std::optional<std::array<uint8_t, 32>> decode_nkey(NkeyKind kind, std::string_view text) {
-  if (text.size() != 56) return std::nullopt;
   std::array<uint8_t, 35> raw{};
-  size_t filled = 0;
-  uint32_t bits = 0;
-  int bit_count = 0;
-  for (const char c : text) {
-    const size_t value = kAlphabet.find(c);
-    if (value == std::string_view::npos) return std::nullopt;
-    bits = ((bits << 5) | static_cast<uint32_t>(value)) & 0xfff;
-    bit_count += 5;
-    if (bit_count < 8) continue;
-    bit_count -= 8;
-    raw[filled++] = static_cast<uint8_t>(bits >> bit_count);
-  }
-  const uint16_t crc = crc16_xmodem(std::span(raw).first(33));
-  if (raw[0] != static_cast<uint8_t>(kind) || raw[33] != (crc & 0xff) || raw[34] != (crc >> 8))
+  if (!decode_base32(text, raw) || raw[0] != static_cast<uint8_t>(kind) ||
+      !ends_with_its_checksum(raw))
     return std::nullopt;
   std::array<uint8_t, 32> key{};
   for (size_t i = 0; i < key.size(); ++i) key[i] = raw[i + 1];
   return key;
+}
+
+std::optional<std::array<uint8_t, 32>> decode_user_seed(std::string_view text) {
+  std::array<uint8_t, 36> raw{};
+  if (!decode_base32(text, raw)) return std::nullopt;
+  // Two bytes of prefixes, five bits each used: 'S', then the kind split over both; key; CRC.
+  const uint32_t prefix = raw[0] & 0xf8U;
+  const uint32_t kind = ((raw[0] & 7U) << 5) | ((raw[1] & 0xf8U) >> 3);
+  if (prefix != kSeedPrefix || kind != static_cast<uint32_t>(NkeyKind::kUser) ||
+      !ends_with_its_checksum(raw))
+    return std::nullopt;
+  Ed25519Key seed{};
+  for (size_t i = 0; i < seed.size(); ++i) seed[i] = raw[i + 2];
+  return seed;
 }
 
 bool is_nkey(NkeyKind kind, std::string_view text) { return decode_nkey(kind, text).has_value(); }

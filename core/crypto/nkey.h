@@ -26,6 +26,10 @@ std::string encode_nkey(NkeyKind kind, const std::array<uint8_t, 32>& public_key
 std::optional<std::array<uint8_t, 32>> decode_nkey(NkeyKind kind, std::string_view text);
 bool is_nkey(NkeyKind kind, std::string_view text);
 
+/// A user's seed in the nkeys text form ("SU…", 58 characters) → its 32 bytes; nullopt when the
+/// letters, the kind or the checksum are wrong.
+std::optional<std::array<uint8_t, 32>> decode_user_seed(std::string_view text);
+
 /// Whether the holder of the user key `nkey` signed the text `nonce`. `signature` is base64.
 bool verify_nonce(std::string_view nkey, std::string_view nonce, std::string_view signature);
 

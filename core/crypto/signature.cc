@@ -26,21 +26,9 @@ using CertPtr = std::unique_ptr<X509, Freed<X509_free>>;
 using BioPtr = std::unique_ptr<BIO, Freed<BIO_free>>;
 
 constexpr size_t kMaxCertificate_bytes = 64 * 1024;
-constexpr uint32_t kSeedPrefix = 18 << 3;  // 'S'
-constexpr uint32_t kUserPrefix = 20 << 3;  // 'U'
 
 const unsigned char* bytes_of(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
-}
-
-uint32_t crc16_xmodem(const std::array<uint8_t, 36>& raw, size_t count) {
-  uint32_t crc = 0;
-  for (size_t i = 0; i < count; ++i) {
-    crc ^= static_cast<uint32_t>(raw[i]) << 8;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc & 0x8000) != 0 ? (crc << 1) ^ 0x1021 : crc << 1;
-    crc &= 0xffff;
-  }
-  return crc;
 }
 
 }  // namespace
@@ -100,33 +88,6 @@ Ed25519Key ed25519_public_key(const Ed25519Key& seed) {
   size_t size = public_key.size();
   SLUICE_CHECK(key && EVP_PKEY_get_raw_public_key(key.get(), public_key.data(), &size) == 1);
   return public_key;
-}
-
-std::optional<Ed25519Key> decode_user_seed(std::string_view text) {
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-  if (text.size() != 58) return std::nullopt;
-  std::array<uint8_t, 36> raw{};
-  size_t filled = 0;
-  uint32_t bits = 0;
-  int bit_count = 0;
-  for (const char c : text) {
-    const size_t value = kAlphabet.find(c);
-    if (value == std::string_view::npos) return std::nullopt;
-    bits = ((bits << 5) | static_cast<uint32_t>(value)) & 0xfff;
-    bit_count += 5;
-    if (bit_count < 8) continue;
-    bit_count -= 8;
-    raw[filled++] = static_cast<uint8_t>(bits >> bit_count);
-  }
-  // Two bytes of prefixes, five bits each used: 'S', then the kind split over both; key; CRC.
-  const uint32_t prefix = raw[0] & 0xf8U;
-  const uint32_t kind = ((raw[0] & 7U) << 5) | ((raw[1] & 0xf8U) >> 3);
-  if (filled != 36 || prefix != kSeedPrefix || kind != kUserPrefix) return std::nullopt;
-  const uint32_t crc = raw[34] | (static_cast<uint32_t>(raw[35]) << 8);
-  if (crc != crc16_xmodem(raw, 34)) return std::nullopt;
-  Ed25519Key seed{};
-  for (size_t i = 0; i < seed.size(); ++i) seed[i] = raw[i + 2];
-  return seed;
 }
 
 }  // namespace sluice

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,9 +25,5 @@ bool verify_ed25519(std::string_view public_key, std::string_view message,
 
 Ed25519Signature sign_ed25519(const Ed25519Key& seed, std::string_view message);
 Ed25519Key ed25519_public_key(const Ed25519Key& seed);
-
-/// A user's seed in the nkeys text form ("SU…", 58 characters) → its 32 bytes; nullopt when the
-/// letters, the kind or the checksum are wrong.
-std::optional<Ed25519Key> decode_user_seed(std::string_view text);
 
 }  // namespace sluice

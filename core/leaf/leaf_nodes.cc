@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/nuid.h"
+#include "crypto/nkey.h"
 #include "crypto/signature.h"
 #include "leaf/leaf_url.h"
 #include "subject/subject.h"

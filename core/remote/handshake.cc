@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/base64.h"
+#include "crypto/nkey.h"
 #include "crypto/signature.h"
 
 namespace sluice {

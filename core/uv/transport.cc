@@ -11,8 +11,8 @@ namespace sluice {
 
 namespace {
 
-StreamOwner* owner_of(void* handle) {
-  return static_cast<StreamOwner*>(static_cast<uv_handle_t*>(handle)->data);
+HandleOwner* owner_of(void* handle) {
+  return static_cast<HandleOwner*>(static_cast<uv_handle_t*>(handle)->data);
 }
 
 /// A write under way owns its bytes until libuv is done with them.
@@ -23,7 +23,7 @@ struct WriteRequest {
 
 void on_write_done(uv_write_t* request, int status) noexcept {
   auto* write = static_cast<WriteRequest*>(request->data);
-  StreamOwner* owner = owner_of(request->handle);
+  HandleOwner* owner = owner_of(request->handle);
   delete write;
   if (owner != nullptr) owner->on_written(status);
 }
@@ -40,7 +40,7 @@ int start_reading(UvHandle<uv_tcp_t>& tcp) {
         buffer->len = buffer->base == nullptr ? 0 : kReadBlock_bytes;
       },
       [](uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) noexcept {
-        StreamOwner* owner = owner_of(stream);
+        HandleOwner* owner = owner_of(stream);
         if (owner == nullptr || count == 0) return;
         std::string_view bytes;
         if (count > 0) bytes = {buffer->base, static_cast<size_t>(count)};
@@ -52,10 +52,10 @@ int start_reading(UvHandle<uv_tcp_t>& tcp) {
 
 /// A closed transport whose last bytes still go out: writes, sends FIN, and waits for the peer's
 /// end (closing with unread bytes would send RST, which takes what we wrote away from the peer).
-class UvLinger final : public StreamOwner {
+class UvLinger final : public HandleOwner {
  public:
   UvLinger(TransportPool& pool, UvHandle<uv_tcp_t> tcp) : pool_(pool), tcp_(std::move(tcp)) {
-    tcp_.set_owner(static_cast<StreamOwner*>(this));
+    tcp_.set_owner(static_cast<HandleOwner*>(this));
     SLUICE_CHECK(uv_timer_init(pool_.loop.raw(), deadline_.get()) == 0);
     deadline_.armed(this);
     uv_timer_start(
@@ -113,11 +113,11 @@ TransportPool::~TransportPool() {
 
 namespace {
 
-class UvTransport final : public Transport, public StreamOwner {
+class UvTransport final : public Transport, public HandleOwner {
  public:
   UvTransport(std::shared_ptr<TransportPool> pool, UvHandle<uv_tcp_t> tcp, std::string peer)
       : pool_(std::move(pool)), tcp_(std::move(tcp)), peer_(std::move(peer)) {
-    tcp_.set_owner(static_cast<StreamOwner*>(this));
+    tcp_.set_owner(static_cast<HandleOwner*>(this));
     uv_tcp_nodelay(tcp_.get(), 1);
   }
   UvTransport(const UvTransport&) = delete;

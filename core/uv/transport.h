@@ -20,17 +20,17 @@ inline constexpr size_t kReadPadding_bytes = 64;
 inline constexpr std::chrono::milliseconds kFlushDeadline{2000};
 
 /// Whom a stream's callbacks find: a transport, or what is left of one after close(flush).
-class StreamOwner {
+class HandleOwner {
  public:
-  virtual ~StreamOwner() = default;
+  virtual ~HandleOwner() = default;
   /// `count` < 0 is libuv's code for why reading ended.
   virtual void on_read(ssize_t count, std::string_view bytes) = 0;
   virtual void on_written(int status) = 0;
 
  protected:
-  StreamOwner() = default;
-  StreamOwner(const StreamOwner&) = default;
-  StreamOwner& operator=(const StreamOwner&) = default;
+  HandleOwner() = default;
+  HandleOwner(const HandleOwner&) = default;
+  HandleOwner& operator=(const HandleOwner&) = default;
 };
 
 /// What all transports of one network share: the read block, and those that still flush.
@@ -42,7 +42,7 @@ struct TransportPool {
 
   Loop& loop;
   std::unique_ptr<char[]> read_block;
-  std::set<std::unique_ptr<StreamOwner>> lingering;
+  std::set<std::unique_ptr<HandleOwner>> lingering;
 };
 
 /// Takes a connected handle. `peer` is the address in words.

@@ -40,12 +40,6 @@ struct ElectionWords {
   bool json = false;
 };
 
-std::string own_host_name() {
-  char name[256] = {};
-  ::gethostname(name, sizeof name - 1);
-  return name;
-}
-
 bool is_marker(std::string_view headers) {
   return find_header(headers, "KV-Operation").value_or("PUT") != "PUT" ||
          find_header(headers, "Nats-Marker-Reason").has_value();

@@ -2,7 +2,6 @@
 #include "client/governor.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -38,12 +37,6 @@ struct GovernorWords {
   bool force = false;
   bool json = false;
 };
-
-std::string host_name() {
-  char name[256] = {};
-  ::gethostname(name, sizeof name - 1);
-  return name;
-}
 
 /// Choria's lifecycle event of a governor, in its old, bare form, as all its readers take it.
 Status announce(Session& session, const GovernorWords& words, std::string_view identity, std::string_view what,
@@ -207,7 +200,7 @@ int run_governed(Session& session, const GovernorWords& words) {
   auto interval = parse_time(words.interval);
   if (!max_wait || !interval || *interval < 1s)
     return complain("--max-wait and --interval are times as 5m or 10s; the interval at least 1s");
-  const std::string holder = words.holder.empty() ? host_name() : words.holder;
+  const std::string holder = words.holder.empty() ? own_host_name() : words.holder;
   GovernorCampaign campaign(session.env(), session.client(),
                             {.collective = words.collective, .governor = words.name, .holder = holder,
                              .interval = *interval, .max_wait = *max_wait});

@@ -147,6 +147,12 @@ int with_session(const SessionOptions& options, const std::function<int(Session&
   return work(**session);
 }
 
+std::string own_host_name() {
+  char name[256] = {};
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
+
 bool confirm(std::string_view question) {
   if (::isatty(STDIN_FILENO) == 0) {
     complain(std::string(question) + " – not a terminal; say --force to go on");

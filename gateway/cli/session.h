@@ -77,6 +77,8 @@ int complain(std::string_view what);
 int complain(const Error& why);
 /// Opens a session and runs `work` with it.
 int with_session(const SessionOptions& options, const std::function<int(Session&)>& work);
+/// As which this machine takes part when nobody says another name.
+std::string own_host_name();
 /// Asks "<question> (y/N)"; without a terminal the answer is no.
 bool confirm(std::string_view question);
 
