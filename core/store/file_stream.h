@@ -74,7 +74,7 @@ class FileStream final : public IndexedStream, private ColdPlaces {
   void take_out_removed(StoreFile& file, SegmentPart& part, const format::PartSummary& summary,
                         const std::vector<format::SeqRange>& gone);
   std::vector<format::SeqRange> merge_cold();
-  void uncount_copies(const std::vector<format::SeqRange>& twice);
+  void uncount_copies(const SeqSet& twice);
 
   FileStore& store_;
   uint32_t id_;

@@ -88,13 +88,13 @@ std::vector<SeqRange> FileStream::merge_cold() {
   std::vector<SeqRange>& cold = restoring_->cold;
   std::sort(cold.begin(), cold.end(), [](const SeqRange& a, const SeqRange& b) { return a.first < b.first; });
   std::vector<SeqRange> merged;
-  std::vector<SeqRange> twice;
+  SeqSet twice;  // a set, as a message may lie in three segments: each of its places is looked at once
   for (const SeqRange& range : cold) {
     if (merged.empty() || range.first > merged.back().last + 1) {
       merged.push_back(range);
       continue;
     }
-    if (range.first <= merged.back().last) twice.push_back({range.first, std::min(range.last, merged.back().last)});
+    if (range.first <= merged.back().last) twice.insert_range(range.first, std::min(range.last, merged.back().last));
     merged.back().last = std::max(merged.back().last, range.last);
   }
   std::vector<SeqRange>().swap(cold);
@@ -102,8 +102,8 @@ std::vector<SeqRange> FileStream::merge_cold() {
   return merged;
 }
 
-/// A crash between copying and recycling leaves messages in two segments: the newer place counts.
-void FileStream::uncount_copies(const std::vector<SeqRange>& twice) {
+/// Crashes between copying and recycling leave messages in several segments: the newest place counts.
+void FileStream::uncount_copies(const SeqSet& twice) {
   struct Copy {
     uint32_t file;
     format::IndexEntry entry;
@@ -111,8 +111,8 @@ void FileStream::uncount_copies(const std::vector<SeqRange>& twice) {
   std::unordered_map<uint64_t, Copy> newest;
   uint64_t copies = 0;
   for (uint32_t number : segments_) {  // rising
-    for (const SeqRange& range : twice) {
-      store_.each_entry(number, id_, range.first, range.last, [&](const format::IndexEntry& e) {
+    for (const auto& [first, last] : twice.ranges()) {
+      store_.each_entry(number, id_, first, last, [&](const format::IndexEntry& e) {
         const auto [it, fresh] = newest.try_emplace(e.seq, Copy{number, e});
         if (fresh) return;
         const Copy older = std::exchange(it->second, Copy{number, e});
@@ -126,7 +126,7 @@ void FileStream::uncount_copies(const std::vector<SeqRange>& twice) {
       });
     }
   }
-  SLUICE_LOG(kLog, kInfo, "messages found in two segments stream={} count={}", name_, copies);
+  SLUICE_LOG(kLog, kInfo, "messages found in several segments stream={} count={}", name_, copies);
 }
 
 void FileStream::restore_end(const Recovery& recovery) {

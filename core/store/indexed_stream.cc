@@ -69,8 +69,18 @@ void IndexedStream::close_gap_at_front() {
     bytes_ = 0;
     return;
   }
-  first_ = index_.next(first_);
+  // While the index can't be read the gaps still tell where the next message is.
+  const uint64_t next = index_.next(first_);
+  first_ = next != 0 ? next : first_behind_gap();
   gaps_.erase_below(first_);
+}
+
+/// The first sequence from first_ on that is no gap.
+uint64_t IndexedStream::first_behind_gap() const {
+  auto it = gaps_.ranges().upper_bound(first_);
+  if (it == gaps_.ranges().begin()) return first_;
+  --it;
+  return it->second >= first_ ? it->second + 1 : first_;
 }
 
 void IndexedStream::forget(uint64_t seq) {
@@ -90,7 +100,11 @@ bool IndexedStream::note_remove(uint64_t seq) {
   }
   remove_subject(seq, fetched->message.subject);
   forget(seq);
-  if (seq != first_) gaps_.insert(seq);
+  if (seq == first_) {
+    ++first_;
+  } else {
+    gaps_.insert(seq);
+  }
   close_gap_at_front();
   return true;
 }
@@ -134,7 +148,11 @@ std::string IndexedStream::guess_subject(uint64_t seq, uint32_t hash) {
 void IndexedStream::lose(uint64_t seq, const Error& why) {
   remove_subject(seq, guess_subject(seq, index_.find(seq)->subject_hash));
   forget(seq);
-  if (seq != first_) gaps_.insert(seq);
+  if (seq == first_) {
+    ++first_;
+  } else {
+    gaps_.insert(seq);
+  }
   close_gap_at_front();
   message_lost(seq, why);
 }
@@ -182,9 +200,15 @@ StreamState IndexedStream::state() const {
   if (index_.empty()) return s;
   s.num_deleted = last_ - first_ + 1 - s.messages;
   if (first_time_seq_ != first_) {
-    auto fetched = fetch(first_, *index_.find(first_));
-    first_time_ = fetched ? fetched->message.time : kZeroTime;
-    first_time_seq_ = fetched ? first_ : 0;
+    first_time_ = kZeroTime;
+    first_time_seq_ = 0;
+    const MessagePlace* place = index_.find(first_);  // null: its chunk can't be read now
+    if (place != nullptr) {
+      if (auto fetched = fetch(first_, *place)) {
+        first_time_ = fetched->message.time;
+        first_time_seq_ = first_;
+      }
+    }
   }
   s.first_time = first_time_;
   return s;

@@ -86,6 +86,7 @@ class IndexedStream : public StreamStore {
   void remove_subject(uint64_t seq, std::string_view subject);
   void forget(uint64_t seq);
   void close_gap_at_front();
+  uint64_t first_behind_gap() const;
   std::optional<Fetched> fetch_or_lose(uint64_t seq);
   void resolve_first(std::string_view subject, Count& count);
   void resolve_last(std::string_view subject, Count& count);

@@ -155,7 +155,8 @@ uint64_t MessageIndex::find_next(uint64_t seq) {
   if (seq < base_ * kChunk) seq = base_ * kChunk;
   for (uint64_t at = seq / kChunk - base_; at < slots_.size(); ++at) {
     Slot& slot = slots_[at];
-    if (slot.used != 0 && load(slot, base_ + at)) {
+    if (slot.used != 0 && !load(slot, base_ + at) && slot.used != 0) return 0;  // what can't be read now is not skipped
+    if (slot.used != 0) {
       for (uint64_t i = seq % kChunk; i < kChunk; ++i) {
         if (slot.chunk->places[i].present()) return (base_ + at) * kChunk + i;
       }
@@ -171,7 +172,8 @@ uint64_t MessageIndex::find_prev(uint64_t seq) {
   if (seq >= end) seq = end - 1;
   for (uint64_t at = seq / kChunk - base_ + 1; at-- > 0;) {
     Slot& slot = slots_[at];
-    if (slot.used != 0 && load(slot, base_ + at)) {
+    if (slot.used != 0 && !load(slot, base_ + at) && slot.used != 0) return 0;
+    if (slot.used != 0) {
       for (uint64_t i = seq % kChunk + 1; i-- > 0;) {
         if (slot.chunk->places[i].present()) return (base_ + at) * kChunk + i;
       }

@@ -88,9 +88,9 @@ class MessageIndex {
   void clear();
   uint64_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  /// Smallest present ≥ seq; 0 = none.
+  /// Smallest present ≥ seq; 0 = none, or none that can be told now: a chunk that can't be read stops the search.
   uint64_t next(uint64_t seq) const { return const_cast<MessageIndex*>(this)->find_next(seq); }
-  /// Largest present ≤ seq; 0 = none.
+  /// Largest present ≤ seq; 0 as for next().
   uint64_t prev(uint64_t seq) const { return const_cast<MessageIndex*>(this)->find_prev(seq); }
 
   /// first…last are all present and cold, none of them known so far. False as for put().

@@ -144,10 +144,28 @@ struct EvenPlaces : ColdPlaces {
         places[i] = MessagePlace::on_file(7, seq * 8, 40, true, static_cast<uint32_t>(seq));
       }
     }
-    return true;
+    return first != unreadable;
   }
   std::map<uint64_t, bool> gone;
+  uint64_t unreadable = UINT64_MAX;  ///< first sequence of the chunk that can't be read now
 };
+
+TEST(MessageIndex, WhatCannotBeReadNowIsNotSkipped) {
+  EvenPlaces places;
+  ColdCache cache(16);
+  MessageIndex index;
+  index.use_cold(places, cache);
+  for (uint64_t seq = 2; seq < 10000; seq += 2) ASSERT_TRUE(index.add_cold(seq, seq));
+  places.unreadable = 2 * MessageIndex::kChunk;
+  EXPECT_EQ(index.next(511), 0u);
+  EXPECT_EQ(index.next(510), 510u);
+  EXPECT_EQ(index.prev(767), 0u);
+  EXPECT_EQ(index.prev(768), 768u);
+  EXPECT_EQ(index.size(), 4999u) << "nothing is given up";
+  places.unreadable = UINT64_MAX;
+  EXPECT_EQ(index.next(511), 512u);
+  EXPECT_EQ(index.prev(767), 766u);
+}
 
 TEST(MessageIndex, ColdAndYoungMix) {
   EvenPlaces places;
