@@ -67,7 +67,11 @@ bool MessageIndex::load(Slot& slot, uint64_t chunk) {
   if (slot.chunk != nullptr) return true;
   SLUICE_CHECK(cold_ != nullptr && slot.young == 0);
   auto places = std::make_unique<Chunk>();
-  if (!cold_->load_places(chunk * kChunk, places->places)) return false;
+  if (!cold_->load_places(chunk * kChunk, places->places)) {
+    // A removal that can't find its message is a removal lost, so one hiccup of the disk is not the last word.
+    places->places.fill({});
+    if (!cold_->load_places(chunk * kChunk, places->places)) return false;
+  }
   const auto found = static_cast<uint16_t>(
       std::count_if(places->places.begin(), places->places.end(), [](const MessagePlace& p) { return p.present(); }));
   if (found != slot.used) {  // segments that contradict their summaries; what can be found counts
