@@ -148,6 +148,7 @@ class FileStore final : public Store, public JournalOwner {
   void adopt_segment();
   void compare_copy(StoreFile& segment);
   void move_index(const StoreFile& segment);
+  void drop_sources();
   void state_again();
   void state_file_again(StoreFile& file);
   void recycle();

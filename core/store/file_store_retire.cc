@@ -178,6 +178,7 @@ void FileStore::begin_retire(std::vector<uint64_t> sources) {
     facts |= file.is_journal && facts_matter(file);
   }
   if (retire_->expected == 0 && !facts) {
+    drop_sources();
     retire_->adopted = true;
     state_again();
     return;
@@ -280,13 +281,18 @@ void FileStore::move_index(const StoreFile& segment) {
   for (const SegmentPart& part : segment.parts) {
     if (const auto stream = by_id_.find(part.stream); stream != by_id_.end()) stream->second->add_segment(job.number);
   }
+  drop_sources();
+  for (const auto& [id, alive] : job.alive) {
+    if (const auto stream = by_id_.find(id); stream != by_id_.end()) stream->second->moved(job, alive.first, alive.last);
+  }
+}
+
+/// No stream looks for its messages in the files that leave any more: soon they can't be read.
+void FileStore::drop_sources() {
   for (uint64_t number : retire_->sources) {
     for (const SegmentPart& part : files_.find(number)->parts) {
       if (const auto stream = by_id_.find(part.stream); stream != by_id_.end()) stream->second->drop_segment(number);
     }
-  }
-  for (const auto& [id, alive] : job.alive) {
-    if (const auto stream = by_id_.find(id); stream != by_id_.end()) stream->second->moved(job, alive.first, alive.last);
   }
 }
 
