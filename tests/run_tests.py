@@ -77,6 +77,7 @@ def run_proofs(program, tally):
     """The store's own proofs, for which a sanitized build is too slow; two at a time."""
     works = [(["--flips", how, "--seed", "1"], False) for how in ("clean", "kill")]
     works += [(["--crash-states", "20000"], False), (["--faults", "4"], False),
+              (["--faults", "1", "--seed", "7156389"], False),
               (["--crash-states", "20000", "--lying-disk", "--seed", "1"], True)]
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         for done in [pool.submit(run_simulate, program, arguments, tally, blind) for arguments, blind in works]:

@@ -323,6 +323,7 @@ void FileStore::run_waiters() {
 
 void FileStore::fail_store(const Error& why) {
   if (failure_) return;
+  durable_at_failure_ = durable();
   failure_ = Error{Errc::kIo, 0, why.detail};
   SLUICE_LOG(kLog, kError, "store is read-only until restart dir={} error={}", options_.dir, why.detail);
   close_step();

@@ -44,7 +44,8 @@ class FileStore final : public Store, public JournalOwner {
   void append_consumer_delta(ConsumerKey key, std::string_view delta) override;
   void set_consumer_snapshot_source(std::function<std::string(ConsumerKey)> source) override;
   CommitNo last_commit() const override { return CommitNo(journal_->commit()); }
-  CommitNo durable() const override { return CommitNo(journal_->durable_commit()); }
+  /// Stands still once the store has failed: what the journal still brings to disk is acknowledged to nobody.
+  CommitNo durable() const override { return failure_ ? durable_at_failure_ : CommitNo(journal_->durable_commit()); }
   void when_durable(CommitNo commit, std::move_only_function<void()> done) override;
   void on_durable(std::move_only_function<void(CommitNo)> listener) override;
   Status writable() const override;
@@ -186,6 +187,7 @@ class FileStore final : public Store, public JournalOwner {
   std::deque<uint64_t> open_segments_;
   std::vector<std::string> spares_;
   std::optional<Error> failure_;
+  CommitNo durable_at_failure_{0};
   bool no_space_ = false;
   std::vector<Overwrite> overwrites_waiting_;  ///< of erased records, for space
   bool checking_space_ = false;
