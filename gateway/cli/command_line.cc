@@ -40,6 +40,7 @@ int run_command_line(int argc, char** argv) {
   VerbRun verb;
   add_election_verbs(app, verb);
   add_governor_verbs(app, verb);
+  add_kv_verbs(app, verb);
   add_store_verbs(app, verb);
   try {
     app.parse(argc, argv);

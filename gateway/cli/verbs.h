@@ -13,6 +13,7 @@ namespace sluice {
 using VerbRun = std::function<int()>;
 
 void add_election_verbs(CLI::App& app, VerbRun& run);
+void add_kv_verbs(CLI::App& app, VerbRun& run);
 void add_governor_verbs(CLI::App& app, VerbRun& run);
 void add_store_verbs(CLI::App& app, VerbRun& run);
 
