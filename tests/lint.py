@@ -5,7 +5,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PRODUCT = ("core", "config", "adapters", "replicator", "gateway")
+PRODUCT = ("core", "config", "adapters", "replicator", "spool", "gateway")
 faults = []
 
 
