@@ -49,6 +49,9 @@ class Adapter {
   virtual void start(std::move_only_function<void(Status)> done) = 0;
   /// Takes nothing more, waits for what is in flight (bounded by its deadline), reports once.
   virtual void stop(std::move_only_function<void()> done) = 0;
+  /// Whether a successor may take from the source while this one settles: for sources that do not send
+  /// again what nobody took. Two messages of one sender may change places meanwhile.
+  virtual bool may_overlap() const { return false; }
   virtual AdapterHealth health() const = 0;
   virtual const AdapterFigures& figures() const = 0;
 };

@@ -51,6 +51,8 @@ class SubjectAdapter final : public Adapter {
     stop_timer_->start(std::chrono::nanoseconds(0));
   }
 
+  bool may_overlap() const override { return !options_.answer; }
+
   AdapterHealth health() const override {
     if (stopping_ || failed_) return AdapterHealth::kStopped;
     if (sources_.empty()) return AdapterHealth::kStarting;

@@ -188,6 +188,7 @@ void read_adapters(ReadContext& context, const YamlNode& node, const FieldRow&, 
       for (const AdapterKind& kind : adapter_kinds()) {
         if (kind.name != *word) continue;
         read_section(context, item, kind.rows(), kind.begin(config.adapters.emplace_back()));
+        config.adapter_texts.push_back(canonical_text(item));
         return;
       }
       std::string_view near = nearest_word(*word, words);

@@ -51,6 +51,13 @@ struct MonitorSettings {
 using AdapterOptions =
     std::variant<ChoriaRegistrationOptions, ChoriaSubmissionOptions, NatsSubjectOptions>;
 
+/// The JetStream that adapters and copies write to: this daemon's own, or one elsewhere.
+struct CoreSettings : LinkOptions {
+  std::string domain{};  ///< of the JetStream elsewhere; empty = asked by `$JS.API`
+  int replicas = 1;      ///< of streams that adapters make there
+  std::string api_prefix() const { return domain.empty() ? "$JS.API" : "$JS." + domain + ".API"; }
+};
+
 /// A JetStream elsewhere that streams of this server may mirror or source over a client connection.
 struct RemoteSettings {
   std::string name;    ///< a source names it by `external.api` = `$JS.<name>.API`
@@ -59,12 +66,14 @@ struct RemoteSettings {
 };
 
 struct Config {
+  CoreSettings core;
   ServerSettings server;
   LeafSettings leafnodes;
   StoreSettings store;
   MonitorSettings monitor;
   LogOptions log;
   std::vector<AdapterOptions> adapters;
+  std::vector<std::string> adapter_texts;  ///< of each adapter, as section_texts
   ReplicatorOptions replicator;
   std::vector<RemoteSettings> remotes;
   /// Each section of the file as one text, to tell whether a fresh file differs from the running one.

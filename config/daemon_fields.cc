@@ -14,18 +14,6 @@ using std::chrono::milliseconds;
 constexpr int64_t kGi = static_cast<int64_t>(kGiB);
 constexpr int64_t kMi = static_cast<int64_t>(kMiB);
 
-void read_core(ReadContext& context, const YamlNode& node, const FieldRow&, Config&) {
-  auto text = read_text(context, node);
-  if (!text || *text == "embedded") return;
-  if (text->starts_with("nats://") || text->starts_with("tls://")) {
-    context.problems.add(node.place,
-                         "'core': this version runs on its embedded core only; a remote core "
-                         "(a NATS URL) is not supported yet");
-    return;
-  }
-  context.problems.add(node.place, fmt::format("'core' must be embedded, found '{}'", *text));
-}
-
 }  // namespace
 
 const FieldRows& store_fields() {
@@ -115,8 +103,10 @@ const FieldRows& jetstream_remote_fields() {
 const FieldRows& config_fields() {
   static const FieldRows rows = [] {
     FieldTable<Config> t("");
-    t.own("core", FieldKind::kText, "embedded", &read_core)
-        .doc("The engine behind adapters and copies. This version: `embedded`.");
+    t.own("core", FieldKind::kLink, "embedded", &read_core)
+        .nest(core_fields())
+        .doc("The JetStream behind adapters and copies. `embedded`: this daemon's own; otherwise one elsewhere, by its URL "
+             "or a section.");
     t.section("server", &Config::server, server_fields());
     t.section("leafnodes", &Config::leafnodes, leafnodes_fields());
     t.section("store", &Config::store, store_fields());

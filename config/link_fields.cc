@@ -1,7 +1,9 @@
 // How a far NATS system is named: network of an adapter, source and target of a copy.
 #include <fmt/format.h>
 
+#include "config/config.h"
 #include "config/field.h"
+#include "config/sections.h"
 
 namespace sluice {
 namespace {
@@ -64,31 +66,66 @@ const FieldRows& tls_fields() {
   return rows;
 }
 
+namespace {
+
+/// Rows of a far system, of T or of a base of it.
+template <class T>
+void add_link_rows(FieldTable<T>& t) {
+  t.own("servers", FieldKind::kTextList, "",
+        [](ReadContext& c, const YamlNode& n, const FieldRow&, T& link) { add_urls(c, n, link); })
+      .needed()
+      .doc("URLs, tried in turn: `nats://host:port` or `tls://host:port`.");
+  t.text("user", &LinkOptions::user).doc("User name.");
+  t.secret("password", &LinkOptions::password, "Its password.");
+  t.secret("token", &LinkOptions::token, "Token, instead of user and password.");
+  t.text("credentials", &LinkOptions::credentials_file)
+      .doc("File with JWT and seed, as nsc writes it.");
+  t.own("tls", FieldKind::kSection, "",
+        [](ReadContext& c, const YamlNode& n, const FieldRow& row, T& link) {
+          read_section(c, n, *row.nested, static_cast<LinkOptions*>(&link));
+        })
+      .nest(tls_fields())
+      .doc("TLS settings.");
+  t.time("connect_timeout", &LinkOptions::connect_timeout)
+      .between(std::chrono::milliseconds(100), std::chrono::minutes(2))
+      .doc("Longest time one connection attempt may take.");
+  t.count("max_pending_messages", &LinkOptions::max_pending_messages)
+      .between(16, 1'000'000)
+      .doc("Messages taken from the network and not yet handled, before reading pauses.");
+}
+
+}  // namespace
+
 const FieldRows& link_fields() {
   static const FieldRows rows = [] {
     FieldTable<LinkOptions> t(
         "A far NATS system. In place of the section, `embedded` or one URL may stand.");
-    t.own("servers", FieldKind::kTextList, "",
-          [](ReadContext& c, const YamlNode& n, const FieldRow&, LinkOptions& link) {
-            add_urls(c, n, link);
-          })
-        .needed()
-        .doc("URLs, tried in turn: `nats://host:port` or `tls://host:port`.");
-    t.text("user", &LinkOptions::user).doc("User name.");
-    t.secret("password", &LinkOptions::password, "Its password.");
-    t.secret("token", &LinkOptions::token, "Token, instead of user and password.");
-    t.text("credentials", &LinkOptions::credentials_file)
-        .doc("File with JWT and seed, as nsc writes it.");
-    t.group("tls", tls_fields()).doc("TLS settings.");
-    t.time("connect_timeout", &LinkOptions::connect_timeout)
-        .between(std::chrono::milliseconds(100), std::chrono::minutes(2))
-        .doc("Longest time one connection attempt may take.");
-    t.count("max_pending_messages", &LinkOptions::max_pending_messages)
-        .between(16, 1'000'000)
-        .doc("Messages taken from the network and not yet handled, before reading pauses.");
+    add_link_rows(t);
     return t.take();
   }();
   return rows;
+}
+
+const FieldRows& core_fields() {
+  static const FieldRows rows = [] {
+    FieldTable<CoreSettings> t(
+        "A JetStream elsewhere that takes the place of this daemon's own. The daemon then has no store and no client "
+        "port: adapters with `network: embedded` take their messages from that system too.");
+    add_link_rows(t);
+    t.text("domain", &CoreSettings::domain).doc("Domain of its JetStream; empty: it is asked by `$JS.API`.");
+    t.count("replicas", &CoreSettings::replicas)
+        .between(1, 5)
+        .doc("Copies of each stream that adapters make there.");
+    return t.take();
+  }();
+  return rows;
+}
+
+void read_core(ReadContext& context, const YamlNode& node, const FieldRow&, Config& config) {
+  if (node.kind == YamlNode::Kind::kMap)
+    read_section(context, node, core_fields(), &config.core);
+  else
+    read_link(context, node, config.core);
 }
 
 void read_link(ReadContext& context, const YamlNode& node, LinkOptions& link) {

@@ -11,26 +11,6 @@
 #include "config/validate.h"
 
 namespace sluice {
-namespace {
-
-/// The node with all its values, in a form that is the same for the same values.
-void append_text(std::string& out, const YamlNode& node) {
-  out += node.quoted ? '"' : ' ';
-  out += node.text;
-  for (const YamlNode& item : node.items) {
-    out += "\n[";
-    append_text(out, item);
-    out += ']';
-  }
-  for (const YamlNode::Entry& entry : node.entries) {
-    out += "\n{" + entry.key + ":";
-    append_text(out, entry.value);
-    out += '}';
-  }
-}
-
-}  // namespace
-
 Config parse_config(std::string_view text, bool world_readable, const Environment& environment,
                     Problems& problems) {
   Config config;
@@ -46,7 +26,7 @@ Config parse_config(std::string_view text, bool world_readable, const Environmen
     }
   }
   for (const YamlNode::Entry& entry : root->entries) {
-    append_text(config.section_texts[entry.key], entry.value);
+    config.section_texts[entry.key] = canonical_text(entry.value);
   }
   validate(context, config);
   return config;

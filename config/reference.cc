@@ -66,7 +66,7 @@ void write_rows(std::string& out, const std::string& title, const FieldRows& row
                        range_of(row), sentence);
   }
   for (const FieldRow& row : rows.rows) {
-    if (row.kind == FieldKind::kLink) continue;
+    if (row.nested == &link_fields()) continue;  // told once, at the end
     for (const auto& [kind, fields] : row.kinds) {
       const std::string items = (path.empty() ? row.name : path + "." + row.name) + "[]";
       write_rows(out, fmt::format("`{}` of type `{}`", items, kind), *fields, items);

@@ -10,6 +10,8 @@
 namespace sluice {
 
 const FieldRows& config_fields();               ///< the file itself; target: Config
+const FieldRows& core_fields();                 ///< CoreSettings
+void read_core(ReadContext& context, const YamlNode& node, const FieldRow& row, Config& config);
 const FieldRows& server_fields();               ///< ServerSettings
 const FieldRows& tls_listener_fields();         ///< TlsListenerOptions
 const FieldRows& websocket_fields();            ///< WebSocketOptions

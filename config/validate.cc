@@ -16,6 +16,7 @@ class Checker {
   Checker(ReadContext& context, Config& config) : context_(context), config_(config) {}
 
   void run() {
+    check_core();
     check_server();
     check_addresses();
     for (size_t i = 0; i < config_.adapters.size(); ++i) check_adapter(i);
@@ -26,6 +27,23 @@ class Checker {
  private:
   void tell(const std::string& path, std::string text) {
     context_.problems.add(context_.place_of(path), std::move(text));
+  }
+
+  void check_core() {
+    const CoreSettings& core = config_.core;
+    if (core.embedded()) return;
+    check_link("core", core);
+    if (!core.domain.empty()) check_name("core.domain", core.domain);
+    for (const char* section : {"server", "leafnodes", "remotes"}) {
+      if (config_.section_texts.contains(section))
+        tell(section, fmt::format("'{}' is of the embedded core: with a core elsewhere this daemon serves no clients", section));
+    }
+    if (core.domain.empty()) return;
+    for (size_t i = 0; i < config_.replicator.streams.size(); ++i) {
+      const StreamCopyOptions& copy = config_.replicator.streams[i];
+      if (copy.source.embedded() || copy.target.embedded())
+        tell(fmt::format("replicator.streams[{}]", i), "a copy can't ask a core by its domain: name the system by its URL");
+    }
   }
 
   void check_server() {

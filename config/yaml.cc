@@ -139,4 +139,13 @@ std::optional<YamlNode> parse_yaml(std::string_view text, Problems& problems) {
   }
 }
 
+std::string canonical_text(const YamlNode& node) {
+  std::string out(1, node.quoted ? '"' : ' ');
+  out += node.text;
+  for (const YamlNode& item : node.items) out += "\n[" + canonical_text(item) + "]";
+  for (const YamlNode::Entry& entry : node.entries)
+    out += "\n{" + entry.key + ":" + canonical_text(entry.value) + "}";
+  return out;
+}
+
 }  // namespace sluice

@@ -32,6 +32,9 @@ struct YamlNode::Entry {
   YamlNode value;
 };
 
+/// The node with all its values, in a form that is the same for the same values.
+std::string canonical_text(const YamlNode& node);
+
 /// @return nullopt after the first syntax error. Duplicate keys, merge keys, anchors, aliases, tags
 /// and a second document are told as problems too, all of them.
 std::optional<YamlNode> parse_yaml(std::string_view text, Problems& problems);

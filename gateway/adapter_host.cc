@@ -2,96 +2,138 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
-#include "adapters/choria_registration/adapter.h"
-#include "adapters/choria_submission/adapter.h"
-#include "adapters/nats_subject/adapter.h"
 #include "base/log.h"
-#include "client/stream_client.h"
 
 namespace sluice {
 namespace {
 
 constexpr Logger kLog{"adapters"};
 
-Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink& network, StreamClient& target,
-                                              const ChoriaRegistrationOptions& options) {
-  return make_choria_registration(env, network, target, options);
-}
-Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink& network, StreamClient& target,
-                                              const ChoriaSubmissionOptions& options) {
-  return make_choria_submission(env, network, target, options);
-}
-Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink& network, StreamClient& target,
-                                              const NatsSubjectOptions& options) {
-  return make_nats_subject(env, network, target, options);
+std::string_view name_of(const AdapterOptions& options) {
+  return std::visit([](const auto& o) -> std::string_view { return o.name; }, options);
 }
 
 }  // namespace
 
-/// One adapter with all it stands on; taken down from the last member up. The source has a link of
-/// its own: pausing it must not hold up the target's acks.
-struct AdapterHost::Hosted {
-  std::unique_ptr<NatsLink> source;
-  std::unique_ptr<NatsLink> target;
-  std::unique_ptr<StreamClient> streams;
-  std::unique_ptr<Adapter> adapter;
-  std::string failed;  ///< why it could not start
-};
-
-AdapterHost::AdapterHost(Env& env, LinkFactory make_link)
-    : env_(env), make_link_(std::move(make_link)) {}
+AdapterHost::AdapterHost(Env& env, CoreAccess core) : env_(env), core_(std::move(core)) {}
 AdapterHost::~AdapterHost() = default;
 
 Status AdapterHost::start(const Config& config) {
-  for (const AdapterOptions& options : config.adapters) {
-    auto hosted = std::make_unique<Hosted>();
-    auto source = make_link_(std::visit([](const auto& o) { return o.network; }, options));
-    if (!source) return std::unexpected(source.error());
-    auto target = make_link_(LinkOptions{});  // the embedded core
-    if (!target) return std::unexpected(target.error());
-    hosted->source = std::move(*source);
-    hosted->target = std::move(*target);
-    hosted->streams = StreamClient::make(env_, *hosted->target);
-    auto adapter = std::visit(
-        [&](const auto& o) { return make_adapter(env_, *hosted->source, *hosted->streams, o); },
-        options);
-    if (!adapter) return std::unexpected(adapter.error());
-    hosted->adapter = std::move(*adapter);
-    hosted_.push_back(std::move(hosted));
-  }
-  for (auto& hosted : hosted_) {
-    Hosted* one = hosted.get();
-    one->adapter->start([one](Status status) {
-      if (status) {
-        SLUICE_LOG(kLog, kInfo, "adapter runs name={} type={}", one->adapter->name(),
-                   one->adapter->kind());
-        return;
-      }
-      one->failed = status.error().detail;
-      SLUICE_LOG(kLog, kError, "adapter cannot start name={} type={} error={}",
-                 one->adapter->name(), one->adapter->kind(), one->failed);
-    });
-  }
+  if (auto built = prepare(config); !built) return built;
+  (void)commit();
   return {};
+}
+
+// ---- exchange
+
+HostedAdapter* AdapterHost::find(std::string_view name) const {
+  const auto found = std::ranges::find_if(hosted_, [&](const Hosted& one) { return one->name() == name; });
+  return found == hosted_.end() ? nullptr : found->get();
+}
+
+AdapterHost::Hosted AdapterHost::take(std::string_view name) {
+  const auto found = std::ranges::find_if(hosted_, [&](const Hosted& one) { return one && one->name() == name; });
+  if (found == hosted_.end()) return nullptr;
+  Hosted out = std::move(*found);
+  hosted_.erase(found);
+  return out;
+}
+
+Status AdapterHost::prepare(const Config& fresh) {
+  auto next = std::make_unique<Prepared>();
+  for (size_t i = 0; i < fresh.adapters.size(); ++i) {
+    const std::string name(name_of(fresh.adapters[i]));
+    next->order.push_back(name);
+    const HostedAdapter* present = find(name);
+    if (present != nullptr && present->text() == fresh.adapter_texts[i]) continue;
+    auto built = HostedAdapter::make(env_, core_, fresh.adapters[i], fresh.adapter_texts[i]);
+    if (!built)
+      return std::unexpected(Error{built.error().code, 0, fmt::format("adapter '{}': {}", name, built.error().detail)});
+    (present != nullptr ? next->changes.changed : next->changes.added).push_back(name);
+    next->fresh.push_back(*std::move(built));
+  }
+  for (const Hosted& one : hosted_) {
+    if (std::ranges::find(next->order, one->name()) == next->order.end())
+      next->changes.removed.emplace_back(one->name());
+  }
+  prepared_ = std::move(next);
+  return {};
+}
+
+AdapterChanges AdapterHost::commit() {
+  const std::unique_ptr<Prepared> now = std::exchange(prepared_, nullptr);
+  for (const std::string& name : now->changes.removed) {
+    SLUICE_LOG(kLog, kInfo, "adapter removed name={}", name);
+    tell(leave(take(name), [] {}));
+  }
+  std::vector<Hosted> next;
+  auto fresh = now->fresh.begin();
+  for (const std::string& name : now->order) {
+    if (fresh != now->fresh.end() && (*fresh)->name() == name) {
+      HostedAdapter* one = fresh->get();
+      next.push_back(std::move(*fresh++));
+      exchange(one, take(name));
+    } else {
+      next.push_back(take(name));
+    }
+  }
+  hosted_ = std::move(next);
+  return std::move(now->changes);
+}
+
+void AdapterHost::exchange(HostedAdapter* fresh, Hosted old) {
+  if (!old) return fresh->start([] {});
+  SLUICE_LOG(kLog, kInfo, "adapter changes name={}", fresh->name());
+  if (old->may_overlap()) {
+    const Place place = leave(std::move(old), [] {});
+    return fresh->start([this, place] { tell(place); });
+  }
+  // Whoever has the name by then: another reload may have come meanwhile.
+  tell(leave(std::move(old), [this, name = std::string(fresh->name())] {
+    HostedAdapter* heir = find(name);
+    if (!stopped_ && heir != nullptr && !heir->started()) heir->start([] {});
+  }));
+}
+
+AdapterHost::Place AdapterHost::leave(Hosted old, std::move_only_function<void()> gone) {
+  leaving_.push_back({std::move(old), std::move(gone)});
+  return std::prev(leaving_.end());
+}
+
+void AdapterHost::tell(Place place) {
+  if (std::exchange(place->told, true)) return;
+  place->hosted->stop([this, place] {
+    auto gone = std::move(place->gone);
+    leaving_.erase(place);
+    gone();
+    one_stopped();
+  });
+}
+
+// ---- end
+
+void AdapterHost::one_stopped() {
+  if (!stopped_ || --stopping_ > 0) return;
+  auto finished = std::exchange(stopped_, nullptr);
+  finished();
 }
 
 void AdapterHost::stop(std::move_only_function<void()> done) {
   stopped_ = std::move(done);
-  stopping_ = hosted_.size() + 1;
-  auto one_less = [this] {
-    if (--stopping_ > 0) return;
-    auto finished = std::exchange(stopped_, nullptr);
-    finished();
-  };
-  for (auto& hosted : hosted_) hosted->adapter->stop(one_less);
-  one_less();
+  stopping_ = hosted_.size() + leaving_.size() + 1;
+  for (auto& hosted : hosted_) hosted->stop([this] { one_stopped(); });
+  for (auto place = leaving_.begin(); place != leaving_.end(); ++place) tell(place);
+  one_stopped();
 }
+
+// ---- figures
 
 void AdapterHost::collect(MetricSink& sink) const {
   for (const auto& hosted : hosted_) {
-    const Adapter& adapter = *hosted->adapter;
+    const Adapter& adapter = hosted->adapter();
     const AdapterFigures& figures = adapter.figures();
     const MetricLabels labels = {{"adapter", adapter.name()}, {"type", adapter.kind()}};
     auto counter = [&](std::string_view name, std::string_view help, uint64_t value) {
@@ -103,6 +145,7 @@ void AdapterHost::collect(MetricSink& sink) const {
     counter("sluice_adapter_duplicates_total", "Messages the stream held already.",
             figures.duplicates);
     counter("sluice_adapter_pauses_total", "Times the source was held back.", figures.paused);
+    counter("sluice_adapter_restarts_total", "Times the adapter was made again after it could not start.", hosted->restarts());
     sink.gauge("sluice_adapter_in_flight", "Messages taken and not yet durable.", labels,
                static_cast<double>(figures.in_flight));
     for (const auto& [reason, count] : figures.rejected) {
@@ -121,15 +164,14 @@ void AdapterHost::collect(MetricSink& sink) const {
   }
 }
 
-void AdapterHost::each(const std::function<void(const Adapter&)>& visit) const {
-  for (const auto& hosted : hosted_) visit(*hosted->adapter);
+void AdapterHost::each(const std::function<void(const HostedAdapter&)>& visit) const {
+  for (const auto& hosted : hosted_) visit(*hosted);
 }
 
 std::string AdapterHost::trouble() const {
   for (const auto& hosted : hosted_) {
-    if (!hosted->failed.empty()) {
-      return fmt::format("adapter {} cannot start: {}", hosted->adapter->name(), hosted->failed);
-    }
+    if (!hosted->failed().empty())
+      return fmt::format("adapter {} cannot start: {}", hosted->name(), hosted->failed());
   }
   return "";
 }

@@ -41,6 +41,17 @@ const char* to_word(SyncMode mode) {
   return "";
 }
 
+/// URLs without what is secret in them.
+std::string shown(const LinkOptions& link) {
+  std::string out;
+  for (const std::string& url : link.urls) {
+    const size_t at = url.rfind('@'), scheme = url.find("://");
+    if (!out.empty()) out += ',';
+    out += at == std::string::npos ? url : url.substr(0, scheme + 3) + url.substr(at + 1);
+  }
+  return out;
+}
+
 NodeOptions node_options(const AppOptions& options) {
   NodeOptions out;
   out.server = options.config.server;
@@ -68,6 +79,9 @@ class App::Running final : public RunningDaemon {
   Result<ReloadReport> reload_server(const ServerOptions& fresh) override {
     return node_->server().reload(fresh);
   }
+  Status prepare_adapters(const Config& fresh) override { return adapters_->prepare(fresh); }
+  AdapterChanges commit_adapters() override { return adapters_->commit(); }
+  void drop_prepared_adapters() override { adapters_->drop_prepared(); }
   void set_lame_duck(std::chrono::nanoseconds grace, std::chrono::nanoseconds spread) override {
     options_.lame_duck_grace = grace;
     options_.lame_duck_spread = spread;
@@ -84,6 +98,9 @@ class App::Running final : public RunningDaemon {
   Status start_parts();
   void feed_watchdog();
   void say_ready();
+  std::string state_text() const {
+    return remote_core() ? "core " + shown(options_.config.core) : fmt::format("port {}", node_->server().port());
+  }
   void on_signal(int number);
   void reload(int number);
   void reload_config_file();
@@ -91,6 +108,8 @@ class App::Running final : public RunningDaemon {
   void part_settled();
   void drop_parts();
   void stop_node(DrainPlan plan);
+  /// The JetStream is elsewhere: no store here, and no client port.
+  bool remote_core() const { return !options_.config.core.embedded(); }
   bool ends_lame_duck(int number) const {
     return number == SIGINT || (number == SIGTERM && options_.term_ends_lame_duck);
   }
@@ -120,7 +139,9 @@ Status App::Running::start() {
   if (auto status = start_remotes(); !status) return status;
   if (auto status = start_node(); !status) return status;
   if (auto status = start_monitor(); !status) return status;
-  if (auto status = node_->start(); !status) return status;
+  if (!remote_core()) {
+    if (auto status = node_->start(); !status) return status;
+  }
   if (auto status = start_parts(); !status) return status;
   signals_ = std::make_unique<Signals>(
       world_.loop(), std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2},
@@ -143,8 +164,12 @@ Status App::Running::start_remotes() {
 
 Status App::Running::start_node() {
   const Config& config = options_.config;
-  SLUICE_LOG(kLog, kInfo, "starting version={} jetstream={} store={} sync={}", kSluiceVersion,
-             config.server.jetstream, config.store.dir, to_word(config.store.sync));
+  if (remote_core()) {
+    SLUICE_LOG(kLog, kInfo, "starting version={} core={} replicas={}", kSluiceVersion, shown(config.core), config.core.replicas);
+  } else {
+    SLUICE_LOG(kLog, kInfo, "starting version={} jetstream={} store={} sync={}", kSluiceVersion,
+               config.server.jetstream, config.store.dir, to_word(config.store.sync));
+  }
   if (config.server.jetstream && config.store.sync != SyncMode::kAlways) {
     SLUICE_LOG(kLog, kWarn, "acknowledged messages may be lost with the machine sync={}",
                to_word(config.store.sync));
@@ -237,14 +262,16 @@ MonitorSubject App::Running::monitor_subject() {
 Status App::Running::start_parts() {
   const Config& config = options_.config;
   LinkFactory links = [this](const LinkOptions& options) -> Result<std::unique_ptr<NatsLink>> {
-    if (options.embedded()) return make_bus_link(env_, node_->bus());
-    return make_remote_link(env_, options);
+    if (!options.embedded()) return make_remote_link(env_, options);
+    if (remote_core()) return make_remote_link(env_, options_.config.core);
+    return make_bus_link(env_, node_->bus());
   };
   if (!config.replicator.streams.empty()) {
     replicator_ = std::make_unique<Replicator>(env_, config.replicator, links);
     if (auto status = replicator_->start(); !status) return status;
   }
-  adapters_ = std::make_unique<AdapterHost>(env_, links);
+  adapters_ = std::make_unique<AdapterHost>(
+      env_, CoreAccess{links, config.core.api_prefix(), config.core.replicas});
   return adapters_->start(config);
 }
 
@@ -260,9 +287,14 @@ void App::Running::say_ready() {
   AppReady ready{env_.clock.wall(), node_->server().port(),
                  monitor_ ? monitor_->port() : uint16_t{0}, node_->server().websocket_port(),
                  node_->leaf() != nullptr ? node_->leaf()->port() : uint16_t{0}};
-  SLUICE_LOG(kLog, kInfo, "ready listen={}:{} monitor_port={}", options_.config.server.host,
-             ready.client_port, ready.monitor_port);
-  notify_ready(fmt::format("port {}", ready.client_port));
+  if (remote_core()) {
+    ready.client_port = 0;
+    SLUICE_LOG(kLog, kInfo, "ready core={} monitor_port={}", shown(options_.config.core), ready.monitor_port);
+  } else {
+    SLUICE_LOG(kLog, kInfo, "ready listen={}:{} monitor_port={}", options_.config.server.host,
+               ready.client_port, ready.monitor_port);
+  }
+  notify_ready(state_text());
   if (options_.on_ready) options_.on_ready(ready);
 }
 
@@ -304,7 +336,7 @@ void App::Running::reload(int number) {
   } else {
     reload_config_file();
   }
-  notify_ready(fmt::format("port {}", node_->server().port()));
+  notify_ready(state_text());
 }
 
 void App::Running::reload_config_file() {
@@ -363,6 +395,7 @@ void App::Running::part_settled() {
 void App::Running::stop_node(DrainPlan plan) {
   phase_ = Phase::kStoppingNode;
   settle_timer_->stop();
+  if (remote_core()) plan = DrainPlan(std::chrono::nanoseconds(0));  // no clients to wait for
   node_->stop(plan, [this](Status status) {
     if (!status) {
       SLUICE_LOG(kLog, kError, "the store did not close cleanly error={}", status.error().detail);

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/time_format.h"
 #include "config/config.h"
+#include "gateway/adapter_host.h"
 #include "server/reload.h"
 
 namespace sluice {
@@ -32,6 +33,10 @@ class RunningDaemon {
  public:
   virtual ~RunningDaemon() = default;
   virtual Result<ReloadReport> reload_server(const ServerOptions& fresh) = 0;
+  /// In two steps, so that nothing changes when something is wrong: see AdapterHost.
+  virtual Status prepare_adapters(const Config& fresh) = 0;
+  virtual AdapterChanges commit_adapters() = 0;
+  virtual void drop_prepared_adapters() = 0;
   virtual void set_lame_duck(std::chrono::nanoseconds grace, std::chrono::nanoseconds spread) = 0;
   /// "sha256:…" of the file that is in force now.
   virtual void set_config_digest(const std::string& digest) = 0;

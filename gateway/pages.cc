@@ -16,7 +16,8 @@ std::string text_of(const Json& json) {
 std::string adapters_page(const AdapterHost* adapters) {
   Json list = Json::array();
   if (adapters != nullptr) {
-    adapters->each([&](const Adapter& adapter) {
+    adapters->each([&](const HostedAdapter& hosted) {
+      const Adapter& adapter = hosted.adapter();
       const AdapterFigures& figures = adapter.figures();
       list.push_back({{"name", adapter.name()},
                       {"type", adapter.kind()},
@@ -27,7 +28,10 @@ std::string adapters_page(const AdapterHost* adapters) {
                       {"duplicates", figures.duplicates},
                       {"rejected", figures.rejected},
                       {"paused", figures.paused},
-                      {"in_flight", figures.in_flight}});
+                      {"in_flight", figures.in_flight},
+                      {"restarts", hosted.restarts()},
+                      {"running_since", hosted.started_at() == 0 ? Json(nullptr) : Json(format_rfc3339(hosted.started_at()))},
+                      {"error", hosted.failed()}});
     });
   }
   return text_of({{"adapters", std::move(list)}});

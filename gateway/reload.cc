@@ -17,8 +17,16 @@ void append(std::string& to, std::string_view name) {
 
 Result<ReloadOutcome> reload_config(RunningDaemon& daemon, Config& running, const Config& fresh) {
   ReloadOutcome out;
+  if (auto built = daemon.prepare_adapters(fresh); !built) return std::unexpected(built.error());
   const auto reloaded = daemon.reload_server(fresh.server);
-  if (!reloaded) return std::unexpected(reloaded.error());
+  if (!reloaded) {
+    daemon.drop_prepared_adapters();
+    return std::unexpected(reloaded.error());
+  }
+  const AdapterChanges adapters = daemon.commit_adapters();
+  for (const std::string& name : adapters.added) append(out.applied, "adapters+" + name);
+  for (const std::string& name : adapters.changed) append(out.applied, "adapters~" + name);
+  for (const std::string& name : adapters.removed) append(out.applied, "adapters-" + name);
   const ReloadReport& report = *reloaded;
   for (const ChangedSetting& setting : report.applied)
     append(out.applied, "server." + setting.name);
@@ -42,7 +50,7 @@ Result<ReloadOutcome> reload_config(RunningDaemon& daemon, Config& running, cons
         report.applied.empty() && out.waiting.empty()) {
       append(out.waiting, name);  // its websocket, for instance
     }
-    if (name == "server" || text_of(running, name) == text_of(fresh, name)) continue;
+    if (name == "server" || name == "adapters" || text_of(running, name) == text_of(fresh, name)) continue;
     if (name == "log") {
       append(out.applied, name);
       running.section_texts.insert_or_assign("log", std::string(text_of(fresh, name)));

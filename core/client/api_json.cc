@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -70,7 +71,7 @@ std::string encode_stream_config(const StreamSpec& spec) {
   json["max_msgs_per_subject"] = spec.max_msgs_per_subject;
   json["discard"] = spec.discard_new ? "new" : "old";
   json["storage"] = spec.memory ? "memory" : "file";
-  json["num_replicas"] = spec.replicas;
+  json["num_replicas"] = std::max(spec.replicas, 1);
   if (spec.duplicate_window.count() != 0) json["duplicate_window"] = spec.duplicate_window.count();
   json["allow_direct"] = spec.allow_direct;
   return dump(json);

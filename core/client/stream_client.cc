@@ -28,10 +28,11 @@ bool is_name(std::string_view name) {
 
 class LinkedStreamClient final : public StreamClient {
  public:
-  LinkedStreamClient(Env& env, NatsLink& link, std::string api_prefix)
+  LinkedStreamClient(Env& env, NatsLink& link, std::string api_prefix, int replicas)
       : env_(env),
         link_(link),
         api_prefix_(std::move(api_prefix)),
+        replicas_(replicas),
         ack_prefix_(link.new_inbox() + "."),
         publishes_(env.clock, env.timers, kMaxOpenPublishes_count,
                    [](PubDone done) { done(fail(Errc::kTimeout, "no publish ack in time")); }),
@@ -56,7 +57,9 @@ class LinkedStreamClient final : public StreamClient {
 
   Ticket create_stream(const StreamSpec& spec,
                        std::move_only_function<void(Result<StreamFigures>)> done) override {
-    return call<StreamFigures>("STREAM.CREATE.", spec.name, {}, encode_stream_config(spec),
+    StreamSpec whole = spec;
+    if (whole.replicas == 0) whole.replicas = replicas_;
+    return call<StreamFigures>("STREAM.CREATE.", spec.name, {}, encode_stream_config(whole),
                                parse_stream_info, std::move(done));
   }
 
@@ -195,6 +198,7 @@ class LinkedStreamClient final : public StreamClient {
   Env& env_;
   NatsLink& link_;
   const std::string api_prefix_;
+  const int replicas_;
   const std::string ack_prefix_;
   std::string inbox_;  ///< scratch
   ReplyTable<PubDone> publishes_;
@@ -205,8 +209,9 @@ class LinkedStreamClient final : public StreamClient {
 
 }  // namespace
 
-std::unique_ptr<StreamClient> StreamClient::make(Env& env, NatsLink& link, std::string api_prefix) {
-  return std::make_unique<LinkedStreamClient>(env, link, std::move(api_prefix));
+std::unique_ptr<StreamClient> StreamClient::make(Env& env, NatsLink& link, std::string api_prefix,
+                                                 int replicas) {
+  return std::make_unique<LinkedStreamClient>(env, link, std::move(api_prefix), replicas);
 }
 
 }  // namespace sluice

@@ -39,7 +39,7 @@ struct StreamSpec {
   bool discard_new = false;
   bool memory = false;
   bool allow_direct = true;
-  int replicas = 1;
+  int replicas = 0;  ///< 0 = as the client was told
 };
 
 struct StreamFigures {
@@ -99,9 +99,10 @@ class StreamClient {
  public:
   virtual ~StreamClient() = default;
 
-  /// Lives on `link`, which must outlive it. `api_prefix` is "$JS.API" or "$JS.<domain>.API".
+  /// Lives on `link`, which must outlive it. `api_prefix` is "$JS.API" or "$JS.<domain>.API";
+  /// `replicas` those of streams made without a number of their own.
   static std::unique_ptr<StreamClient> make(Env& env, NatsLink& link,
-                                            std::string api_prefix = "$JS.API");
+                                            std::string api_prefix = "$JS.API", int replicas = 1);
 
   virtual NatsLink& link() = 0;
 

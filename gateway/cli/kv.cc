@@ -378,7 +378,7 @@ struct Verb {
     app->callback([w = words, at = where, work, &run] {
       run = [w, at, work] {
         return with_session(*at, [&](Session& session) {
-          auto bucket = open_bucket(session, *at, w->bucket);
+          auto bucket = open_bucket(session, w->bucket);
           return bucket ? work(session, **bucket, *w) : complain(bucket.error());
         });
       };
@@ -408,9 +408,9 @@ void add_bucket_options(CLI::App& add, KvWords& words) {
 
 }  // namespace
 
-Result<std::unique_ptr<KvBucket>> open_bucket(Session& session, const SessionOptions& where, const std::string& name) {
+Result<std::unique_ptr<KvBucket>> open_bucket(Session& session, const std::string& name) {
   auto bucket = session.await<std::unique_ptr<KvBucket>>(
-      [&](auto done) { return KvBucket::open(session.env(), session.client(), name, where.api_prefix, std::move(done)); });
+      [&](auto done) { return KvBucket::open(session.env(), session.client(), name, session.api_prefix(), std::move(done)); });
   if (!bucket && bucket.error().code == Errc::kNotFound)
     return fail(Errc::kNotFound, fmt::format("there is no bucket '{}'; make it with: sluice kv add {}", name, name));
   return bucket;
@@ -491,7 +491,7 @@ void add_kv_verbs(CLI::App& app, VerbRun& run) {
     run = [words, where] {
       return with_session(*where, [&](Session& session) {
         if (words->bucket.empty()) return list_buckets(session, *words);
-        auto bucket = open_bucket(session, *where, words->bucket);
+        auto bucket = open_bucket(session, words->bucket);
         return bucket ? list_keys(session, **bucket, *words) : complain(bucket.error());
       });
     };
@@ -502,14 +502,14 @@ void add_kv_verbs(CLI::App& app, VerbRun& run) {
   out.app->add_option("FILE", words->file, "file; - is standard output")->capture_default_str();
   out.app->add_flag("--history", words->with_history, "all revisions kept, with deletions");
   out.app->callback([words, where = out.where, &run] {
-    run = [words, where] { return with_session(*where, [&](Session& s) { return export_bucket(s, *where, *words); }); };
+    run = [words, where] { return with_session(*where, [&](Session& s) { return export_bucket(s, *words); }); };
   });
   Verb in = add_verb("import", "Put the keys that 'export' wrote into a bucket.");
   in.app->add_option("FILE", words->file, "file; - is standard input")->capture_default_str();
   in.app->add_flag("--create-only", words->create_only, "leave keys alone that have a value");
   in.app->add_flag("--make-bucket", words->make_bucket, "make the bucket when it is missing, with the exported one's options");
   in.app->callback([words, where = in.where, &run] {
-    run = [words, where] { return with_session(*where, [&](Session& s) { return import_bucket(s, *where, *words); }); };
+    run = [words, where] { return with_session(*where, [&](Session& s) { return import_bucket(s, *words); }); };
   });
 }
 

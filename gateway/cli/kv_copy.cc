@@ -96,8 +96,8 @@ Result<StreamSeq> store(Session& session, KvBucket& bucket, const ImportedLine& 
 }
 
 /// The bucket, made from the export's first line when that is wanted and it is missing.
-Result<std::unique_ptr<KvBucket>> target_bucket(Session& session, const SessionOptions& where, const KvWords& words, const Json& head) {
-  auto bucket = open_bucket(session, where, words.bucket);
+Result<std::unique_ptr<KvBucket>> target_bucket(Session& session, const KvWords& words, const Json& head) {
+  auto bucket = open_bucket(session, words.bucket);
   if (bucket || !words.make_bucket || bucket.error().code != Errc::kNotFound) return bucket;
   const Json info = {{"config", head.value("config", Json::object())}, {"state", Json::object()}};
   auto exported = parse_kv_bucket(info.dump());
@@ -108,13 +108,13 @@ Result<std::unique_ptr<KvBucket>> target_bucket(Session& session, const SessionO
   auto made = session.await<KvStatus>(
       [&](auto done) { return KvBucket::make(session.env(), session.client(), exported->spec, std::move(done)); });
   if (!made) return std::unexpected(made.error());
-  return open_bucket(session, where, words.bucket);
+  return open_bucket(session, words.bucket);
 }
 
 }  // namespace
 
-int export_bucket(Session& session, const SessionOptions& where, const KvWords& words) {
-  auto bucket = open_bucket(session, where, words.bucket);
+int export_bucket(Session& session, const KvWords& words) {
+  auto bucket = open_bucket(session, words.bucket);
   if (!bucket) return complain(bucket.error());
   auto config = encode_kv_bucket((*bucket)->status().spec);
   if (!config) return complain(config.error());
@@ -144,7 +144,7 @@ int export_bucket(Session& session, const SessionOptions& where, const KvWords& 
   return kExitOk;
 }
 
-int import_bucket(Session& session, const SessionOptions& where, const KvWords& words) {
+int import_bucket(Session& session, const KvWords& words) {
   auto file = open_file(words.file, "r");
   if (!file) return complain(file.error());
   std::string text;
@@ -153,7 +153,7 @@ int import_bucket(Session& session, const SessionOptions& where, const KvWords& 
   const Json head = Json::parse(text, nullptr, false);
   if (!head.is_object() || head.value("sluice_kv_export", Json()) != kExportVersion)
     return complain(fmt::format("'{}' is not an export of 'sluice kv export', or of a newer version", words.file));
-  auto bucket = target_bucket(session, where, words, head);
+  auto bucket = target_bucket(session, words, head);
   if (!bucket) return complain(bucket.error());
   size_t stored = 0, skipped = 0;
   for (size_t number = 2;; ++number) {

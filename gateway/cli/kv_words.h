@@ -44,13 +44,13 @@ struct KvWords {
 inline constexpr size_t kMaxKvValue_bytes = 64 * 1024 * 1024;
 
 /// The bucket, or why not: a missing one is told with how to make it.
-Result<std::unique_ptr<KvBucket>> open_bucket(Session& session, const SessionOptions& where, const std::string& name);
+Result<std::unique_ptr<KvBucket>> open_bucket(Session& session, const std::string& name);
 /// Runs until the watch is current and, without `stop_when_current`, until a signal or the limit.
 /// @return what ended it badly, if something did.
 Status follow(Session& session, KvBucket& bucket, KvWatchOptions options, std::chrono::milliseconds limit, bool stop_when_current,
               const std::function<void(const KvEntry&)>& tell);
 
-int export_bucket(Session& session, const SessionOptions& where, const KvWords& words);
-int import_bucket(Session& session, const SessionOptions& where, const KvWords& words);
+int export_bucket(Session& session, const KvWords& words);
+int import_bucket(Session& session, const KvWords& words);
 
 }  // namespace sluice

@@ -14,7 +14,7 @@ int run_verb(const std::string& config_path) {
     std::fputs(problems.to_text().c_str(), stderr);
     return kExitConfig;
   }
-  options.config.server.jetstream = true;
+  options.config.server.jetstream = options.config.core.embedded();
   options.config_path = config_path;
   return App(std::move(options)).run();
 }

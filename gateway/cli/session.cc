@@ -19,7 +19,7 @@ namespace {
 constexpr std::chrono::milliseconds kConnectLimit{5000};
 
 /// The port that clients of this machine's own daemon use, and the first credentials that let in.
-Result<LinkOptions> local_daemon(std::string path) {
+Result<LinkOptions> local_daemon(std::string path, std::string& api_prefix) {
   LinkOptions link;
   const bool named = !path.empty();
   if (!named) path = kDefaultConfigPath;
@@ -32,6 +32,10 @@ Result<LinkOptions> local_daemon(std::string path) {
   const Config config = load_config(path, process_environment(), problems);
   if (!problems.empty())
     return fail(Errc::kInvalidArgument, "the configuration has errors\n" + problems.to_text());
+  if (!config.core.embedded()) {
+    api_prefix = config.core.api_prefix();
+    return config.core;
+  }
   std::string host = config.server.host;
   if (host == "0.0.0.0" || host == "::") host = "127.0.0.1";
   if (host.find(':') != std::string::npos) host = "[" + host + "]";
@@ -46,10 +50,11 @@ Result<LinkOptions> local_daemon(std::string path) {
   return link;
 }
 
-Result<LinkOptions> link_options(const SessionOptions& options, std::string_view program) {
+/// `api_prefix` becomes the local configuration's, when that is what counts.
+Result<LinkOptions> link_options(const SessionOptions& options, std::string_view program, std::string& api_prefix) {
   LinkOptions link;
   if (options.server.empty()) {
-    auto local = local_daemon(options.config_path);
+    auto local = local_daemon(options.config_path, api_prefix);
     if (!local) return local;
     link = *std::move(local);
   } else {
@@ -96,7 +101,8 @@ Session::~Session() {
 
 Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, std::string_view program) {
   configure_logging({.level = LogLevel::kError, .file = {}});
-  auto link = link_options(options, program);
+  std::string api_prefix = options.api_prefix;
+  auto link = link_options(options, program, api_prefix);
   if (!link) return std::unexpected(link.error());
   std::unique_ptr<Session> session(new Session);
   auto made = make_remote_link(session->env(), *link);
@@ -109,7 +115,8 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, st
                 fmt::format("no connection to {} within {} s; is the daemon running, and are user and password right? "
                             "(--server names another one)",
                             fmt::join(link->urls, ", "), kConnectLimit.count() / 1000));
-  session->client_ = StreamClient::make(session->env(), *session->link_, options.api_prefix);
+  session->client_ = StreamClient::make(session->env(), *session->link_, api_prefix);
+  session->api_prefix_ = api_prefix;
   return session;
 }
 

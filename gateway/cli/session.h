@@ -47,6 +47,7 @@ class Session {
   Loop& loop() { return world_.loop(); }
   StreamClient& client() { return *client_; }
   NatsLink& link() { return *link_; }
+  const std::string& api_prefix() const { return api_prefix_; }
 
   /// Runs the loop until `start`'s callback has its result.
   template <class T>
@@ -68,6 +69,7 @@ class Session {
   Session() = default;
 
   UvEnv world_;
+  std::string api_prefix_;
   std::unique_ptr<NatsLink> link_;
   std::unique_ptr<StreamClient> client_;
 };

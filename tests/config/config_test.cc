@@ -56,6 +56,30 @@ TEST(Config, NothingGivesDefaults) {
   EXPECT_EQ(config.replicator.state_dir, "./sluice-data/replicator");
 }
 
+TEST(Config, TheCoreMayBeElsewhere) {
+  auto [config, problems] = read(R"(
+core:
+  servers: [nats://a:4222, "tls://b:4223"]
+  credentials: /etc/sluice/core.creds
+  tls: {ca: ca.pem}
+  domain: hub
+  replicas: 3
+)");
+  EXPECT_EQ(problems, "");
+  EXPECT_EQ(config.core.urls, (std::vector<std::string>{"nats://a:4222", "tls://b:4223"}));
+  EXPECT_EQ(config.core.tls_ca_file, "ca.pem");
+  EXPECT_EQ(config.core.api_prefix(), "$JS.hub.API");
+  EXPECT_EQ(config.core.replicas, 3);
+  EXPECT_EQ(read("core: nats://far:4222\n").config.core.urls, std::vector<std::string>{"nats://far:4222"});
+  EXPECT_TRUE(read("core: embedded\n").config.core.embedded());
+  EXPECT_THAT(read("core: other\n").problems, HasSubstr("'other' is not a URL"));
+  EXPECT_THAT(read("core: nats://far\nserver: {name: x}\n").problems, HasSubstr("2:1: 'server' is of the embedded core"));
+  EXPECT_THAT(read("core: {servers: nats://far, replicas: 6}\n").problems, HasSubstr("6"));
+  EXPECT_THAT(read("core: {replicas: 3}\n").problems, HasSubstr("servers"));
+  EXPECT_THAT(read("core: {servers: nats://far, domain: d}\nreplicator: {streams: [{stream: A, target: nats://x}]}\n").problems,
+              HasSubstr("by its domain"));
+}
+
 TEST(Config, ReadsEverySectionWithUnits) {
   auto [config, problems] = read(R"(
 core: embedded
@@ -185,8 +209,6 @@ TEST(Config, ConflictsAreTold) {
               HasSubstr("twice"));
   EXPECT_THAT(read("server: {password: a, password_file: /x, user: u}\n").problems,
               HasSubstr("can't both"));
-  EXPECT_THAT(read("core: nats://far:4222\n").problems, HasSubstr("1:7: 'core': this version"));
-  EXPECT_THAT(read("core: other\n").problems, HasSubstr("must be embedded"));
 }
 
 TEST(Config, SecretsNeedPrivateFiles) {
