@@ -7,16 +7,17 @@
 #include "config/nats_conf_lexical.h"
 #include "config/nats_stanzas.h"
 #include "config/nats_users.h"
+#include "config/operator_token.h"
 #include "crypto/nkey.h"
 
 namespace sluice {
 namespace {
 
 constexpr std::array kRefused = std::to_array<std::string_view>(
-    {"default_sentinel", "operator", "operators", "roots", "root", "root_operators",
-     "root_operator", "resolver", "account_resolver", "resolver_tls", "resolver_preload",
-     "resolver_pinned_accounts", "no_system_account", "no_system", "no_sys_acc", "trusted",
-     "trusted_keys", "proxies"});
+    {"default_sentinel", "resolver_tls", "resolver_pinned_accounts", "no_system_account",
+     "no_system", "no_sys_acc", "proxies"});
+constexpr std::array kOperatorKeys = std::to_array<std::string_view>(
+    {"operator", "operators", "roots", "root", "root_operators", "root_operator"});
 constexpr std::array kAccountRefused = std::to_array<std::string_view>({"msg_trace", "trace_dest"});
 constexpr std::array kExportRefused = std::to_array<std::string_view>({"latency", "allow_trace"});
 constexpr std::array kImportRefused = std::to_array<std::string_view>({"allow_trace"});
@@ -255,6 +256,39 @@ void read_accounts(NatsReader& reader, const ConfValue& value, ServerOptions& se
   }
 }
 
+void read_operator(NatsReader& reader, const ConfValue& value, OperatorMode& mode) {
+  if (value.kind == ConfValue::Kind::kList) {
+    for (const ConfValue& item : value.items) read_operator(reader, item, mode);
+    return;
+  }
+  std::string text;
+  reader.text(value, text);
+  if (auto token = read_operator_token(text)) {
+    mode.operators.push_back(std::move(*token));
+  } else {
+    reader.tell(value.place, token.error().detail);
+  }
+}
+
+void read_resolver(NatsReader& reader, const ConfEntry& entry) {
+  const std::string word =
+      entry.value.kind == ConfValue::Kind::kText ? to_conf_lower(entry.value.text) : "";
+  if (word == "memory" || word == "mem") return;
+  reader.tell(entry.value.place,
+              "this version of Sluice knows accounts by resolver_preload only: resolver must be MEMORY");
+}
+
+void read_preload(NatsReader& reader, const ConfValue& value, OperatorMode& mode) {
+  if (!reader.is_map(value)) return;
+  for (const ConfEntry& entry : value.entries) {
+    if (!is_nkey(NkeyKind::kAccount, entry.key)) {
+      reader.tell(entry.value.place, "expected key to be a valid account public key");
+      continue;
+    }
+    reader.text(entry.value, mode.preload[entry.key]);
+  }
+}
+
 }  // namespace
 
 bool read_accounts_stanza(NatsReader& reader, std::string_view key, const ConfEntry& entry,
@@ -265,6 +299,14 @@ bool read_accounts_stanza(NatsReader& reader, std::string_view key, const ConfEn
     read_conf_mappings(reader, entry.value, settings.server.mappings);
   } else if (key == "system_account" || key == "system") {
     reader.text(entry.value, settings.server.system_account);
+  } else if (std::ranges::find(kOperatorKeys, key) != kOperatorKeys.end()) {
+    read_operator(reader, entry.value, settings.server.operator_mode);
+  } else if (key == "resolver" || key == "account_resolver") {
+    read_resolver(reader, entry);
+  } else if (key == "resolver_preload") {
+    read_preload(reader, entry.value, settings.server.operator_mode);
+  } else if (key == "trusted" || key == "trusted_keys") {
+    reader.texts(entry.value, settings.server.operator_mode.trusted_keys);
   } else if (std::ranges::find(kRefused, key) != kRefused.end()) {
     reader.refuse_or_unknown(entry, kRefused);
   } else {

@@ -1,7 +1,9 @@
 #include <limits>
 
 #include "config/config.h"
+#include "config/operator_token.h"
 #include "config/sections.h"
+#include "server/jwt.h"
 
 namespace sluice {
 namespace {
@@ -162,12 +164,50 @@ const FieldRows& account_fields() {
         .nest(jetstream_fields())
         .doc("Streams in this account, with these limits ({}: none); without it there are none.");
     t.count("max_connections", &O::max_connections).doc("Clients. -1: without limit.");
-    t.count("max_subscriptions", &O::max_subscriptions).doc("Subscriptions. -1: without limit.");
+    t.count("max_subscriptions", &O::max_subscriptions).doc("Subscriptions of one connection. -1: without limit.");
     t.count("max_payload", &O::max_payload).doc("Bytes of a message. -1: as the server's.");
     t.section_list("exports", &O::exports, export_fields()).doc("What others may import.");
     t.section_list("imports", &O::imports, import_fields()).doc("What it takes from others.");
     t.section_list("mappings", &O::mappings, mapping_fields())
         .doc("Changes of the subjects its clients publish to; the first that fits counts.");
+    return t.take();
+  }();
+  return rows;
+}
+
+void read_operators(ReadContext& c, const YamlNode& n, OperatorMode& mode) {
+  for (const std::string& text : read_text_list(c, n).value_or(std::vector<std::string>())) {
+    if (auto token = read_operator_token(text)) {
+      mode.operators.push_back(std::move(*token));
+    } else {
+      c.problems.add(n.place, token.error().detail);
+    }
+  }
+}
+
+void read_preload(ReadContext& c, const YamlNode& n, OperatorMode& mode) {
+  for (std::string& text : read_text_list(c, n).value_or(std::vector<std::string>())) {
+    if (const auto account = read_account_jwt(text)) {
+      mode.preload.insert_or_assign(account->head.subject, std::move(text));
+    } else {
+      c.problems.add(n.place, "'preload': " + account.error().detail);
+    }
+  }
+}
+
+const FieldRows& operator_fields() {
+  static const FieldRows rows = [] {
+    using O = OperatorMode;
+    FieldTable<O> t("Operator mode: accounts and users are what signed JWTs say; then there are no "
+                    "`users`, `accounts` and the like.");
+    t.own("operators", FieldKind::kTextList, "",
+          [](ReadContext& c, const YamlNode& n, const FieldRow&, O& o) { read_operators(c, n, o); })
+        .doc("Operators' JWTs, or files that hold one.");
+    t.text_list("trusted_keys", &O::trusted_keys)
+        .doc("Public keys (\"O…\") that may sign accounts, besides the operators' own.");
+    t.own("preload", FieldKind::kTextList, "",
+          [](ReadContext& c, const YamlNode& n, const FieldRow&, O& o) { read_preload(c, n, o); })
+        .doc("Accounts' JWTs.");
     return t.take();
   }();
   return rows;
@@ -201,6 +241,7 @@ const FieldRows& server_fields() {
         .doc("Changes of the subjects that clients of no account publish to.");
     t.section_list("accounts", &O::accounts, account_fields())
         .doc("Accounts: subjects, users, streams and limits apart from all others.");
+    t.section("operator", &O::operator_mode, operator_fields()).doc("Operator mode.");
     t.text("system_account", &O::system_account)
         .doc("The account of the server's own events and services; \"$SYS\" when empty.");
     t.size("max_payload", &O::max_payload)

@@ -74,7 +74,8 @@ class Checker {
         check_user(fmt::format("server.accounts[{}].users[{}]", i, u), account.users[u]);
       users = users || (!account.users.empty() && account.name != server.system_account);
     }
-    bool anonymous = (server.user.empty() && server.token.empty() && !users) || !server.no_auth_user.empty();
+    const bool operators = server.operator_mode.enabled();
+    bool anonymous = (server.user.empty() && server.token.empty() && !users && !operators) || !server.no_auth_user.empty();
     if (anonymous && server.websocket.enabled && !is_loopback(server.websocket.host) &&
         !server.allow_anonymous) {
       tell("server.websocket.listen",

@@ -117,6 +117,7 @@ void LeafLink::close(const Error& why, std::chrono::nanoseconds wait) {
   timer_->stop();
   if (pause_timer_ != nullptr) pause_timer_->stop();
   if (loop_timer_ != nullptr) loop_timer_->stop();
+  if (expiry_timer_ != nullptr) expiry_timer_->stop();
   relief_ = Ticket();
   if (observing_) account_->router().stop_observing(*this);
   for (const auto& [key, subscription] : std::exchange(theirs_, {}))
@@ -298,6 +299,7 @@ void LeafLink::on_connect(std::string_view json) {
                                                            .jwt = connect->jwt,
                                                            .nonce = nonce_,
                                                            .kind = ConnectionKind::kLeaf,
+                                                           .ip = split_address(transport_->peer_address()).first,
                                                            .tls = transport_->tls()});
   if (answer.bcrypt.empty()) {
     if (answer.identity == nullptr) return refuse("Authorization Violation");
@@ -333,6 +335,14 @@ void LeafLink::accept_user(IdentityPtr identity) {
     return refuse("maximum account active connections exceeded");
   if (identity_->permissions != nullptr)
     permissions_ = std::make_unique<PermissionState>(identity_->permissions);
+  if (identity_->expires != 0) {
+    expiry_timer_ = world_.env.timers.make([this] {
+      send_error(identity_->expires_with_account ? "Account Authentication Expired"
+                                                 : "User Authentication Expired");
+      close({Errc::kDenied, 0, "Authentication Expired"});
+    });
+    expiry_timer_->start(std::chrono::nanoseconds(identity_->expires - world_.env.clock.wall()));
+  }
   send(make_info(true));
   begin({});
 }

@@ -234,6 +234,7 @@ class LeafLink final : public TransportHandler,
   std::unique_ptr<Timer> timer_;
   std::unique_ptr<Timer> pause_timer_;
   std::unique_ptr<Timer> loop_timer_;
+  std::unique_ptr<Timer> expiry_timer_;  ///< of an identity that ends
   Ticket relief_;
   std::shared_ptr<LeafLink*> self_ = std::make_shared<LeafLink*>(this);
 };

@@ -36,6 +36,10 @@ class Account {
   const Router& router() const { return router_; }
   bool is_system() const { return is_system_; }
   void set_system() { is_system_ = true; }
+  /// What tools show beside the name.
+  const std::string& display_name() const {
+    return options_.display_name.empty() ? options_.name : options_.display_name;
+  }
 
   /// nullptr when it maps nothing, which is all that a publish asks.
   const SubjectMappings* mappings() const { return mappings_.get(); }
@@ -44,15 +48,10 @@ class Account {
     return options_.max_connections < 0 ||
            connections < static_cast<size_t>(options_.max_connections);
   }
-  bool has_room_for_subscription() const {
-    return options_.max_subscriptions < 0 ||
-           subscriptions < static_cast<size_t>(options_.max_subscriptions);
-  }
 
   AccountCounters counters;
   size_t connections = 0;    ///< of clients
   size_t leaf_connections = 0;
-  size_t subscriptions = 0;  ///< of clients
 
  private:
   AccountOptions options_;

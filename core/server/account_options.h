@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -102,11 +103,12 @@ struct ImportOptions {
 struct AccountOptions {
   std::string name = {};
   std::string nkey = {};  ///< public key "A…"; its other name
+  std::string display_name = {};  ///< what tools show beside the name; "" = the name
   std::vector<UserOptions> users = {};
   std::optional<PermissionOptions> default_permissions = {};
   std::optional<JetStreamLimits> jetstream = {};  ///< unset = no JetStream in it
   int64_t max_connections = -1;
-  int64_t max_subscriptions = -1;
+  int64_t max_subscriptions = -1;  ///< of one connection
   int64_t max_payload = -1;
   int64_t max_leafnodes = -1;
   std::vector<ExportOptions> exports = {};
@@ -115,6 +117,15 @@ struct AccountOptions {
   std::string trace_destination = {};  ///< where sampled traceparent messages are traced to
   int trace_sampling = 100;            ///< percent
   bool operator==(const AccountOptions&) const = default;
+};
+
+/// Operator mode: accounts and users are what signed JWTs say.
+struct OperatorMode {
+  std::vector<std::string> operators = {};          ///< their JWTs
+  std::vector<std::string> trusted_keys = {};       ///< public keys "O…" besides
+  std::map<std::string, std::string> preload = {};  ///< account key "A…" → its JWT
+  bool enabled() const { return !operators.empty() || !trusted_keys.empty(); }
+  bool operator==(const OperatorMode&) const = default;
 };
 
 }  // namespace sluice

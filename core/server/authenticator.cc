@@ -4,14 +4,18 @@
 
 #include "base/base64.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "crypto/nkey.h"
 #include "crypto/password.h"
 #include "crypto/secret.h"
 #include "crypto/signature.h"
 #include "server/certificate_user.h"
+#include "server/jwt_authority.h"
 
 namespace sluice {
 namespace {
+
+constexpr Logger log_{"server"};
 
 std::shared_ptr<const Permissions> compile(const std::optional<PermissionOptions>& own,
                                            const Account& account) {
@@ -45,8 +49,16 @@ std::string_view to_string(ConnectionKind kind) {
   return "";
 }
 
-Authenticator::Authenticator(const ServerOptions& options, Accounts& accounts)
-    : map_certificates_(options.tls.verify_and_map), accounts_(accounts) {
+Authenticator::~Authenticator() = default;
+
+Authenticator::Authenticator(const ServerOptions& options, Accounts& accounts, Clock& clock,
+                             const JwtAccounts* jwts)
+    : map_certificates_(options.tls.verify_and_map), clock_(clock), accounts_(accounts) {
+  if (jwts != nullptr) {
+    jwts_ = std::make_unique<JwtAuthority>(*jwts, accounts);
+    configured_ = true;
+    return;
+  }
   for (const UserOptions& user : options.users) add(user, accounts.global());
   if (!options.user.empty() || !options.password.empty())
     add({.user = options.user, .password = options.password}, accounts.global());
@@ -96,6 +108,12 @@ void Authenticator::add(const UserOptions& user, Account& account) {
 }
 
 AuthAnswer Authenticator::check(const Credentials& given) const {
+  if (jwts_ != nullptr) {
+    auto identity = jwts_->check(given, clock_.wall());
+    if (identity) return {.identity = std::move(*identity)};
+    SLUICE_LOG(log_, kInfo, "JWT refused ip={} reason=\"{}\"", given.ip, identity.error().detail);
+    return {};
+  }
   if (!configured_) {
     // Nobody has to log in: the name that was given is shown all the same.
     if (given.user.empty()) return {.identity = anonymous_};

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/time_format.h"
+#include "io/clock.h"
 #include "io/transport.h"
 #include "server/accounts.h"
 #include "server/permissions.h"
@@ -37,6 +38,7 @@ struct Credentials {
   std::string_view jwt = {};
   std::string_view nonce = {};  ///< that the server sent
   ConnectionKind kind = ConnectionKind::kStandard;
+  std::string_view ip = {};
   const TlsPeer* tls = nullptr;  ///< of the client's TLS session, if it has one
   bool none() const {
     return user.empty() && password.empty() && token.empty() && nkey.empty() && jwt.empty();
@@ -52,6 +54,7 @@ struct Identity {
   int64_t max_subscriptions = -1;
   int64_t max_payload = -1;
   WallNanos expires = 0;  ///< 0 = never
+  bool expires_with_account = false;  ///< it is the account's token that ends then
   std::string jwt = {};
   std::string issuer_key = {};
   std::string name_tag = {};
@@ -65,19 +68,28 @@ struct AuthAnswer {
   std::string_view secret = {};  ///< of the Credentials; what to hold against `bcrypt`
 };
 
+class JwtAccounts;
+class JwtAuthority;
+
 /// Fixed at start. Comparisons take the same time whatever differs.
 class Authenticator {
  public:
-  /// `options` have passed check_options().
-  Authenticator(const ServerOptions& options, Accounts& accounts);
+  /// `options` have passed check_options(). `jwts`: in operator mode, else nullptr; outlives it.
+  Authenticator(const ServerOptions& options, Accounts& accounts, Clock& clock,
+                const JwtAccounts* jwts);
+  ~Authenticator();
+  Authenticator(const Authenticator&) = delete;
+  Authenticator& operator=(const Authenticator&) = delete;
 
   /// Whether a client must show credentials at all.
   bool required() const { return configured_ && anonymous_ == nullptr; }
   /// As whom a client is taken that shows none; nullptr when required().
   const IdentityPtr& anonymous() const { return anonymous_; }
   /// INFO must carry a nonce.
-  bool needs_nonce() const { return !keys_.empty(); }
+  bool needs_nonce() const { return !keys_.empty() || jwts_ != nullptr; }
   AuthAnswer check(const Credentials& given) const;
+  /// nullptr but in operator mode.
+  const JwtAuthority* jwts() const { return jwts_.get(); }
 
  private:
   struct Known {
@@ -99,6 +111,8 @@ class Authenticator {
   std::map<std::string, IdentityPtr, std::less<>> keys_;
   std::string decoy_;  ///< what an unknown user's password is compared with
   bool map_certificates_ = false;
+  std::unique_ptr<JwtAuthority> jwts_;  ///< in operator mode
+  Clock& clock_;
   Accounts& accounts_;
 };
 

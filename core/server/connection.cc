@@ -159,8 +159,8 @@ void Connection::close(CloseReason reason, std::string_view error_text) {
   outbox_.stop(peer_reads);
   transport_->close(peer_reads);
   SLUICE_LOG(log_, kDebug, "connection closed cid={} reason={}", id_, to_string(reason));
-  world_.host.on_connection_closed(*this);
   unbind();
+  world_.host.on_connection_closed(*this);
 }
 
 // ---------------------------------------------------------------- in
@@ -279,12 +279,13 @@ bool Connection::may_subscribe(const SubOp& op) {
                          op.subject, op.queue));
     return false;
   }
+  const auto full = [this](int64_t limit) {
+    return limit >= 0 && subscriptions_.size() >= static_cast<size_t>(limit);
+  };
   const size_t limit = world_.options.max_subscriptions;
-  const bool own_full =
-      (limit != 0 && subscriptions_.size() >= limit) ||
-      (identity_ != nullptr && identity_->max_subscriptions >= 0 &&
-       subscriptions_.size() >= static_cast<size_t>(identity_->max_subscriptions));
-  if (own_full || !account_->has_room_for_subscription()) {
+  if ((limit != 0 && subscriptions_.size() >= limit) ||
+      full(account_->options().max_subscriptions) ||
+      (identity_ != nullptr && full(identity_->max_subscriptions))) {
     ++world_.counters.refused_subscriptions;
     send_error("maximum subscriptions exceeded");
     return false;
@@ -312,7 +313,6 @@ bool Connection::on_sub(const SubOp& op) {
     }
     auto* subscription = static_cast<ClientSubscription*>(added);
     subscriptions_.emplace(subscription->sid(), subscription);
-    ++account_->subscriptions;
   }
   if (verbose_) send(kOkLine);
   return open();
@@ -352,15 +352,12 @@ bool Connection::on_pong() {
 
 void Connection::drop(ClientSubscription& subscription) {
   subscriptions_.erase(subscription.sid());
-  --account_->subscriptions;
   account_->router().remove(subscription);
 }
 
 void Connection::drop_all_subscriptions() {
-  for (const auto& [sid, subscription] : std::exchange(subscriptions_, {})) {
-    --account_->subscriptions;
+  for (const auto& [sid, subscription] : std::exchange(subscriptions_, {}))
     account_->router().remove(*subscription);
-  }
 }
 
 // ---------------------------------------------------------------- out

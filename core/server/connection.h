@@ -132,6 +132,8 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   uint64_t in_bytes() const { return in_bytes_; }
   uint64_t out_msgs() const { return out_msgs_; }
   uint64_t out_bytes() const { return out_bytes_; }
+  /// Until its identity ends; negative = it never does.
+  std::chrono::nanoseconds expires_in() const;
   /// It has logged in where that is needed, and counts as a client of its account.
   bool bound() const { return bound_; }
   bool open() const { return state_ != State::kClosed; }

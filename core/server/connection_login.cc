@@ -24,6 +24,7 @@ bool Connection::log_in(const ConnectOptions& options) {
                                                   .jwt = options.jwt,
                                                   .nonce = nonce_,
                                                   .kind = kind_,
+                                                  .ip = ip_,
                                                   .tls = transport_->tls()});
   if (!answer.bcrypt.empty()) return check_password(options, std::move(answer));
   if (answer.identity == nullptr) return refuse(options);
@@ -144,8 +145,16 @@ void Connection::unbind() {
   --account_->connections;
 }
 
+std::chrono::nanoseconds Connection::expires_in() const {
+  if (identity_ == nullptr || identity_->expires == 0) return std::chrono::nanoseconds(-1);
+  return std::max(std::chrono::nanoseconds(0),
+                  std::chrono::nanoseconds(identity_->expires - world_.clock.wall()));
+}
+
 void Connection::on_expired() {
-  close(CloseReason::kAuthenticationExpired, "User Authentication Expired");
+  close(CloseReason::kAuthenticationExpired, identity_->expires_with_account
+                                                 ? "Account Authentication Expired"
+                                                 : "User Authentication Expired");
 }
 
 size_t Connection::max_payload() const {

@@ -41,7 +41,7 @@ bool lets_in(const ExportOptions& exported, const AccountOptions& importer,
     }
     return false;
   }
-  if (exported.accounts.empty()) return true;
+  if (exported.accounts.empty()) return !exported.token_required;
   return std::ranges::any_of(exported.accounts, [&](const std::string& name) {
     return name == importer.name || (!importer.nkey.empty() && name == importer.nkey);
   });
@@ -132,6 +132,14 @@ Status check_imports(const std::vector<AccountOptions>& accounts) {
     }
   }
   return {};
+}
+
+void drop_invalid_imports(std::vector<AccountOptions>& accounts) {
+  for (AccountOptions& account : accounts) {
+    std::erase_if(account.imports, [&](const ImportOptions& import) {
+      return !check_import(accounts, account, import);
+    });
+  }
 }
 
 /// In the importer's router.

@@ -29,6 +29,10 @@ class ServiceResponses;
 ///   "import forms a cycle", …, with the account's name before it.
 Status check_imports(const std::vector<AccountOptions>& accounts);
 
+/// Takes out the imports that check_imports() would refuse: what operators' JWTs claim, others may not
+/// grant (any more).
+void drop_invalid_imports(std::vector<AccountOptions>& accounts);
+
 /// All imports of a server. Loop thread only; goes before the accounts do.
 class Imports {
  public:

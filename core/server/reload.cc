@@ -67,6 +67,7 @@ constexpr Row kRows[] = {
     row<&O::default_permissions, kSecret>("default_permissions", "DefaultPermissions"),
     row<&O::mappings, kSecret>("mappings", "Mappings", kFixed),
     row<&O::accounts, kSecret>("accounts", "Accounts", kFixed),
+    row<&O::operator_mode, kSecret>("operator", "TrustedOperators", kFixed),
     row<&O::system_account>("system_account", "SystemAccount", kFixed),
     row<&O::max_payload>("max_payload", "MaxPayload"),
     row<&O::max_control_line>("max_control_line", "MaxControlLine"),

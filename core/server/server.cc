@@ -32,6 +32,23 @@ ServerOptions without_accounts(ServerOptions options) {
   options.system_account.clear();
   options.no_auth_user.clear();
   options.default_permissions.reset();
+  options.operator_mode = {};
+  return options;
+}
+
+std::unique_ptr<JwtAccounts> make_jwt_accounts(const ServerOptions& options) {
+  if (!options.operator_mode.enabled()) return nullptr;
+  auto made = JwtAccounts::make(options.operator_mode);
+  SLUICE_CHECK(made.has_value());  // check_options() has seen it
+  return std::make_unique<JwtAccounts>(std::move(*made));
+}
+
+/// In operator mode the accounts are those of the tokens, and "$G" is only there.
+ServerOptions with_jwt_accounts(ServerOptions options, const JwtAccounts* jwts, WallNanos now) {
+  if (jwts == nullptr) return options;
+  options.accounts = jwts->options(now);
+  options.global_jetstream = false;
+  if (options.system_account.empty()) options.system_account = jwts->system_account();
   return options;
 }
 
@@ -43,11 +60,14 @@ Server::Server(Env& env, ServerOptions options)
       id_(make_server_id(env.random)),
       start_wall_(env.clock.wall()),
       fine_(check_options(options_)),
+      jwts_(fine_ ? make_jwt_accounts(options_) : nullptr),
       outbox_options_(make_outbox_options(options_.max_pending, options_.write_deadline)),
-      accounts_(env, fine_ ? options_ : without_accounts(options_)),
+      accounts_(env, fine_ ? with_jwt_accounts(options_, jwts_.get(), start_wall_)
+                           : without_accounts(options_)),
       imports_(env, accounts_,
                [this](uint64_t cid, bool everything) { return client_info(cid, everything); }),
-      authenticator_(fine_ ? options_ : without_accounts(options_), accounts_),
+      authenticator_(fine_ ? options_ : without_accounts(options_), accounts_, env.clock,
+                     jwts_.get()),
       passwords_(env.disk_workers),
       flushes_(env.executor),
       handshakes_(env.executor),

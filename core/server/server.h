@@ -24,6 +24,7 @@
 #include "server/counters.h"
 #include "server/flush_list.h"
 #include "server/imports.h"
+#include "server/jwt_accounts.h"
 #include "server/outbox.h"
 #include "server/password_checks.h"
 #include "server/reload.h"
@@ -139,6 +140,7 @@ class Server final : public ConnectionHost {
   const std::string id_;
   const WallNanos start_wall_;
   const Status fine_;  ///< what check_options() says; start() fails with it
+  std::unique_ptr<JwtAccounts> jwts_;  ///< in operator mode
   OutboxOptions outbox_options_;
   ServerCounters counters_;
   Accounts accounts_;

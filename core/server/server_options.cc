@@ -11,6 +11,7 @@
 #include "crypto/nkey.h"
 #include "crypto/password.h"
 #include "server/imports.h"
+#include "server/jwt_accounts.h"
 #include "server/permissions.h"
 #include "server/subject_mappings.h"
 
@@ -67,6 +68,24 @@ Status check_account(const AccountOptions& account, std::set<std::string>& users
   return {};
 }
 
+Status check_operator_mode(const ServerOptions& options) {
+  const OperatorMode& mode = options.operator_mode;
+  if (!mode.enabled()) {
+    if (mode.preload.empty()) return {};
+    return invalid("resolver_preload needs an operator or trusted keys");
+  }
+  if (!options.users.empty() || !options.accounts.empty() || !options.user.empty() ||
+      !options.token.empty() || !options.no_auth_user.empty())
+    return invalid("operators and users or accounts of the configuration can't be used together");
+  const auto jwts = JwtAccounts::make(mode);
+  if (!jwts) return std::unexpected(jwts.error());
+  const std::string& system =
+      options.system_account.empty() ? jwts->system_account() : options.system_account;
+  if (!system.empty() && jwts->find(system) == nullptr)
+    return invalid(fmt::format("system_account \"{}\" has no JWT here", system));
+  return {};
+}
+
 Status check_accounts(const ServerOptions& options, std::set<std::string>& users) {
   std::set<std::string_view> names;
   for (const AccountOptions& account : options.accounts) {
@@ -75,7 +94,7 @@ Status check_accounts(const ServerOptions& options, std::set<std::string>& users
     if (auto fine = check_account(account, users); !fine) return fine;
   }
   const std::string& system = options.system_account;
-  if (!system.empty() && system != kSystemAccount && !names.contains(system))
+  if (!system.empty() && !options.operator_mode.enabled() && system != kSystemAccount && !names.contains(system))
     return invalid(fmt::format("system_account \"{}\" is none of the accounts", system));
   return check_imports(options.accounts);
 }
@@ -84,6 +103,7 @@ Status check_secrets(const ServerOptions& options) {
   const bool single = !options.user.empty() || !options.password.empty();
   const int kinds = static_cast<int>(single) + static_cast<int>(!options.token.empty()) +
                     static_cast<int>(!options.users.empty());
+  if (auto fine = check_operator_mode(options); !fine) return fine;
   if (kinds > 1) return invalid("only one of user and password, token, users can be set");
   for (const std::string& secret : {options.password, options.token}) {
     if (auto fine = check_secret(secret); !fine) return fine;

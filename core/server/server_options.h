@@ -39,6 +39,7 @@ struct ServerOptions {
   std::vector<MappingOptions> mappings = {};  ///< of "$G"
   std::vector<AccountOptions> accounts = {};
   std::string system_account = {};  ///< one of `accounts`; empty = "$SYS"
+  OperatorMode operator_mode = {};  ///< then neither users nor accounts stand here
 
   size_t max_payload = kDefaultMaxPayload_bytes;
   size_t max_control_line = kDefaultMaxControlLine_bytes;

@@ -68,7 +68,7 @@ Result<ReloadReport> Server::reload(const ServerOptions& fresh) {
   outbox_options_ = make_outbox_options(options_.max_pending, options_.write_deadline);
   // In place: the connections' world refers to it.
   std::destroy_at(&authenticator_);
-  std::construct_at(&authenticator_, options_, accounts_);
+  std::construct_at(&authenticator_, options_, accounts_, env_.clock, jwts_.get());
   std::tie(advertised_host_, advertised_port_) = split_advertised(options_);
   while (closed_.size() > options_.max_closed_connections) closed_.pop_front();
 

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string_view>
 
-#include "stream/time_zone.h"
+#include "calendar/time_zone.h"
 
 namespace sluice {
 

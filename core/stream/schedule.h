@@ -11,7 +11,7 @@
 #include "base/time_format.h"
 #include "stream/cron.h"
 #include "stream/publish_headers.h"
-#include "stream/time_zone.h"
+#include "calendar/time_zone.h"
 
 namespace sluice {
 

@@ -41,7 +41,7 @@ bool open_to_everybody(const NatsSettings& settings) {
         return !account.users.empty() && account.name != server.system_account;
       });
   return server.user.empty() && server.password.empty() && server.token.empty() &&
-         server.users.empty() && !account_users && !is_loopback(server.host);
+         server.users.empty() && !account_users && !server.operator_mode.enabled() && !is_loopback(server.host);
 }
 
 /// One top-level stanza as a text that is the same for the same values; "" without it.

@@ -203,7 +203,7 @@ prof_port: 6060
 
 TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
   for (const char* key :
-       {"cluster", "gateway", "mqtt", "operator", "resolver", "https_port"}) {
+       {"cluster", "gateway", "mqtt", "resolver_tls", "https_port"}) {
     EXPECT_EQ(
         refusal(std::string("port: 1\n") + key + " { a: 1 }"),
         "f.conf:2:1: \"" + std::string(key) + "\" is not carried out by this version of Sluice\n");

@@ -1,4 +1,4 @@
-#include "stream/time_zone.h"
+#include "calendar/time_zone.h"
 
 #include <date/tz.h>
 
