@@ -76,6 +76,8 @@ class AccountStores::Part final : public Store {
   void on_durable(std::move_only_function<void(CommitNo)> listener) override {
     store_.on_durable(std::move(listener));
   }
+  /// Events are the whole directory's: its owner hears them.
+  void on_event(std::move_only_function<void(const StoreEvent&)>) override {}
   Status writable() const override { return store_.writable(); }
   bool failed() const override { return store_.failed(); }
   /// The directory is closed by whoever opened it.

@@ -1,8 +1,10 @@
 #include "store/copy_job.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/endian.h"
+#include "store/packed.h"
 
 namespace sluice {
 
@@ -72,18 +74,40 @@ class Gathering {
   Status write_items(SegmentWriter& writer) {
     if (auto s = writer.begin(); !s) return s;
     const Item* before = nullptr;
+    std::vector<Record> run;  // of a stream that is compressed
+    size_t run_bytes = 0;
+    const auto end_run = [&]() -> Status {
+      if (run.empty()) return {};
+      run_bytes = 0;
+      return writer.add_run(std::exchange(run, {}));
+    };
     for (const Item& item : items_) {
       if (before != nullptr && before->stream == item.stream && before->seq == item.seq) continue;
+      const bool other_stream = before == nullptr || before->stream != item.stream;
       before = &item;
       const auto record = format::parse_record(std::span<const std::byte>(arena_).subspan(item.at, item.size));
-      auto put = writer.add(*record);
-      if (!put) return std::unexpected(put.error());
+      if (other_stream || run_bytes + item.size > format::kPackedRun) {
+        if (auto s = end_run(); !s) return s;
+      }
+      if (job_.compress.contains(item.stream)) {
+        run.push_back(*record);
+        run_bytes += item.size;
+      } else if (auto put = writer.add(*record); !put) {
+        return std::unexpected(put.error());
+      }
     }
+    if (auto s = end_run(); !s) return s;
     return writer.finish();
   }
 
   void take(const Record& r, std::span<const std::byte> bytes) {
     if (r.type == RecordType::kRemove || r.type == RecordType::kErase) return take_removal(r);
+    if (r.type == RecordType::kPacked) {
+      if (const auto packed = format::unpack(r)) {
+        format::each_in_run(*packed, [this](const Record& inner, std::span<const std::byte> its) { take(inner, its); });
+      }
+      return;
+    }
     if (r.type != RecordType::kMessage) return;
     const auto alive = job_.alive.find(r.stream);
     if (alive == job_.alive.end() || !alive->second.contains(r.seq)) return;
@@ -93,8 +117,8 @@ class Gathering {
 
   void take_removal(const Record& r) {
     SeqSet& removed = job_.removals[r.stream];
-    if (r.payload.empty()) {
-      removed.insert(r.seq);
+    if (r.payload.empty() || r.type == RecordType::kErase) {
+      if (r.seq != 0) removed.insert(r.seq);
       return;
     }
     for (size_t at = 0; at + 16 <= r.payload.size(); at += 16) {

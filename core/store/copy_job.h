@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/error.h"
@@ -36,6 +37,7 @@ struct CopyJob {
   uint64_t store_id = 0;
   std::vector<Source> sources;
   std::unordered_map<uint32_t, Alive> alive;
+  std::unordered_set<uint32_t> compress;  ///< streams whose messages are compressed in the copy
 
   // -- results
   bool made = false;      ///< false: nothing lived, no segment was written

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "store/packed.h"
 
 namespace sluice {
 
@@ -15,6 +16,7 @@ using format::RecordType;
 namespace {
 constexpr Logger kLog{"store"};
 constexpr size_t kMaxOpenSegments = 128;
+constexpr size_t kUnpackedRuns = 32;
 constexpr uint64_t kMinJournalFile_bytes = 16 * kKiB;
 }  // namespace
 
@@ -56,6 +58,11 @@ Status FileStore::open() {
   next_stream_ = recovery.next_stream;
   next_consumer_ = recovery.next_consumer;
   journal_ = std::make_unique<Journal>(env_, options_, store_id_, files_, *this);
+  sync_timer_ = env_.timers.make([this] {
+    journal_->request_sync();
+    sync_timer_->start(options_.sync_interval);
+  });
+  if (options_.sync == SyncMode::kInterval) need_interval_sync();
   journal_->start(recovery.next_batch, recovery.commit);
   if (auto s = adopt(recovery); !s) return s;
 
@@ -72,11 +79,9 @@ Status FileStore::open() {
     no_space_ = !made;
   }
   space_timer_ = env_.timers.make([this] { check_space(); });
-  sync_timer_ = env_.timers.make([this] {
-    journal_->request_sync();
-    sync_timer_->start(options_.sync_interval);
-  });
-  if (options_.sync == SyncMode::kInterval) sync_timer_->start(options_.sync_interval);
+  scrub_timer_ = env_.timers.make([this] { scrub_step(); });
+  if (options_.scrub_bytes_per_second != 0) scrub_timer_->start(std::chrono::seconds(1));
+  resume_erasures(recovery.erasures);
   if (no_space_) space_timer_->start(std::chrono::milliseconds(200));
   if (options_.sync != SyncMode::kAlways) {
     SLUICE_LOG(kLog, kWarn, "store acknowledges before data is on disk dir={} sync={}", options_.dir,
@@ -326,18 +331,27 @@ void FileStore::fail_store(const Error& why) {
   durable_at_failure_ = durable();
   failure_ = Error{Errc::kIo, 0, why.detail};
   SLUICE_LOG(kLog, kError, "store is read-only until restart dir={} error={}", options_.dir, why.detail);
+  tell({StoreEvent::Kind::kReadOnly, "", StreamSeq(0), why.detail});
   close_step();
 }
 
 void FileStore::journal_failed(const Error& why) { fail_store(why); }
 
+void FileStore::need_interval_sync() {
+  if (std::exchange(interval_sync_, true)) return;
+  sync_timer_->start(options_.sync_interval);
+}
+
 void FileStore::journal_blocked(bool blocked) {
   if (!blocked) return;
-  no_space_ = true;
+  set_no_space(true);
   space_timer_->start(std::chrono::milliseconds(200));
 }
 
-void FileStore::journal_rotated() { maintain_soon(); }
+void FileStore::journal_rotated() {
+  maintain_soon();
+  bound_journal();
+}
 
 std::string FileStore::take_spare() {
   if (spares_.empty()) return {};
@@ -359,6 +373,7 @@ void FileStore::close(std::move_only_function<void(Status)> done) {
   close_done_ = std::move(done);
   space_timer_->stop();
   sync_timer_->stop();
+  scrub_timer_->stop();
   journal_->request_sync();
   close_step();
 }
@@ -409,7 +424,11 @@ Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t o
     ++read_errors_;
     return std::unexpected(s.error());
   }
-  for (const bool fresh : {false, true}) {
+  uint64_t claimed = format::kRecordHeader;
+  for (const int attempt : {0, 1, 2, 3}) {
+    // As cached, read anew, and after its pages were mended: those of its header, then those of all of it.
+    if (attempt >= 2 && !mend_record(*file, offset, claimed)) break;
+    const bool fresh = attempt != 0;
     auto head = cache_.read(number, *file->file, offset, format::kRecordHeader, fresh);
     if (!head) {
       ++read_errors_;
@@ -417,6 +436,7 @@ Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t o
     }
     const size_t size = format::peek_record_size(head->bytes);
     if (size == 0 || offset + size > file->size) continue;
+    claimed = size;
     auto whole = size <= head->bytes.size() ? head : cache_.read(number, *file->file, offset, size, false);
     if (!whole) {
       ++read_errors_;
@@ -425,6 +445,27 @@ Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t o
     if (auto record = format::decode_record(whole->bytes, file->seed)) return ReadRecord{*record, whole->pin};
   }
   return fail(Errc::kCorrupt, fmt::format("checksum of the record at {} in {} differs", offset, file->path));
+}
+
+Result<FileStore::ReadRecord> FileStore::read_message(uint64_t number, uint64_t offset, uint64_t seq) {
+  auto known = std::find_if(unpacked_.begin(), unpacked_.end(),
+                            [&](const Unpacked& u) { return u.file == number && u.offset == offset; });
+  if (known == unpacked_.end()) {
+    auto read = read_record(number, offset);
+    if (!read || read->record.type != format::RecordType::kPacked) return read;
+    auto run = format::unpack(read->record);
+    if (!run) return fail(Errc::kCorrupt, "a packed run does not decompress");
+    unpacked_.push_front({number, offset, std::make_shared<const std::vector<std::byte>>(std::move(*run))});
+    if (unpacked_.size() > kUnpackedRuns) unpacked_.pop_back();
+    known = unpacked_.begin();
+  }
+  const auto run = known->run;
+  std::optional<Record> found;
+  format::each_in_run(*run, [&](const Record& r, std::span<const std::byte>) {
+    if (r.seq == seq) found = r;
+  });
+  if (!found) return fail(Errc::kCorrupt, "not in its packed run");
+  return ReadRecord{*found, run};
 }
 
 /// An index page, checked; kCorrupt when it is damaged.
@@ -441,6 +482,8 @@ Result<FileStore::IndexPage> FileStore::index_page(StoreFile& file, uint32_t pag
       return std::unexpected(read.error());
     }
     if (format::page_used(read->bytes, page, format::kEntriesPerPage, file.seed)) return IndexPage{read->pin, read->bytes.data()};
+    if (fresh) break;
+    mend_page(file, offset / format::kBlock);
   }
   return fail(Errc::kCorrupt, fmt::format("index page {} of {} is damaged", page, file.path));
 }
@@ -474,8 +517,7 @@ bool FileStore::each_entry(uint64_t number, uint32_t stream, uint64_t first, uin
   return true;
 }
 
-/// Nothing was visited when it fails for the first page; a later damaged page fails before its own entries, and
-/// visiting an entry twice is harmless to all callers that go on after a failure (they read places).
+/// Visits nothing when it fails.
 Status FileStore::each_paged_entry(StoreFile& file, const SegmentPart& part, uint64_t first, uint64_t last,
                                    const std::function<void(const format::IndexEntry&)>& visit) {
   IndexPage page;
@@ -555,6 +597,7 @@ void FileStore::note_dropped(uint32_t stream, uint64_t file, uint32_t messages, 
 void FileStore::message_lost(const std::string& stream, uint64_t seq, const Error& why) {
   ++lost_messages_;
   SLUICE_LOG(kLog, kError, "message lost stream={} seq={} error={}", stream, seq, why.detail);
+  tell({StoreEvent::Kind::kLost, stream, StreamSeq(seq), why.detail});
 }
 
 void FileStore::collect(MetricSink& sink) const {
@@ -588,6 +631,12 @@ void FileStore::collect(MetricSink& sink) const {
   sink.gauge("sluice_store_segment_bytes", "Size of the segments.", {}, number(segment_bytes));
   sink.gauge("sluice_store_segments", "Number of segments.", {}, segments);
   sink.counter("sluice_store_index_loads_total", "Reads of 256 places from index pages.", {}, number(cold_cache_.loads()));
+  sink.counter("sluice_store_scrubbed_bytes_total", "Bytes of segments verified in the background.", {}, number(scrubbed_bytes_));
+  sink.counter("sluice_store_scrub_passes_total", "Times that all segments were verified.", {}, number(scrub_passes_));
+  sink.counter("sluice_store_pages_repaired_total", "Damaged pages rebuilt from parity.", {}, number(repaired_pages_));
+  sink.counter("sluice_store_pages_damaged_total", "Damaged pages that could not be rebuilt.", {}, number(damaged_pages_));
+  sink.counter("sluice_store_erasures_total", "Messages made unreadable.", {}, number(erasures_));
+  sink.counter("sluice_store_held_total", "Commits that waited because retiring is behind.", {}, number(j.held));
   sink.gauge("sluice_store_streams", "Streams on file.", {}, number(by_id_.size()));
   sink.gauge("sluice_store_writable", "1 when new messages are accepted.", {}, writable() ? 1 : 0);
 }

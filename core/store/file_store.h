@@ -49,6 +49,7 @@ class FileStore final : public Store, public JournalOwner {
   void when_durable(CommitNo commit, std::move_only_function<void()> done) override;
   void on_durable(std::move_only_function<void(CommitNo)> listener) override;
   Status writable() const override;
+  void on_event(std::move_only_function<void(const StoreEvent&)> listener) override { event_listener_ = std::move(listener); }
   bool failed() const override { return failure_.has_value(); }
   void close(std::move_only_function<void(Status)> done) override;
   void collect(MetricSink& sink) const override;
@@ -60,6 +61,8 @@ class FileStore final : public Store, public JournalOwner {
   };
   /// kCorrupt: nothing good stands there; kIo: could not be read now.
   Result<ReadRecord> read_record(uint64_t file, uint64_t offset);
+  /// The same, and message `seq` out of it when it is a packed run.
+  Result<ReadRecord> read_message(uint64_t file, uint64_t offset, uint64_t seq);
   Journal& journal() { return *journal_; }
   FileTable& files() { return files_; }
   void hold(std::shared_ptr<const void> pin) { held_ = std::move(pin); }
@@ -72,9 +75,10 @@ class FileStore final : public Store, public JournalOwner {
   /// All that a segment holds of a stream.
   void part_dropped(uint64_t file, uint32_t stream);
   void message_lost(const std::string& stream, uint64_t seq, const Error& why);
-  /// Overwrites a removed message once its removal is on disk and proved.
-  void erase_bytes(const MessagePlace& place);
-
+  /// Overwrites a removed message wherever it stands, once its intent is on disk and the batch of the message proved.
+  void begin_erasure(const Erasure& erasure);
+  SyncMode sync_mode() const { return options_.sync; }
+  void need_interval_sync();
 
  private:
   struct Consumer {
@@ -100,8 +104,9 @@ class FileStore final : public Store, public JournalOwner {
       uint64_t bytes = 0;
     };
     std::unordered_map<uint32_t, Dropped> dropped;  ///< of these, removed since, by stream
-    std::vector<std::pair<uint32_t, uint64_t>> erase_too;  ///< erased while being copied
+    std::vector<Erasure> erase_after;  ///< asked for while being copied: done when the copies count
     bool waits_for_erase = false;
+    bool wipe = false;  ///< something was erased that the sources still hold: zeros over them before they go
   };
 
   void journal_committed() override;
@@ -139,6 +144,7 @@ class FileStore final : public Store, public JournalOwner {
   void check_space();
   void space_checked(const Status& result, uint64_t free_bytes, const std::string& spare, bool made);
   bool choose_retire();
+  std::vector<uint64_t> oldest_journals(size_t full) const;
   bool may_retire_journal(const StoreFile& file) const;
   void begin_retire(std::vector<uint64_t> sources);
   void plan_file(StoreFile& file);
@@ -154,14 +160,35 @@ class FileStore final : public Store, public JournalOwner {
   void state_file_again(StoreFile& file);
   void recycle();
   void recycled(const Status& result);
-  void erase_now(uint64_t file, uint64_t offset);
-  struct Overwrite {
-    uint64_t file;
-    uint64_t offset;
-    std::shared_ptr<const std::vector<std::byte>> bytes;
+  void set_no_space(bool full);
+  void bound_journal();
+
+  // file_store_erase.cc
+  void pend_erasure(const Erasure& erasure, int by);
+  void resume_erasures(const std::vector<Erasure>& recovered);
+  void prove_intent(const Erasure& erasure);
+  void erase_now(const Erasure& erasure);
+  void erased(const Erasure& erasure, const Status& result);
+  bool must_wipe(StoreFile& file) const;
+  void wipe(const std::string& path);
+
+  // file_store_scrub.cc
+  struct ScrubStep {
+    std::string path;
+    format::SegmentTrailer trailer;
+    uint32_t first = 0;
+    uint32_t end = 0;  ///< out; past the last page: the tables too
+    std::vector<uint32_t> repaired;
+    std::vector<uint32_t> damaged;
+    uint32_t tables_mended = 0;
   };
-  void overwrite(Overwrite job);
-  void overwritten(uint64_t file);
+  void scrub_step();
+  void scrubbed(uint64_t number, const ScrubStep& step, const Status& result);
+  static Status scrub_pages(Disk& disk, ScrubStep& step);
+  bool mend_record(StoreFile& file, uint64_t offset, uint64_t size);
+  bool mend_page(StoreFile& file, uint64_t page);
+  void page_lost(StoreFile& file, uint32_t page);
+  void tell(StoreEvent event);
 
   Env& env_;
   StoreOptions options_;
@@ -170,6 +197,12 @@ class FileStore final : public Store, public JournalOwner {
   FileTable files_;
   BlockCache cache_;
   ColdCache cold_cache_;
+  struct Unpacked {
+    uint64_t file;
+    uint64_t offset;
+    std::shared_ptr<const std::vector<std::byte>> run;
+  };
+  std::deque<Unpacked> unpacked_;  ///< runs decompressed lately, newest first
   std::unique_ptr<Journal> journal_;
   uint64_t store_id_ = 0;
   uint64_t next_file_ = 1;
@@ -189,7 +222,10 @@ class FileStore final : public Store, public JournalOwner {
   std::optional<Error> failure_;
   CommitNo durable_at_failure_{0};
   bool no_space_ = false;
-  std::vector<Overwrite> overwrites_waiting_;  ///< of erased records, for space
+  bool interval_sync_ = false;
+  std::vector<Erasure> erasures_pending_;  ///< begun, not done
+  std::vector<std::string> wipes_waiting_;  ///< files, for the same
+  std::vector<Erasure> erasures_waiting_;  ///< for space, which disks that copy on write need for this too
   bool checking_space_ = false;
   bool maintain_posted_ = false;
   uint32_t background_jobs_ = 0;
@@ -201,6 +237,15 @@ class FileStore final : public Store, public JournalOwner {
   uint64_t read_errors_ = 0;
   uint64_t retired_files_ = 0;
   uint64_t copied_bytes_ = 0;
+  uint64_t scrubbed_bytes_ = 0;
+  uint64_t scrub_passes_ = 0;
+  uint64_t repaired_pages_ = 0;
+  uint64_t damaged_pages_ = 0;
+  uint64_t erasures_ = 0;
+  uint64_t scrub_file_ = 0;  ///< where scrubbing goes on
+  uint32_t scrub_page_ = 0;
+  std::move_only_function<void(const StoreEvent&)> event_listener_;
+  std::unique_ptr<Timer> scrub_timer_;
   std::unique_ptr<Timer> space_timer_;
   std::unique_ptr<Timer> sync_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -1,4 +1,4 @@
-// The slow work of a FileStore: spare files, retiring journal files and thin segments, erasing, space.
+// The slow work of a FileStore: spare files, retiring journal files and thin segments, space.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,6 +18,8 @@ namespace {
 constexpr Logger kLog{"store"};
 constexpr size_t kFullJournalFiles = 3;   ///< kept whatever lives in them
 constexpr size_t kDeadJournalFiles = 1;   ///< kept although nothing lives in them
+constexpr size_t kMostJournalsAtOnce = 8;
+constexpr uint64_t kLeastJournalFiles = 8;  ///< that the journal may grow to whatever its limit says
 constexpr size_t kSpares = 2;             ///< recycled files kept; beyond that they are removed
 constexpr auto kSpaceCheckEvery = std::chrono::milliseconds(200);
 }  // namespace
@@ -45,6 +47,7 @@ void FileStore::maintain() {
   if (failure_ || closing_) return;
   if (spares_.empty() && !no_space_) check_space();  // when full, the timer asks
   if (retire_ == nullptr) choose_retire();
+  bound_journal();
 }
 
 // -- space
@@ -83,20 +86,33 @@ void FileStore::space_checked(const Status& result, uint64_t free_bytes, const s
   for (const auto& [number, file] : files_.all()) total += file->size;
   const bool over = options_.max_bytes != 0 && total > options_.max_bytes;
   const bool full = !result || free_bytes < options_.reserve_bytes || over;
-  if (full != no_space_) {
-    SLUICE_LOG(kLog, kWarn, "store {} dir={} free_bytes={}", full ? "refuses messages, disk full" : "accepts messages again",
-               options_.dir, free_bytes);
-  }
   if (!spares_.empty() || !full) journal_->retry();
-  no_space_ = full || journal_->blocked();
+  set_no_space(full || journal_->blocked());
   if (!full) {
-    for (Overwrite& job : std::exchange(overwrites_waiting_, {})) overwrite(std::move(job));
+    for (const Erasure& erasure : std::exchange(erasures_waiting_, {})) erase_now(erasure);
+    for (const std::string& path : std::exchange(wipes_waiting_, {})) wipe(path);
   }
   if (no_space_ && !closing_) space_timer_->start(kSpaceCheckEvery);
   if (retire_ == nullptr) maintain_soon();
 }
 
+void FileStore::set_no_space(bool full) {
+  if (std::exchange(no_space_, full) == full) return;
+  const char* what = full ? "refuses messages, disk full" : "accepts messages again";
+  SLUICE_LOG(kLog, kWarn, "store {} dir={}", what, options_.dir);
+  tell({full ? StoreEvent::Kind::kNoSpace : StoreEvent::Kind::kSpace, "", StreamSeq(0), what});
+}
+
 // -- retiring
+
+/// Commits wait while a retirement is under way and the journal is too long: appending is no faster than retiring then.
+void FileStore::bound_journal() {
+  uint64_t bytes = 0;
+  for (const auto& [number, file] : files_.all()) {
+    if (file->is_journal && file.get() != journal_->current_or_null()) bytes += file->size;
+  }
+  journal_->hold(retire_ != nullptr && bytes > std::max(options_.journal_max_bytes, kLeastJournalFiles * options_.journal_file_bytes));
+}
 
 bool FileStore::may_retire_journal(const StoreFile& file) const {
   if (&file == journal_->current_or_null() || file.erases_pending != 0) return false;
@@ -109,7 +125,22 @@ bool FileStore::may_retire_journal(const StoreFile& file) const {
 /// Thin, of an older format, or without an index of its own. One without any readable message is left alone.
 bool FileStore::worth_rewriting(const StoreFile& segment) {
   if (segment.messages == 0) return false;
-  return segment.live_bytes * 2 < segment.message_bytes || segment.live_messages == 0 || !segment.shape->trailer;
+  return segment.live_bytes * 2 < segment.message_bytes || segment.live_messages == 0 || !segment.shape->trailer || segment.damaged;
+}
+
+/// The oldest journal file, and those after it that are due as well: when retiring is behind, several go in one step.
+std::vector<uint64_t> FileStore::oldest_journals(size_t full) const {
+  std::vector<uint64_t> chosen;
+  uint64_t live_bytes = 0;
+  for (const auto& [number, file] : files_.all()) {
+    if (!file->is_journal) continue;
+    live_bytes += file->live_bytes;
+    const bool more = full > kFullJournalFiles && chosen.size() < kMostJournalsAtOnce && live_bytes <= options_.segment_max_bytes;
+    if (!chosen.empty() && (!more || !may_retire_journal(*file))) break;
+    chosen.push_back(number);
+    --full;
+  }
+  return chosen;
 }
 
 bool FileStore::choose_retire() {
@@ -130,7 +161,7 @@ bool FileStore::choose_retire() {
   }
   if (oldest != nullptr && may_retire_journal(*oldest) &&
       (full > kFullJournalFiles || (full > kDeadJournalFiles && oldest->live_messages == 0))) {
-    begin_retire({oldest->number});
+    begin_retire(oldest_journals(full));
     return true;
   }
   if (thin.empty()) return false;
@@ -192,8 +223,11 @@ void FileStore::copied(const Status& result) {
   if (failure_) return;
   if (!result) {
     if (result.error().code == Errc::kNoSpace) {
-      retire_.reset();  // the old file stays; again when there is space
-      no_space_ = true;
+      // The old file stays; again when there is space.
+      const std::vector<Erasure> erasures = std::move(retire_->erase_after);
+      retire_.reset();
+      for (const Erasure& erasure : erasures) erase_now(erasure);
+      set_no_space(true);
       space_timer_->start(kSpaceCheckEvery);
     } else {
       fail_store(result.error());
@@ -238,14 +272,8 @@ void FileStore::adopt_segment() {
     for (SegmentPart& part : source.parts) part.live = 0;
   }
   retire_->adopted = true;
-  for (const auto& [id, seq] : retire_->erase_too) {
-    if (const SegmentEntry* e = job.find(id, seq)) {
-      MessagePlace place;
-      place.file = static_cast<uint32_t>(job.number);
-      place.offset8 = static_cast<uint32_t>(e->at.offset / 8);
-      erase_bytes(place);
-    }
-  }
+  retire_->wipe |= !retire_->erase_after.empty();
+  for (const Erasure& erasure : std::exchange(retire_->erase_after, {})) erase_now(erasure);
 }
 
 /// The copy does not hold what was expected: messages whose bytes are gone, or which a crash left in two files.
@@ -367,14 +395,18 @@ void FileStore::recycle() {
   struct Move {
     std::string from;
     std::string to;
+    bool wipe = false;  ///< once it is out of the way of a recovery
   };
   std::vector<Move> moves;
   size_t spares = spares_.size();
   for (uint64_t number : retire_->sources) {
     StoreFile& file = *files_.find(number);
-    const bool keep = file.is_journal && file.size == options_.journal_file_bytes && spares < kSpares;
+    const bool wipe = retire_->wipe || must_wipe(file);
+    const bool keep = !wipe && file.is_journal && file.size == options_.journal_file_bytes && spares < kSpares;
     if (keep) ++spares;
-    moves.push_back({file.path, keep ? fmt::format("{}/journal/spare-{:08}.jnl", options_.dir, take_file_number()) : ""});
+    std::string to = keep ? fmt::format("{}/journal/spare-{:08}.jnl", options_.dir, take_file_number()) : "";
+    moves.push_back({file.path, wipe ? file.path + ".wipe" : std::move(to), wipe});
+    file.leaving = true;
     file.file.reset();
   }
   const std::string dir = options_.dir + (retire_->journal ? "/journal" : "/segments");
@@ -382,12 +414,14 @@ void FileStore::recycle() {
       [moves, dir, &disk = env_.disk]() -> Status {
         for (const Move& move : moves) {
           if (auto s = move.to.empty() ? disk.remove(move.from) : disk.rename(move.from, move.to); !s) return s;
+          // The oldest goes first for certain: a newer one holds the removals of what stands in it.
+          if (auto s = disk.sync_dir(dir); !s) return s;
         }
-        return disk.sync_dir(dir);
+        return {};
       },
       [this, moves](Status result) {
         for (const Move& move : moves) {
-          if (result && !move.to.empty()) spares_.push_back(move.to);
+          if (result && !move.to.empty()) move.wipe ? wipe(move.to) : spares_.push_back(move.to);
         }
         recycled(result);
       });
@@ -405,76 +439,8 @@ void FileStore::recycled(const Status& result) {
     files_.erase(number);
   }
   retire_.reset();
+  bound_journal();
   if (no_space_) check_space();
-  maintain_soon();
-}
-
-// -- erasing
-
-void FileStore::erase_bytes(const MessagePlace& place) {
-  StoreFile* file = files_.find(place.file);
-  if (file == nullptr) return;
-  const uint64_t offset = uint64_t{place.offset8} * 8;
-  auto record = read_record(place.file, offset);
-  if (!record) return;
-  if (retire_ != nullptr && retire_->copy->number != 0 && !retire_->adopted && retire_->copy->copies(place.file)) {
-    retire_->erase_too.emplace_back(record->record.stream, record->record.seq);
-  }
-  ++file->erases_pending;
-  when_synced(journal_->commit(), [this, number = file->number, offset] {
-    // The batch with the removal is on disk; the next one says so, after which the removed
-    // message's batch may differ from its checksum.
-    if (failure_ || closing_) return;
-    journal_->append(Record{});
-    when_synced(journal_->commit(), [this, number, offset] { erase_now(number, offset); });
-  });
-}
-
-void FileStore::erase_now(uint64_t number, uint64_t offset) {
-  StoreFile* file = files_.find(number);
-  auto read = read_record(number, offset);
-  if (file == nullptr || failure_) return;
-  if (!read) return overwritten(number);
-  const Record& old = read->record;
-  Record blank;
-  blank.type = RecordType::kErased;
-  blank.batch = old.batch;
-  blank.stream = old.stream;
-  blank.seq = old.seq;
-  const std::string zeros(format::record_size(old) - format::kRecordHeader, '\0');
-  blank.payload = zeros;
-  auto bytes = std::make_shared<std::vector<std::byte>>(format::record_size(blank));
-  format::encode_record(bytes->data(), bytes->size(), blank, file->seed);
-  if (std::byte* memory = journal_->in_memory(*file, offset)) std::copy(bytes->begin(), bytes->end(), memory);
-  cache_.forget(number);
-  overwrite({number, offset, std::move(bytes)});
-}
-
-void FileStore::overwrite(Overwrite job) {
-  const StoreFile* file = files_.find(job.file);
-  if (file == nullptr || failure_) return;
-  background(
-      [bytes = job.bytes, offset = job.offset, path = file->path, &disk = env_.disk]() -> Status {
-        auto opened = disk.open(path, OpenMode::kReadWrite);
-        if (!opened) return std::unexpected(opened.error());
-        if (auto s = (*opened)->write_at(offset, *bytes); !s) return s;
-        return (*opened)->sync();
-      },
-      [this, job](Status result) {
-        if (!result && result.error().code == Errc::kNoSpace) {  // copy-on-write disks need space for this too
-          overwrites_waiting_.push_back(job);
-          no_space_ = true;
-          if (!closing_) space_timer_->start(kSpaceCheckEvery);
-          return;
-        }
-        if (!result) fail_store(result.error());
-        overwritten(job.file);
-      });
-}
-
-void FileStore::overwritten(uint64_t number) {
-  if (StoreFile* still = files_.find(number)) --still->erases_pending;
-  if (retire_ != nullptr && retire_->waits_for_erase) recycle();
   maintain_soon();
 }
 

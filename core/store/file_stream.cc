@@ -18,6 +18,13 @@ constexpr size_t kRangesPerRecord = 4096;
 FileStream::FileStream(FileStore& store, uint32_t id, std::string name, std::string meta)
     : store_(store), id_(id), name_(std::move(name)), meta_(std::move(meta)) {
   index_.use_cold(*this, store.cold_cache());
+  sync_ = store.sync_mode();
+}
+
+void FileStream::set_traits(const StreamTraits& traits) {
+  sync_ = traits.sync.value_or(store_.sync_mode());
+  compress_ = traits.compress;
+  if (sync_ == SyncMode::kInterval) store_.need_interval_sync();
 }
 
 void FileStream::start_at(StreamSeq first_seq) {
@@ -36,7 +43,7 @@ StreamSpan& FileStream::span(StoreFile& file) {
 
 Journal::Written FileStream::write(Record& record, uint64_t last_seq) {
   record.stream = id_;
-  const Journal::Written written = store_.journal().append(record, &mark_, last_seq);
+  const Journal::Written written = store_.journal().append(record, &mark_, last_seq, sync_ == SyncMode::kAlways);
   last_commit_ = store_.journal().commit();
   last_file_ = written.file->number;
   return written;
@@ -124,12 +131,25 @@ bool FileStream::remove(StreamSeq seq, bool erase) {
   const MessagePlace* found = index_.find(seq.value());
   if (found == nullptr) return false;
   const MessagePlace place = *found;
-  if (!note_remove(seq.value())) return false;
+  Erasure erasure;
   Record r;
   r.type = RecordType::kRemove;
   r.seq = seq.value();
-  span(*write(r, last_).file).states_facts = true;
-  if (erase) store_.erase_bytes(place);
+  std::string intent;
+  if (erase) {
+    if (const auto stored = store_.read_message(place.file, uint64_t{place.offset8} * 8, seq.value())) {
+      erasure = {id_, seq.value(), place.file, uint64_t{place.offset8} * 8, format::record_size(stored->record), stored->record.batch, 0};
+      r.type = RecordType::kErase;
+      r.payload = intent = erasure.encode();
+    }
+  }
+  if (!note_remove(seq.value())) return false;
+  StoreFile& file = *write(r, last_).file;
+  span(file).states_facts = true;
+  if (r.type == RecordType::kErase) {
+    erasure.intent_file = file.number;
+    store_.begin_erasure(erasure);
+  }
   return true;
 }
 
@@ -225,6 +245,7 @@ void FileStream::plan_copy(CopyJob& job, uint64_t first, uint64_t last) const {
   first = std::max(first, first_);
   last = std::min(last, last_);
   if (first > last) return;
+  if (compress_) job.compress.insert(id_);
   const auto [it, fresh] = job.alive.try_emplace(id_);
   CopyJob::Alive& alive = it->second;
   alive.first = fresh ? first : std::min(alive.first, first);
@@ -266,7 +287,7 @@ bool FileStream::load_places(uint64_t first, std::span<MessagePlace> places) {
 }
 
 Result<IndexedStream::Fetched> FileStream::fetch(uint64_t seq, const MessagePlace& place) const {
-  auto read = store_.read_record(place.file, uint64_t{place.offset8} * 8);
+  auto read = store_.read_message(place.file, uint64_t{place.offset8} * 8, seq);
   if (!read) return std::unexpected(read.error());
   const Record& r = read->record;
   if (r.type != RecordType::kMessage || r.stream != id_ || r.seq != seq) {

@@ -21,6 +21,7 @@ class FileStream final : public IndexedStream, private ColdPlaces {
  public:
   FileStream(FileStore& store, uint32_t id, std::string name, std::string meta);
 
+  void set_traits(const StreamTraits& traits) override;
   StreamSeq append(const AppendRequest& request) override;
   StreamSeq append_all(std::span<const AppendRequest> requests) override;
   StreamSeq skip(WallNanos time, std::string_view msg_id) override;
@@ -80,6 +81,8 @@ class FileStream final : public IndexedStream, private ColdPlaces {
   uint32_t id_;
   std::string name_;
   std::string meta_;
+  SyncMode sync_ = SyncMode::kAlways;
+  bool compress_ = false;
   HighWaterMark mark_;
   uint64_t last_commit_ = 0;
   uint64_t meta_file_ = 0;

@@ -72,7 +72,7 @@ void FileStream::take_out_removed(StoreFile& file, SegmentPart& part, const form
     store_.each_entry(file.number, id_, range.first, range.last, [&](const format::IndexEntry& e) {
       std::string subject(by_hash[e.subject_hash]);
       if (subject.empty()) {
-        auto read = store_.read_record(file.number, e.offset);
+        auto read = store_.read_message(file.number, e.offset, e.seq);
         subject = read ? std::string(read->record.subject) : guess_subject(e.seq, e.subject_hash);
       }
       restore_uncount(e.seq, subject, false);
@@ -121,7 +121,7 @@ void FileStream::uncount_copies(const SeqSet& twice) {
         if (part->live > 0) --part->live;
         part->live_bytes -= std::min<uint64_t>(part->live_bytes, older.entry.accounted_bytes);
         bytes_ -= std::min<uint64_t>(bytes_, older.entry.accounted_bytes);
-        auto read = store_.read_record(number, e.offset);
+        auto read = store_.read_message(number, e.offset, e.seq);
         restore_uncount(e.seq, read ? std::string(read->record.subject) : guess_subject(e.seq, e.subject_hash), true);
       });
     }

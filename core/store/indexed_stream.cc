@@ -154,6 +154,7 @@ void IndexedStream::lose(uint64_t seq, const Error& why) {
     gaps_.insert(seq);
   }
   close_gap_at_front();
+  lost_.insert(seq);
   message_lost(seq, why);
 }
 

@@ -29,6 +29,7 @@ class IndexedStream : public StreamStore {
                     const std::function<bool(std::string_view, const SubjectState&)>& visit) override;
   uint64_t count_matching(StreamSeq from, std::string_view filter) override;
   const SeqSet& deleted() const override { return gaps_; }
+  const SeqSet& lost() const override { return lost_; }
   void each_msg_id(WallNanos since, const std::function<void(std::string_view, StreamSeq, WallNanos)>& visit) override;
 
  protected:
@@ -96,6 +97,7 @@ class IndexedStream : public StreamStore {
 
   SubjectIndex<Count> subjects_;
   SeqSet gaps_;
+  SeqSet lost_;
   mutable uint64_t first_time_seq_ = 0;
   mutable WallNanos first_time_ = kZeroTime;
 };

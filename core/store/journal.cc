@@ -14,6 +14,7 @@ namespace {
 
 constexpr Logger kLog{"store"};
 constexpr size_t kMarkBytes = 16;
+constexpr size_t kZeroStep_bytes = 256 * kKiB;
 
 /// Room that the high-water record of a batch touching `streams` streams takes.
 size_t high_water_bytes(size_t streams) { return format::kRecordHeader + kMarkBytes * streams; }
@@ -120,7 +121,7 @@ void Journal::end_together() {
   together_batch_ = 0;
 }
 
-Journal::Written Journal::append(format::Record record, HighWaterMark* mark, uint64_t last_seq) {
+Journal::Written Journal::append(format::Record record, HighWaterMark* mark, uint64_t last_seq, bool must_sync) {
   const size_t size = format::record_size(record);
   make_room(size);
   record.batch = static_cast<uint32_t>(batch_);
@@ -132,6 +133,7 @@ Journal::Written Journal::append(format::Record record, HighWaterMark* mark, uin
   window_->last_batch = batch_;
   ++batch_count_;
   ++commit_;
+  batch_must_sync_ |= must_sync;
   if (mark != nullptr) {
     if (mark->batch != batch_ || mark->slot >= marks_.size()) {
       mark->batch = batch_;
@@ -170,6 +172,7 @@ void Journal::seal() {
   step.file_offset = file_end_;
   std::memset(window_->bytes.get() + batch_end_, 0, batch_at_ + step.padded - batch_end_);
   step.commit = commit_;
+  step.must_sync = std::exchange(batch_must_sync_, false);
   step.header.store_id = store_id_;
   step.header.generation = current_->number;
   step.header.number = batch_;
@@ -215,13 +218,17 @@ void Journal::enlist() {
 
 void Journal::flush() {
   if (in_flight_ || failed_ || waiting_ != nullptr) return;
+  if (held_ && !sync_wanted_) {
+    ++figures_.held;
+    return;
+  }
   seal();
   if (sealed_.empty() && !sync_wanted_) return;
   auto job = std::make_shared<Job>();
   job->journal_dir = options_.dir + "/journal";
   job->steps = std::exchange(sealed_, {});
   const bool wanted = std::exchange(sync_wanted_, false);
-  job->sync = wanted || options_.sync == SyncMode::kAlways;
+  job->sync = wanted || std::any_of(job->steps.begin(), job->steps.end(), [](const Step& s) { return s.must_sync; });
   for (Step& step : job->steps) step.header.durable = synced_batch_;
   if (!job->steps.empty() && !job->steps.front().opens_file) {
     job->file = files_.find(job->steps.front().header.generation)->file;
@@ -330,27 +337,50 @@ void Journal::finished(const std::shared_ptr<Job>& job, const Status& result) {
   owner_.journal_committed();
 }
 
+void Journal::hold(bool held) {
+  if (std::exchange(held_, held) && !held && (batch_end_ != 0 || !sealed_.empty())) enlist();
+}
+
 void Journal::retry() {
   if (waiting_ == nullptr || in_flight_ || failed_) return;
   submit(std::exchange(waiting_, nullptr));
 }
+
+namespace {
+
+Status write_zeros(File& file, uint64_t size) {
+  const std::vector<std::byte> zeros(std::min<uint64_t>(size, kZeroStep_bytes));
+  for (uint64_t at = 0; at < size; at += zeros.size()) {
+    const size_t part = std::min<uint64_t>(zeros.size(), size - at);
+    if (auto s = file.write_at(at, {zeros.data(), part}); !s) return s;
+    if (auto s = file.sync(); !s) return s;
+  }
+  return {};
+}
+
+}  // namespace
 
 Status prewrite_file(Disk& disk, const std::string& dir, const std::string& path, uint64_t size) {
   const auto write = [&]() -> Status {
     auto file = disk.open(path, OpenMode::kCreate);
     if (!file) return std::unexpected(file.error());
     if (auto s = (*file)->truncate(0); !s) return s;
-    const std::vector<std::byte> zeros(std::min<uint64_t>(size, kMiB));
-    for (uint64_t at = 0; at < size; at += zeros.size()) {
-      const size_t part = std::min<uint64_t>(zeros.size(), size - at);
-      if (auto s = (*file)->write_at(at, {zeros.data(), part}); !s) return s;
-    }
-    if (auto s = (*file)->sync(); !s) return s;
+    if (auto s = write_zeros(**file, size); !s) return s;
     return disk.sync_dir(dir);
   };
   Status result = write();
   if (!result) (void)disk.remove(path);
   return result;
+}
+
+Status wipe_file(Disk& disk, const std::string& path) {
+  auto file = disk.open(path, OpenMode::kReadWrite);
+  if (!file) return std::unexpected(file.error());
+  auto size = (*file)->size();
+  if (!size) return std::unexpected(size.error());
+  if (auto s = write_zeros(**file, *size); !s) return s;
+  file->reset();
+  return disk.remove(path);
 }
 
 }  // namespace sluice

@@ -56,8 +56,11 @@ class Journal {
     StoreFile* file;
     uint64_t offset;
   };
-  /// Appends one record; `mark` names the stream whose sequence `last_seq` it gives out (null: none).
-  Written append(format::Record record, HighWaterMark* mark = nullptr, uint64_t last_seq = 0);
+  /// Appends one record; `mark` names the stream whose sequence `last_seq` it gives out (null: none). A batch in which no
+  /// record needs it (`must_sync`) counts as durable when the kernel has it.
+  Written append(format::Record record, HighWaterMark* mark, uint64_t last_seq, bool must_sync);
+  /// One of the store itself, kept as the store's mode says.
+  Written append(const format::Record& record) { return append(record, nullptr, 0, options_.sync == SyncMode::kAlways); }
   /// Records of `bytes` in all that follow go into one batch, which recovery believes whole or not at all:
   /// they are followed by end_together().
   void keep_together(size_t bytes);
@@ -78,10 +81,12 @@ class Journal {
   bool failed() const { return failed_; }
   /// Starts again a job that waits for space.
   void retry();
+  /// Commits that nobody needs for going on wait until released.
+  void hold(bool held);
   bool blocked() const { return blocked_; }
 
   struct Figures {
-    uint64_t batches = 0, syncs = 0, written_bytes = 0, inline_files = 0, blocked = 0, tail_bytes = 0;
+    uint64_t batches = 0, syncs = 0, written_bytes = 0, inline_files = 0, blocked = 0, tail_bytes = 0, held = 0;
   };
   const Figures& figures() const { return figures_; }
 
@@ -94,6 +99,7 @@ class Journal {
     uint64_t file_offset = 0;
     format::BatchHeader header;
     uint64_t commit = 0;
+    bool must_sync = false;
     bool opens_file = false;
     bool opened = false;
     std::string spare;
@@ -157,6 +163,8 @@ class Journal {
   bool enlisted_ = false;
   bool in_flight_ = false;
   bool sync_wanted_ = false;
+  bool batch_must_sync_ = false;
+  bool held_ = false;
   bool blocked_ = false;
   bool failed_ = false;
   std::shared_ptr<Job> waiting_;
@@ -165,8 +173,10 @@ class Journal {
   std::unique_ptr<DiskWorker> worker_;
 };
 
-/// Creates `path` of `size` bytes of zeros, synced; under a temporary name in `dir` first when
-/// `rename_to` is given. Blocking.
+/// Creates `path` of `size` bytes of zeros, written and synced in small steps, so that a commit that meets it on the disk
+/// waits for one step only. Blocking.
 Status prewrite_file(Disk& disk, const std::string& dir, const std::string& path, uint64_t size);
+/// Overwrites all of `path` where it stands, in the same steps, then removes it. Blocking.
+Status wipe_file(Disk& disk, const std::string& path);
 
 }  // namespace sluice

@@ -103,9 +103,6 @@ void encode_file_header(std::byte* into, const FileHeader& header) {
   store_le64(into + 16, header.number);
   store_le64(into + 24, header.first_batch);
   store_le64(into + 32, header.proved);
-  store_le32(into + 40, header.cipher);
-  store_le64(into + 48, header.key_id);
-  std::memcpy(into + 56, header.salt.data(), header.salt.size());
   store_le64(into + 72, checksum(into, 72, header.store_id));
   for (size_t copy = 1; copy < kFileHeaderCopies; ++copy) {
     std::memcpy(into + copy * kBlock / kFileHeaderCopies, into, kFileHeader);
@@ -123,10 +120,6 @@ std::optional<FileHeader> decode_header_copy(const std::byte* p, uint32_t magic)
   h.number = load_le64(p + 16);
   h.first_batch = load_le64(p + 24);
   h.proved = load_le64(p + 32);
-  if (h.version == 1) return h;
-  h.cipher = load_le32(p + 40);
-  h.key_id = load_le64(p + 48);
-  std::memcpy(h.salt.data(), p + 56, h.salt.size());
   return h;
 }
 }  // namespace

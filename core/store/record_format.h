@@ -1,7 +1,6 @@
 // The bytes of the store's files: headers, batches, records. Pure; docs/storage_format.md is the text.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -86,9 +85,6 @@ struct FileHeader {
   uint64_t number = 0;
   uint64_t first_batch = 0;
   uint64_t proved = 0;  ///< highest batch that was on disk when the file began
-  uint32_t cipher = 0;
-  uint64_t key_id = 0;
-  std::array<std::byte, 16> salt{};
 };
 /// Fills the whole block of kBlock bytes.
 void encode_file_header(std::byte* into, const FileHeader& header);

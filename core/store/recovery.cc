@@ -10,6 +10,7 @@
 #include "base/endian.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "store/journal.h"
 #include "store/segment.h"
 
 namespace sluice {
@@ -63,12 +64,23 @@ Status Recovery::run() {
     if (auto s = survey(journal); !s) return s;
   }
   decide();
+  if (auto s = collect_intents(); !s) return s;
   for (JournalFile& journal : journals_) {
     if (auto s = replay(journal); !s) return s;
     // What a killed process wrote may be in the kernel only; from here on it counts.
     if (auto s = journal.file->file->sync(); !s) return s;
   }
   settle();
+  if (auto s = find_erasure_copies(); !s) return s;
+  return remove_leftovers();
+}
+
+/// What a crash left half made, or half wiped. A segment in the making may hold what was erased meanwhile.
+Status Recovery::remove_leftovers() {
+  for (const std::string& path : leftovers_) {
+    const bool wipe = path.ends_with(".wipe") || !erasures.empty();
+    if (auto s = wipe ? wipe_file(disk_, path) : disk_.remove(path); !s && s.error().code != Errc::kNoSpace) return s;
+  }
   return {};
 }
 
@@ -83,7 +95,7 @@ Status Recovery::list_files() {
       auto number = number_of(name, "", is_journal ? ".jnl" : ".seg");
       if (number) {
         StoreFile& file = files_.add(*number, is_journal, path);
-        auto opened = disk_.open(path, is_journal ? OpenMode::kReadWrite : OpenMode::kRead);
+        auto opened = disk_.open(path, OpenMode::kReadWrite);
         if (!opened) return std::unexpected(opened.error());
         file.file = std::move(*opened);
         auto size = file.file->size();
@@ -92,9 +104,11 @@ Status Recovery::list_files() {
         if (is_journal) journals_.emplace_back().file = &file;
       } else if ((number = number_of(name, "spare-", ".jnl"))) {
         spares.push_back(path);
-      } else if (name.ends_with(".tmp") || name.ends_with(".new")) {
-        if (auto s = disk_.remove(path); !s) return s;
-        number = number_of(name, "", ".tmp");
+      } else if (name.ends_with(".tmp") || name.ends_with(".new") || name.ends_with(".wipe")) {
+        leftovers_.push_back(path);
+        for (const char* ending : {".tmp", ".jnl.wipe", ".seg.wipe"}) {
+          if (!number) number = number_of(name, "", ending);
+        }
       }
       if (number) next_file = std::max(next_file, *number + 1);
     }
@@ -153,6 +167,7 @@ Status Recovery::open_segments() {
     file.version = opened->version;
     file.shape = opened->shape;
     file.take_parts(opened->summary);
+    if (opened->repaired != 0) note(fmt::format("segment {} had {} pages rebuilt from parity", file.path, opened->repaired));
     if (opened->scanned && opened->version != 1) {
       note(fmt::format("segment {} had no good trailer or summary and was scanned, {} messages found", file.path, file.messages));
     }
@@ -244,6 +259,61 @@ void Recovery::decide() {
   }
 }
 
+/// An erase that a crash interrupted leaves a damaged batch behind which is no loss: its intent stands in a later batch.
+Status Recovery::collect_intents() {
+  const bool damaged = std::any_of(journals_.begin(), journals_.end(), [](const JournalFile& journal) {
+    return std::any_of(journal.batches.begin(), journal.batches.end(), [](const BatchAt& b) { return !b.good; });
+  });
+  if (!damaged) return {};
+  for (JournalFile& journal : journals_) {
+    auto read = read_whole(*journal.file->file);
+    if (!read) return std::unexpected(read.error());
+    const std::span<const std::byte> bytes(*read);
+    for (const BatchAt& batch : journal.batches) {
+      if (!batch.good || batch.header.number >= std::min(journal.end_batch, accepted_ + 1)) continue;
+      const auto body = bytes.subspan(batch.offset, batch.header.length);
+      for (size_t at = format::kBatchHeader; at < body.size();) {
+        const auto record = format::parse_record(body.subspan(at));
+        if (!record) break;
+        if (const auto erasure = Erasure::decode(*record)) torn_erasures_[erasure->file][erasure->offset] = *erasure;
+        at += format::record_size(*record);
+      }
+    }
+  }
+  return {};
+}
+
+/// A message that was copied and then erased may still stand in the journal file that it was copied from.
+Status Recovery::find_erasure_copies() {
+  std::map<std::pair<uint32_t, uint64_t>, Erasure> wanted;
+  for (const Erasure& e : erasures) wanted.try_emplace({e.stream, e.seq}, e);
+  if (wanted.empty()) return {};
+  for (JournalFile& journal : journals_) {
+    auto read = read_whole(*journal.file->file);
+    if (!read) return std::unexpected(read.error());
+    const std::span<const std::byte> bytes(*read);
+    for (const BatchAt& batch : journal.batches) {
+      if (!batch.good) continue;
+      const auto body = bytes.subspan(batch.offset, batch.header.length);
+      for (size_t at = format::kBatchHeader; at < body.size();) {
+        const auto record = format::parse_record(body.subspan(at));
+        if (!record) break;
+        const auto found = record->type == RecordType::kMessage ? wanted.find({record->stream, record->seq}) : wanted.end();
+        if (found != wanted.end() && (found->second.file != journal.file->number || found->second.offset != batch.offset + at)) {
+          Erasure copy = found->second;
+          copy.file = journal.file->number;
+          copy.offset = batch.offset + at;
+          copy.size = format::record_size(*record);
+          copy.batch = record->batch;
+          erasures.push_back(copy);
+        }
+        at += format::record_size(*record);
+      }
+    }
+  }
+  return {};
+}
+
 Status Recovery::replay(JournalFile& journal) {
   auto read = read_whole(*journal.file->file);
   if (!read) return std::unexpected(read.error());
@@ -310,11 +380,16 @@ void Recovery::replay_good(JournalFile& journal, std::span<const std::byte> body
 Recovery::Salvaged Recovery::salvage(JournalFile& journal, std::span<const std::byte> bytes, uint64_t offset, uint64_t low,
                                      uint64_t high) {
   Salvaged result;
+  const auto& erasures_here = torn_erasures_[journal.file->number];
   for (size_t at = 0; at + format::kRecordHeader <= bytes.size();) {
     const size_t size = format::peek_record_size(bytes.subspan(at));
     std::optional<format::Record> record;
     if (size != 0 && size <= bytes.size() - at) record = format::decode_record(bytes.subspan(at), journal.file->seed);
     if (!record) {
+      if (const auto torn = erasures_here.find(offset + at);
+          torn != erasures_here.end() && low < high && torn->second.batch - static_cast<uint32_t>(low) < high - low) {
+        ++result.found;  // half erased: opening goes on with it
+      }
       at += 8;
       continue;
     }
@@ -357,9 +432,18 @@ void Recovery::apply(StoreFile& file, const format::Record& r, uint64_t offset) 
       return;
     }
     case RecordType::kRemove:
-    case RecordType::kErase:
       file.streams[r.stream].states_facts = true;
       return apply_remove(streams[r.stream], r);
+    case RecordType::kErase: {
+      file.streams[r.stream].states_facts = true;
+      if (auto erasure = Erasure::decode(r)) {
+        erasure->intent_file = file.number;
+        erasures.push_back(*erasure);
+      }
+      format::Record removal = r;
+      removal.payload = {};
+      return apply_remove(streams[r.stream], removal);
+    }
     case RecordType::kPurgeBelow: {
       if (r.seq == 0) return;
       file.streams[r.stream].states_facts = true;

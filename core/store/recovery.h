@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/seq_set.h"
 #include "io/disk.h"
+#include "store/erasure.h"
 #include "store/message_index.h"
 #include "store/record_format.h"
 #include "store/store.h"
@@ -77,6 +78,7 @@ class Recovery {
   std::map<uint32_t, RecoveredStreamState> streams;
   std::map<uint64_t, RecoveredConsumerState> consumers;
   std::vector<std::string> spares;
+  std::vector<Erasure> erasures;  ///< intents found; to be done (again)
 
  private:
   struct BatchAt {
@@ -94,11 +96,14 @@ class Recovery {
   enum class Belief : uint8_t { kAll, kHighWaterOnly };
 
   Status list_files();
+  Status remove_leftovers();
   Status find_store_id();
   Status check_version(uint32_t version, const std::string& path) const;
   Status open_segments();
   Status survey(JournalFile& journal);
   void decide();
+  Status collect_intents();
+  Status find_erasure_copies();
   Status replay(JournalFile& journal);
   void replay_good(JournalFile& journal, std::span<const std::byte> body, uint64_t offset, Belief belief);
   struct Salvaged {
@@ -123,6 +128,7 @@ class Recovery {
   FileTable& files_;
   RecoveryReport& report_;
   std::vector<JournalFile> journals_;
+  std::vector<std::string> leftovers_;
   uint64_t proved_ = 0;
   uint64_t accepted_ = 0;  ///< newest batch that counts
   struct Mark {
@@ -133,6 +139,7 @@ class Recovery {
   std::unordered_map<std::string, uint32_t> subject_numbers_;
   std::vector<const std::string*> subjects_;
   std::unordered_set<uint64_t> dead_consumers_;
+  std::map<uint64_t, std::map<uint64_t, Erasure>> torn_erasures_;  ///< by file and offset; only when batches are damaged
   std::unordered_map<uint64_t, std::vector<std::byte>> summaries_;
   uint64_t summary_bytes_ = 0;
 };

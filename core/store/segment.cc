@@ -7,6 +7,8 @@
 #include "base/check.h"
 #include "base/endian.h"
 #include "base/limits.h"
+#include "store/packed.h"
+#include "store/segment_repair.h"
 
 namespace sluice {
 
@@ -103,13 +105,19 @@ Status open_by_scan(File& file, OpenedSegment& opened, uint64_t seed) {
   std::vector<Found> found;
   std::unordered_map<std::string, uint32_t> numbers;
   std::vector<const std::string*> subjects;
-  auto damaged = scan_records(file, kBlock, opened.size, seed,
-                              [&](const format::Record& r, uint64_t offset, std::span<const std::byte>) {
+  const auto take = [&](const format::Record& r, uint64_t offset) {
     if (r.type != format::RecordType::kMessage || r.seq == 0) return;
     const auto [it, fresh] = numbers.try_emplace(std::string(r.subject), static_cast<uint32_t>(subjects.size()));
     if (fresh) subjects.push_back(&it->first);
     found.push_back({{r.stream, {r.seq, offset, format::accounted_bytes(r), format::subject_hash(r.subject)}}, r.time,
                      it->second});
+  };
+  auto damaged = scan_records(file, kBlock, opened.size, seed,
+                              [&](const format::Record& r, uint64_t offset, std::span<const std::byte>) {
+    if (r.type != format::RecordType::kPacked) return take(r, offset);
+    if (const auto run = format::unpack(r)) {
+      format::each_in_run(*run, [&](const format::Record& inner, std::span<const std::byte>) { take(inner, offset); });
+    }
   });
   if (!damaged) return std::unexpected(damaged.error());
   opened.damaged = *damaged;
@@ -130,6 +138,19 @@ Status open_by_scan(File& file, OpenedSegment& opened, uint64_t seed) {
   return {};
 }
 
+}  // namespace
+
+namespace {
+uint32_t mend_summary(File& file, const format::SegmentTrailer& trailer) {
+  SegmentPages pages(file, trailer);
+  uint32_t repaired = 0;
+  for (uint32_t page = trailer.first_summary_page; page < trailer.pages; ++page) {
+    const auto state = pages.check(page);
+    if (!state) return repaired;  // not open for writing
+    if (*state == PageState::kRepaired) ++repaired;
+  }
+  return repaired;
+}
 }  // namespace
 
 Result<std::vector<SegmentEntry>> scan_segment(File& file, uint64_t size, uint64_t seed) {
@@ -159,6 +180,7 @@ Result<OpenedSegment> open_segment(File& file, uint64_t number, uint64_t store_i
     if (trailer) {
       auto summary = read_summary(file, *trailer, seed);
       if (!summary && summary.error().code != Errc::kCorrupt) return std::unexpected(summary.error());
+      if (!summary && (opened.repaired = mend_summary(file, *trailer)) != 0) summary = read_summary(file, *trailer, seed);
       if (summary) {
         opened.version = trailer->version;
         opened.summary = std::move(*summary);
@@ -215,6 +237,9 @@ Status SegmentWriter::flush() {
     format::xor_into(parity_.data() + parity, page);
   }
   if (auto s = file_->write_at(buffer_at_, {buffer_.data(), whole}); !s) return s;
+  if (whole >= kFlushAt) {
+    if (auto s = file_->sync(); !s) return s;  // in steps, so that no commit waits behind a whole segment
+  }
   buffer_at_ += whole;
   buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(whole));
   return {};
@@ -229,14 +254,39 @@ Result<uint64_t> SegmentWriter::add(const format::Record& record) {
   buffer_.resize(at + size);
   format::encode_record(buffer_.data() + at, size, copy, seed_);
   offset_ += size;
-  const uint32_t accounted = format::accounted_bytes(record);
-  SLUICE_CHECK(entries_.empty() || std::pair(entries_.back().stream, entries_.back().at.seq) < std::pair(record.stream, record.seq));
-  entries_.push_back({record.stream, {record.seq, where, accounted, format::subject_hash(record.subject)}});
-  builder_.add(record.stream, record.seq, record.time, record.subject, accounted);
+  note(record, where);
   if (buffer_.size() >= kFlushAt) {
     if (auto s = flush(); !s) return std::unexpected(s.error());
   }
   return where;
+}
+
+void SegmentWriter::note(const format::Record& record, uint64_t where) {
+  const uint32_t accounted = format::accounted_bytes(record);
+  SLUICE_CHECK(entries_.empty() || std::pair(entries_.back().stream, entries_.back().at.seq) < std::pair(record.stream, record.seq));
+  entries_.push_back({record.stream, {record.seq, where, accounted, format::subject_hash(record.subject)}});
+  builder_.add(record.stream, record.seq, record.time, record.subject, accounted);
+}
+
+Status SegmentWriter::add_run(const std::vector<format::Record>& records) {
+  std::vector<std::byte> run;
+  for (format::Record r : records) {
+    r.batch = 0;
+    const size_t at = run.size();
+    run.resize(at + format::record_size(r));
+    format::encode_record(run.data() + at, run.size() - at, r, seed_);
+  }
+  const std::vector<std::byte> packed = format::pack(run, records.front(), seed_);
+  if (packed.empty()) {
+    for (const format::Record& r : records) {
+      if (auto added = add(r); !added) return std::unexpected(added.error());
+    }
+    return {};
+  }
+  const uint64_t where = offset_;
+  put(packed);
+  for (const format::Record& r : records) note(r, where);
+  return buffer_.size() >= kFlushAt ? flush() : Status();
 }
 
 void SegmentWriter::put_index() {

@@ -35,6 +35,8 @@ class SegmentWriter {
   Status begin();
   /// Records come sorted by (stream, sequence). @return where it lies.
   Result<uint64_t> add(const format::Record& record);
+  /// Records of one stream, compressed together where that pays.
+  Status add_run(const std::vector<format::Record>& records);
   Status finish();
   /// Removes what was written. After a failure.
   void abandon();
@@ -48,6 +50,7 @@ class SegmentWriter {
 
  private:
   void put(std::span<const std::byte> bytes);
+  void note(const format::Record& record, uint64_t where);
   void pad_to_page();
   Status flush();
   void put_index();
@@ -78,9 +81,11 @@ struct OpenedSegment {
   std::shared_ptr<const SegmentShape> shape;
   std::vector<std::byte> summary;
   bool scanned = false;
+  uint32_t repaired = 0;  ///< pages of the summary rebuilt from parity
   uint64_t damaged = 0;  ///< stretches without a good record, in a scan
 };
-/// kCorrupt: a segment of another store or number, or nothing readable in it. kIo: not readable.
+/// kCorrupt: a segment of another store or number, or nothing readable in it. kIo: not readable. A damaged summary is
+/// mended when `file` is open for writing.
 Result<OpenedSegment> open_segment(File& file, uint64_t number, uint64_t store_id);
 /// The trailer, from either copy; kCorrupt when neither is intact.
 Result<format::SegmentTrailer> read_trailer(File& file, uint64_t size, uint64_t number, uint64_t store_id);

@@ -74,6 +74,7 @@ void encode_trailer(std::byte* page, const SegmentTrailer& t) {
 std::optional<SegmentTrailer> decode_trailer(std::span<const std::byte> page, uint64_t store_id, uint64_t number) {
   if (page.size() < kBlock || load_le32(page.data()) != kTrailerMagic) return std::nullopt;
   const std::byte* p = page.data();
+  if (std::any_of(p + kTrailerCovered + 8, p + kBlock, [](std::byte b) { return b != std::byte{0}; })) return std::nullopt;
   if (load_le64(p + kTrailerCovered) != checksum(p, kTrailerCovered, file_seed(store_id, number))) return std::nullopt;
   SegmentTrailer t;
   t.version = load_le32(p + 4);

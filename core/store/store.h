@@ -26,12 +26,6 @@
 
 namespace sluice {
 
-enum class SyncMode : uint8_t {
-  kAlways,    ///< acknowledged when on disk (default)
-  kInterval,  ///< acknowledged when handed to the kernel; synced every sync_interval
-  kNone,      ///< acknowledged when handed to the kernel; synced when the kernel likes
-};
-
 struct StoreOptions {
   std::string dir;
   SyncMode sync = SyncMode::kAlways;
@@ -41,6 +35,9 @@ struct StoreOptions {
   uint64_t cache_bytes = 64 * kMiB;                  ///< tail and block cache together
   uint64_t max_bytes = 0;                            ///< 0 = free space of the disk decides
   uint64_t reserve_bytes = 64 * kMiB;                ///< kept free so that deletes and acks go on when full
+  uint64_t journal_max_bytes = kGiB;                 ///< beyond it commits wait for the journal to be retired; at least 8 files
+  uint64_t scrub_bytes_per_second = 4 * kMiB;        ///< read to verify segments in the background; 0 = never
+  std::chrono::seconds scrub_every{24 * 3600};       ///< pause between two passes over all segments
 };
 
 /// Names a consumer's records; given out by put_consumer, never reused in a store directory.
@@ -69,6 +66,20 @@ struct RecoveryReport {
   uint64_t cut_sequences = 0; ///< given out in batches that were cut or lost; never given out again
   uint64_t lost_records = 0;  ///< damaged records with good ones behind them
   std::vector<std::string> notes;
+};
+
+/// Something an operator should hear of.
+struct StoreEvent {
+  enum class Kind : uint8_t {
+    kRepaired,  ///< a damaged page was rebuilt from parity
+    kLost,      ///< message `seq` of `stream` can't be rebuilt
+    kReadOnly,  ///< for good
+    kNoSpace,   ///< messages are refused until there is space
+    kSpace,     ///< and now there is
+  } kind;
+  std::string stream;
+  StreamSeq seq;
+  std::string detail;
 };
 
 class Store {
@@ -114,6 +125,8 @@ class Store {
   /// Empty when new messages are accepted; else why not: kNoSpace (goes away by itself when space
   /// returns; removals and acks still work) or kIo (for good).
   virtual Status writable() const = 0;
+  /// Called on the loop for each event. One listener.
+  virtual void on_event(std::move_only_function<void(const StoreEvent&)> listener) = 0;
   virtual bool failed() const = 0;
 
   /// Writes and syncs what is left; `done` then runs. No change may follow.

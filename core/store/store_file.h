@@ -62,9 +62,11 @@ struct StoreFile {
   uint64_t message_bytes = 0;  ///< accounted
   uint64_t live_bytes = 0;
   uint32_t erases_pending = 0;
+  bool leaving = false;        ///< its removal or recycling is on its way
   uint64_t full_commit = 0;    ///< journal: newest commit in it, once it is full
   uint64_t used = 0;           ///< journal: end of its last batch, once it is full
   uint32_t version = 0;        ///< segment: of its format; 0 not known
+  bool damaged = false;        ///< segment: has pages that can't be rebuilt; to be written anew
   std::vector<SegmentPart> parts;             ///< segment: by rising stream
   std::shared_ptr<const SegmentShape> shape;  ///< segment
   std::unordered_map<uint32_t, StreamSpan> streams;  ///< journal

@@ -58,9 +58,16 @@ struct AppendRequest {
   bool skipped = false;     ///< append_all: only its sequence is used up
 };
 
+enum class SyncMode : uint8_t {
+  kAlways,    ///< acknowledged when on disk (default)
+  kInterval,  ///< acknowledged when handed to the kernel; synced every sync_interval
+  kNone,      ///< acknowledged when handed to the kernel; synced when the kernel likes
+};
+
 /// What the stream asks of its storage beyond its messages.
 struct StreamTraits {
   bool compress = false;  ///< old messages may be kept compressed
+  std::optional<SyncMode> sync = std::nullopt;  ///< when its messages count as durable; nullopt: as the store says
 };
 
 /// What may be appended in one piece. The journal takes it as one batch.
@@ -69,6 +76,7 @@ inline constexpr size_t kMaxTogether_bytes = 48 * kMiB;
 class StreamStore {
  public:
   virtual ~StreamStore() = default;
+
 
   /// Told after every opening and whenever it changes; not kept by the store.
   virtual void set_traits(const StreamTraits&) {}
@@ -118,6 +126,8 @@ class StreamStore {
   virtual uint64_t count_matching(StreamSeq from, std::string_view filter) = 0;
   /// Interior gaps between first_seq and last_seq, as ranges.
   virtual const SeqSet& deleted() const = 0;
+  /// Messages found damaged beyond repair since the store was opened; they are among deleted() or below first.
+  virtual const SeqSet& lost() const = 0;
 
   // -- recovery
 

@@ -82,7 +82,9 @@ void LocalStream::close() {
 }
 
 void LocalStream::tell_traits() {
-  store_.set_traits({.compress = parts_.config.compression == Compression::kS2});
+  StreamTraits traits{.compress = parts_.config.compression == Compression::kS2};
+  if (parts_.config.persist_mode == PersistMode::kAsync) traits.sync = SyncMode::kInterval;
+  store_.set_traits(traits);
 }
 
 void LocalStream::subscribe() {

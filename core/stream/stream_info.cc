@@ -9,6 +9,8 @@
 namespace sluice {
 namespace {
 
+constexpr size_t kMaxLostListed = 10'000;
+
 void append_deleted(std::string& out, const SeqSet& deleted) {
   out += R"(,"deleted":[)";
   bool first = true;
@@ -48,6 +50,20 @@ void append_sources(std::string& out, Stream& stream) {
   out += ']';
 }
 
+/// Messages that were found damaged beyond repair, as the reference lists them. Their size is not known any more.
+void append_lost(std::string& out, const SeqSet& lost) {
+  if (lost.empty()) return;
+  out += R"(,"lost":{"msgs":[)";
+  size_t listed = 0;
+  for (const auto& [first, last] : lost.ranges()) {
+    for (uint64_t seq = first; seq <= last && listed < kMaxLostListed; ++seq, ++listed) {
+      if (listed != 0) out += ',';
+      out += std::to_string(seq);
+    }
+  }
+  out += R"(],"bytes":0})";
+}
+
 }  // namespace
 
 std::string stream_state_json(Stream& stream, const StreamInfoShown& shown) {
@@ -60,6 +76,7 @@ std::string stream_state_json(Stream& stream, const StreamInfoShown& shown) {
   if (shown.subjects != nullptr && !shown.subjects->empty()) append_subjects(out, *shown.subjects);
   if (s.num_deleted > 0) out += fmt::format(R"(,"num_deleted":{})", s.num_deleted);
   if (shown.deleted_details && s.num_deleted > 0) append_deleted(out, stream.store().deleted());
+  append_lost(out, stream.store().lost());
   out += fmt::format(R"(,"consumer_count":{}}})", shown.consumer_count);
   return out;
 }

@@ -87,6 +87,7 @@ class MapStore final : public StreamStore {
     return n;
   }
   const SeqSet& deleted() const override { return gaps_; }
+  const SeqSet& lost() const override { return lost_; }
   void each_msg_id(WallNanos, const std::function<void(std::string_view, StreamSeq, WallNanos)>&) override {}
 
   struct Kept {
@@ -114,6 +115,7 @@ class MapStore final : public StreamStore {
   std::map<uint64_t, Kept> messages_;
   uint64_t last_ = 0;
   SeqSet gaps_;
+  SeqSet lost_;
 };
 
 class FakeStream final : public Stream {
@@ -273,6 +275,7 @@ class FakeStore final : public Store {
   }
   void on_durable(std::move_only_function<void(CommitNo)>) override {}
   Status writable() const override { return {}; }
+  void on_event(std::move_only_function<void(const StoreEvent&)>) override {}
   bool failed() const override { return false; }
   void close(std::move_only_function<void(Status)> done) override { done({}); }
   void collect(MetricSink&) const override {}

@@ -82,6 +82,7 @@ class HeldStore final : public Store {
   void on_durable(std::move_only_function<void(CommitNo)> listener) override {
     listeners_.push_back(std::move(listener));
   }
+  void on_event(std::move_only_function<void(const StoreEvent&)>) override {}
   Status writable() const override {
     if (refused_) return std::unexpected(*refused_);
     return {};
@@ -124,6 +125,7 @@ class HeldStore final : public Store {
       return under_->count_matching(s, f);
     }
     const SeqSet& deleted() const override { return under_->deleted(); }
+    const SeqSet& lost() const override { return under_->lost(); }
     void each_msg_id(WallNanos since, const std::function<void(std::string_view, StreamSeq, WallNanos)>&
                                           visit) override {
       under_->each_msg_id(since, visit);

@@ -1,0 +1,29 @@
+// Records of one stream compressed together, as one record of a segment. The codec is Zstandard.
+//
+// Pure. A packed record keeps the identity of its first message; its payload is the compressed run of whole records, its
+// `time` their length, its headers some zeros, which give an erased run the room to be as long as it was.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "store/record_format.h"
+
+namespace sluice::format {
+
+/// A run is packed when it reaches this length; its record then lies within 16 neighbouring pages.
+inline constexpr size_t kPackedRun = 32 * 1024;
+
+/// The record, encoded; empty when packing saves less than an eighth. `run`: whole records, the first of them `first`.
+std::vector<std::byte> pack(std::span<const std::byte> run, const Record& first, uint64_t seed);
+/// The run again; nullopt when it does not decompress to the length it should have.
+std::optional<std::vector<std::byte>> unpack(const Record& packed);
+/// Visits the records of a run.
+void each_in_run(std::span<const std::byte> run, const std::function<void(const Record&, std::span<const std::byte>)>& visit);
+/// The same packed record, as long as before, with message `seq` made unreadable; nullopt when it does not fit any more.
+std::optional<std::vector<std::byte>> pack_without(const Record& packed, uint64_t seq, uint64_t seed);
+
+}  // namespace sluice::format
