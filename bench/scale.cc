@@ -1,6 +1,6 @@
 // Memory and time of large figures, on the parts themselves: no server, no network.
 //
-//   sluice-scale [subjects|dedup|deletes|streams] [N]
+//   sluice-scale [subjects|dedup|deletes|streams|ttl|messages] [N]
 //
 // Resident memory is read from /proc/self/statm before and after. Each part prints one line.
 
@@ -15,10 +15,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/log.h"
 #include "store/store.h"
 #include "stream/dedup_window.h"
+#include "stream/message_ttl.h"
 #include "subject/subject_index.h"
 #include "uv/env.h"
 
@@ -114,6 +116,9 @@ class Scratch {
     const CommitNo last = store_->last_commit();
     world_.loop().run_until([&] { return done = store_->durable() >= last; }, std::chrono::minutes(10));
   }
+  void idle(std::chrono::seconds time) {
+    world_.loop().run_until([] { return false; }, time);
+  }
   Store& store() { return *store_; }
   const std::filesystem::path& dir() const { return dir_; }
 
@@ -184,6 +189,59 @@ void streams(uint64_t count) {
              made_s, used / 1e6, static_cast<double>(bytes) / 1e6, seconds_since(again) * 1e3, scratch.store().streams().size());
 }
 
+/// Every message with a lifetime of its own, all of them expired, and the same again: memory must not grow from turn to turn.
+void ttl(uint64_t count) {
+  const double before = rss_bytes();
+  TtlIndex index;
+  double full[2];
+  double drained[2];
+  double insert_s = 0;
+  double expire_s = 0;
+  uint64_t seq = 0;
+  for (int turn = 0; turn < 2; ++turn) {
+    const auto start = SteadyClock::now();
+    for (uint64_t i = 0; i < count; ++i) {
+      ++seq;
+      index.insert(StreamSeq(seq), static_cast<WallNanos>(seq), {std::chrono::seconds(1 + seq * 2654435761U % 86'400), false});
+    }
+    insert_s = seconds_since(start);
+    full[turn] = rss_bytes() - before;
+    const auto expire = SteadyClock::now();
+    while (const auto due = index.next_due()) index.forget(due->seq);
+    expire_s = seconds_since(expire);
+    drained[turn] = rss_bytes() - before;
+  }
+  fmt::print("ttl: {} entries: {:.1f} B each, insert {:.2f} µs, expire {:.2f} µs; RSS full {:.0f} then {:.0f} MB, drained {:.0f} then {:.0f} MB\n",
+             count, full[0] / static_cast<double>(count), insert_s * 1e6 / static_cast<double>(count),
+             expire_s * 1e6 / static_cast<double>(count), full[0] / 1e6, full[1] / 1e6, drained[0] / 1e6, drained[1] / 1e6);
+}
+
+/// How long opening takes with very much data: ten streams of 64 B messages, closed and opened.
+void messages(uint64_t count) {
+  Scratch scratch;
+  scratch.open();
+  std::vector<StreamStore*> streams;
+  for (int i = 0; i < 10; ++i) streams.push_back(scratch.store().create_stream(fmt::format("M{}", i), "{}", StreamSeq(0)).value());
+  const std::string payload(64, 'p');
+  const auto start = SteadyClock::now();
+  for (uint64_t i = 0; i < count; ++i) {
+    streams[i % streams.size()]->append({.subject = "m", .headers = {}, .payload = payload, .time = static_cast<WallNanos>(i), .msg_id = {}});
+    if (i % 4000 == 0) scratch.sync();
+  }
+  scratch.sync();
+  const double made_s = seconds_since(start);
+  scratch.idle(std::chrono::seconds(10));  // retiring catches up, as it does in service
+  scratch.close();
+  const double before = rss_bytes();
+  const auto again = SteadyClock::now();
+  scratch.open();
+  const double opened_s = seconds_since(again);
+  uint64_t held = 0;
+  for (const RecoveredStream& stream : scratch.store().streams()) held += scratch.store().find_stream(stream.name)->state().messages;
+  fmt::print("messages: {} made in {:.0f} s ({:.2f} M/s durable); opened again in {:.0f} ms with {} messages, {:.0f} MB more RSS\n", count, made_s,
+             static_cast<double>(count) / made_s / 1e6, opened_s * 1e3, held, (rss_bytes() - before) / 1e6);
+}
+
 int run(int argc, char** argv) {
   configure_logging({LogLevel::kOff, false, ""});
   const std::string_view only = argc > 1 ? argv[1] : "";
@@ -195,14 +253,15 @@ int run(int argc, char** argv) {
   };
   bool any = false;
   for (const Part& part : {Part{"subjects", subjects, 10'000'000}, Part{"dedup", dedup, 10'000'000},
-                           Part{"deletes", deletes, 1'000'000}, Part{"streams", streams, 10'000}}) {
+                           Part{"deletes", deletes, 1'000'000}, Part{"streams", streams, 10'000},
+                           Part{"ttl", ttl, 10'000'000}, Part{"messages", messages, 100'000'000}}) {
     if (!only.empty() && only != part.name) continue;
     any = true;
     part.work(given > 0 ? given : part.count);
     std::fflush(stdout);
   }
   if (any) return 0;
-  std::fputs("usage: sluice-scale [subjects|dedup|deletes|streams] [N]\n", stderr);
+  std::fputs("usage: sluice-scale [subjects|dedup|deletes|streams|ttl|messages] [N]\n", stderr);
   return 2;
 }
 

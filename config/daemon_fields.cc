@@ -46,6 +46,15 @@ const FieldRows& store_fields() {
         .doc("Bytes the store may take. 0: the free space of the disk decides.");
     t.size("reserve", &O::reserve_bytes)
         .doc("Disk space kept free so that removals and acks go on when the disk is full.");
+    t.size("journal_max_size", &O::journal_max_bytes)
+        .between(64 * kMi, 1024 * kGi)
+        .doc("Bytes the journal may grow to; beyond it commits wait until its oldest files are retired.");
+    t.size("scrub_rate", &O::scrub_bytes_per_second)
+        .between(0, 16 * kGi)
+        .doc("Bytes of segments verified a second in the background, damaged pages rebuilt from parity. 0: never.");
+    t.time("scrub_every", &O::scrub_every)
+        .between(hours(0), hours(24 * 365))
+        .doc("Pause between two passes over all segments.");
     return t.take();
   }();
   return rows;
