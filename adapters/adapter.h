@@ -19,6 +19,8 @@ struct AdapterFigures {
   uint64_t accepted = 0;  ///< durable in a stream
   uint64_t duplicates = 0;
   std::map<std::string, uint64_t> rejected;
+  /// By stable reason: turned away at the door, with an answer that says so; nothing was taken.
+  std::map<std::string, uint64_t> refused;
   uint64_t paused = 0;    ///< times the source was paused because the target was full
   uint64_t in_flight = 0; ///< gauge: taken, not yet durable
 };
@@ -54,6 +56,8 @@ class Adapter {
   virtual bool may_overlap() const { return false; }
   virtual AdapterHealth health() const = 0;
   virtual const AdapterFigures& figures() const = 0;
+  /// Where it listens, or what it delivers to; "" when that says nothing more than its configuration.
+  virtual std::string place() const { return {}; }
 };
 
 }  // namespace sluice

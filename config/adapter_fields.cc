@@ -159,6 +159,7 @@ const std::vector<AdapterKind>& adapter_kinds() {
       {"choria_registration", &registration_fields, &begin<ChoriaRegistrationOptions>},
       {"choria_submission", &submission_fields, &begin<ChoriaSubmissionOptions>},
       {"nats_subject", &subject_fields, &begin<NatsSubjectOptions>},
+      {"http_events", &http_events_fields, &begin<HttpEventsOptions>},
   };
   return kinds;
 }

@@ -9,6 +9,7 @@
 
 #include "adapters/choria_registration/options.h"
 #include "adapters/choria_submission/options.h"
+#include "adapters/http_events/options.h"
 #include "adapters/nats_subject/options.h"
 #include "base/log.h"
 #include "client/link_options.h"
@@ -49,7 +50,7 @@ struct MonitorSettings {
 
 /// Of one adapter, by its type.
 using AdapterOptions =
-    std::variant<ChoriaRegistrationOptions, ChoriaSubmissionOptions, NatsSubjectOptions>;
+    std::variant<ChoriaRegistrationOptions, ChoriaSubmissionOptions, NatsSubjectOptions, HttpEventsOptions>;
 
 /// The JetStream that adapters and copies write to: this daemon's own, or one elsewhere.
 struct CoreSettings : LinkOptions {

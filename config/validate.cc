@@ -161,7 +161,7 @@ class Checker {
           check_name(path + ".name", adapter.name);
           if (!adapter_names_.insert(adapter.name).second)
             tell(path + ".name", fmt::format("two adapters are called '{}'", adapter.name));
-          check_link(path + ".network", adapter.network);
+          if constexpr (requires { adapter.network; }) check_link(path + ".network", adapter.network);
           check_kind(path, adapter);
         },
         config_.adapters[index]);
@@ -197,6 +197,29 @@ class Checker {
     for (const std::string& subject : adapter.ingest_subjects)
       check_subject(path + ".ingest.subjects", subject, true);
     check_stream_name(path + ".stream.name", adapter.stream);
+  }
+
+  void check_kind(const std::string& path, HttpEventsOptions& adapter) {
+    if (adapter.stream.empty()) adapter.stream = "eventsource-" + adapter.name + "-stream";
+    if (adapter.subject.empty()) adapter.subject = "eventsource." + adapter.name;
+    check_stream_name(path + ".stream.name", adapter.stream);
+    check_subject(path + ".stream.subject", adapter.subject, false);
+    if (!adapter.path.starts_with('/')) tell(path + ".path", "'path' must begin with '/'");
+    check_tls(path + ".tls", adapter.tls);
+    const HttpEventsAuthentication& who = adapter.authentication;
+    if (who.user.empty() != who.password.empty())
+      tell(path + ".authentication", "'user' and 'password' belong together");
+    if (who.token.empty() && !who.previous_token.empty())
+      tell(path + ".authentication.previous_token", "'previous_token' without 'token'");
+    if (who.signature_secret.empty() && !who.previous_signature_secret.empty())
+      tell(path + ".authentication.signature", "'previous_secret' without 'secret'");
+    if (who.anonymous() && !is_loopback(adapter.host) && !adapter.allow_anonymous)
+      tell(path + ".listen", fmt::format("'{}' is reachable from other machines and anybody may send: set "
+                                         "'authentication', or allow_anonymous: true",
+                                         adapter.host));
+    const bool two = adapter.port != 0 && !event_addresses_.insert({adapter.host, adapter.port}).second;
+    if (two)
+      tell(path + ".listen", fmt::format("another event source listens on {}:{}", adapter.host, adapter.port));
   }
 
   void check_replicator() {
@@ -244,6 +267,7 @@ class Checker {
   ReadContext& context_;
   Config& config_;
   std::set<std::string> adapter_names_;
+  std::set<std::pair<std::string, uint16_t>> event_addresses_;
 };
 
 }  // namespace

@@ -154,6 +154,12 @@ void AdapterHost::collect(MetricSink& sink) const {
       sink.counter("sluice_adapter_rejected_total", "Messages sent to the dead letters.",
                    with_reason, static_cast<double>(count));
     }
+    for (const auto& [reason, count] : figures.refused) {
+      MetricLabels with_reason = labels;
+      with_reason.emplace_back("reason", reason);
+      sink.counter("sluice_adapter_refused_total", "Messages and requests turned away at the door.",
+                   with_reason, static_cast<double>(count));
+    }
     for (AdapterHealth health : {AdapterHealth::kStarting, AdapterHealth::kRunning,
                                  AdapterHealth::kDegraded, AdapterHealth::kStopped}) {
       MetricLabels with_state = labels;

@@ -5,6 +5,7 @@
 
 #include "adapters/choria_registration/adapter.h"
 #include "adapters/choria_submission/adapter.h"
+#include "adapters/http_events/adapter.h"
 #include "adapters/nats_subject/adapter.h"
 #include "base/log.h"
 
@@ -26,6 +27,22 @@ Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink& network, Strea
 Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink& network, StreamClient& target,
                                               const NatsSubjectOptions& options) {
   return make_nats_subject(env, network, target, options);
+}
+Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient& target,
+                                              const HttpEventsOptions& options) {
+  return make_http_events(env, target, options);
+}
+
+/// Where an adapter takes from: its network; the core where it has none.
+LinkOptions source_of(const AdapterOptions& options) {
+  return std::visit(
+      [](const auto& o) {
+        if constexpr (requires { o.network; })
+          return o.network;
+        else
+          return LinkOptions{};
+      },
+      options);
 }
 
 }  // namespace
@@ -62,7 +79,7 @@ Result<std::unique_ptr<HostedAdapter>> HostedAdapter::make(Env& env, const CoreA
 
 Result<std::unique_ptr<HostedAdapter::Parts>> HostedAdapter::build() const {
   auto parts = std::make_unique<Parts>();
-  auto source = core_.make_link(std::visit([](const auto& o) { return o.network; }, options_));
+  auto source = core_.make_link(source_of(options_));
   if (!source) return std::unexpected(source.error());
   auto target = core_.make_link(LinkOptions{});  // the core, wherever it is
   if (!target) return std::unexpected(target.error());

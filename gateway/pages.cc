@@ -27,11 +27,14 @@ std::string adapters_page(const AdapterHost* adapters) {
                       {"accepted", figures.accepted},
                       {"duplicates", figures.duplicates},
                       {"rejected", figures.rejected},
+                      {"refused", figures.refused},
                       {"paused", figures.paused},
                       {"in_flight", figures.in_flight},
                       {"restarts", hosted.restarts()},
                       {"running_since", hosted.started_at() == 0 ? Json(nullptr) : Json(format_rfc3339(hosted.started_at()))},
                       {"error", hosted.failed()}});
+      if (std::string place = adapter.place(); !place.empty())
+        list.back()["place"] = std::move(place);
     });
   }
   return text_of({{"adapters", std::move(list)}});

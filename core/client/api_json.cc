@@ -57,13 +57,25 @@ Result<element> parse_reply(std::string_view json) {
                   std::string(text_or_empty(error, "description")));
 }
 
+const char* retention_word(StreamRetention retention) {
+  switch (retention) {
+    case StreamRetention::kLimits:
+      return "limits";
+    case StreamRetention::kInterest:
+      return "interest";
+    case StreamRetention::kWorkQueue:
+      return "workqueue";
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string encode_stream_config(const StreamSpec& spec) {
   Json json = {{"name", spec.name}};
   if (!spec.description.empty()) json["description"] = spec.description;
   if (!spec.subjects.empty()) json["subjects"] = spec.subjects;
-  json["retention"] = "limits";
+  json["retention"] = retention_word(spec.retention);
   json["max_consumers"] = -1;
   json["max_msgs"] = spec.max_msgs;
   json["max_bytes"] = spec.max_bytes;

@@ -26,11 +26,14 @@ struct PubAck {
   bool duplicate = false;
 };
 
+enum class StreamRetention : uint8_t { kLimits, kInterest, kWorkQueue };
+
 /// Options of a stream to make; JSON fields of the same names. Zero/empty = the server's default.
 struct StreamSpec {
   std::string name{};
   std::string description{};
   std::vector<std::string> subjects{};
+  StreamRetention retention = StreamRetention::kLimits;
   int64_t max_msgs = -1;
   int64_t max_bytes = -1;
   std::chrono::nanoseconds max_age{0};

@@ -44,6 +44,8 @@ std::string_view http_reason(uint16_t status) {
       return "No Content";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
     case 403:
       return "Forbidden";
     case 404:
@@ -54,6 +56,14 @@ std::string_view http_reason(uint16_t status) {
       return "Request Timeout";
     case 413:
       return "Payload Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 422:
+      return "Unprocessable Entity";
+    case 429:
+      return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
     case 500:
@@ -70,6 +80,12 @@ HttpResponse plain_response(uint16_t status) {
           .content_type = "text/plain; charset=utf-8",
           .body = std::string(http_reason(status)) + "\n",
           .headers = {}};
+}
+
+HttpResponse busy_response(uint64_t retry_after_seconds) {
+  HttpResponse response = plain_response(503);
+  response.headers.emplace_back("Retry-After", std::to_string(retry_after_seconds));
+  return response;
 }
 
 void append_http_response(std::string& out, const HttpResponse& response, bool head,

@@ -10,14 +10,16 @@
 
 namespace sluice {
 
-enum class HttpMethod : uint8_t { kGet, kHead, kOther };
+enum class HttpMethod : uint8_t { kGet, kHead, kPost, kOptions, kOther };
 
 struct HttpRequest {
   HttpMethod method = HttpMethod::kOther;
   std::string path;                                          ///< decoded, begins with '/'
   std::vector<std::pair<std::string, std::string>> query;    ///< decoded, in order
   std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case
+  std::string body{};       ///< where HttpLimits::keep_body is set
   bool keep_alive = false;
+  uint64_t connection = 0;  ///< a number of its own, never used again; 0 outside a server
 
   /// The first value of that query parameter ("" for `?name`).
   std::optional<std::string_view> param(std::string_view name) const;
@@ -37,6 +39,8 @@ struct HttpResponse {
 std::string_view http_reason(uint16_t status);
 /// A plain text answer that says its reason.
 HttpResponse plain_response(uint16_t status);
+/// "503 Service Unavailable" with Retry-After.
+HttpResponse busy_response(uint64_t retry_after_seconds);
 /// The whole answer. `head` leaves the body out but tells its length.
 void append_http_response(std::string& out, const HttpResponse& response, bool head,
                           bool keep_alive);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace sluice {
 namespace {
@@ -43,12 +44,14 @@ class HttpRequestParser::State {
   Outcome parse(std::string_view& bytes) {
     if (error_status_ != 0) return Outcome::kBad;
     if (whole_) begin();
+    if (std::exchange(at_head_, false)) http_parser_pause(&parser_, 0);
     const size_t used = http_parser_execute(&parser_, &settings(), bytes.data(), bytes.size());
     bytes.remove_prefix(std::min(used, bytes.size()));
     if (whole_) {
       http_parser_pause(&parser_, 0);
       return Outcome::kRequest;
     }
+    if (at_head_) return Outcome::kHead;
     const http_errno error = HTTP_PARSER_ERRNO(&parser_);
     if (error == HPE_OK) return Outcome::kMore;
     if (error_status_ == 0) error_status_ = error == HPE_HEADER_OVERFLOW ? 431 : 400;
@@ -56,6 +59,11 @@ class HttpRequestParser::State {
   }
 
   const HttpRequest& request() const { return request_; }
+  HttpRequest take_request() { return std::move(request_); }
+  size_t body_bytes_max() const {
+    return (parser_.flags & F_CHUNKED) != 0 ? limits_.max_body_bytes
+                                            : static_cast<size_t>(parser_.content_length);
+  }
   uint16_t error_status() const { return error_status_; }
   bool in_request() const { return begun_ && !whole_; }
 
@@ -77,8 +85,8 @@ class HttpRequestParser::State {
         return of(parser).on_value({at, size});
       };
       made.on_headers_complete = [](http_parser* parser) { return of(parser).on_headers(); };
-      made.on_body = [](http_parser* parser, const char*, size_t size) {
-        return of(parser).on_body(size);
+      made.on_body = [](http_parser* parser, const char* at, size_t size) {
+        return of(parser).on_body({at, size});
       };
       made.on_message_complete = [](http_parser* parser) { return of(parser).on_complete(); };
       return made;
@@ -92,7 +100,7 @@ class HttpRequestParser::State {
     url_.clear();
     header_bytes_ = body_bytes_ = 0;
     last_ = Last::kNone;
-    begun_ = whole_ = headers_done_ = false;
+    begun_ = whole_ = headers_done_ = at_head_ = false;
   }
 
   int bad(uint16_t status) {
@@ -137,14 +145,22 @@ class HttpRequestParser::State {
     const bool needs_host = parser_.http_major == 1 && parser_.http_minor >= 1;
     if (parser_.http_major != 1 || (needs_host && !request_.header("host"))) return bad(400);
     if (!read_url()) return bad(400);
-    request_.method = parser_.method == HTTP_GET    ? HttpMethod::kGet
-                      : parser_.method == HTTP_HEAD ? HttpMethod::kHead
-                                                    : HttpMethod::kOther;
+    request_.method = parser_.method == HTTP_GET       ? HttpMethod::kGet
+                      : parser_.method == HTTP_HEAD    ? HttpMethod::kHead
+                      : parser_.method == HTTP_POST    ? HttpMethod::kPost
+                      : parser_.method == HTTP_OPTIONS ? HttpMethod::kOptions
+                                                       : HttpMethod::kOther;
     // A switch to another protocol is not offered: answered as an ordinary request, then closed.
     const bool wants_other = parser_.upgrade != 0;
     request_.keep_alive = !wants_other && http_should_keep_alive(&parser_) != 0;
     if (parser_.content_length != UINT64_MAX && parser_.content_length > limits_.max_body_bytes)
       return bad(413);
+    const bool chunked = (parser_.flags & F_CHUNKED) != 0;
+    const bool sized = parser_.content_length != UINT64_MAX && parser_.content_length > 0;
+    if (limits_.stop_at_head && (chunked || sized)) {
+      at_head_ = true;
+      http_parser_pause(&parser_, 1);
+    }
     return 0;
   }
 
@@ -167,9 +183,11 @@ class HttpRequestParser::State {
     return parse_query(part(UF_QUERY), request_);
   }
 
-  int on_body(size_t bytes) {
-    body_bytes_ += bytes;
-    return body_bytes_ > limits_.max_body_bytes ? bad(413) : 0;
+  int on_body(std::string_view bytes) {
+    body_bytes_ += bytes.size();
+    if (body_bytes_ > limits_.max_body_bytes) return bad(413);
+    if (limits_.keep_body) request_.body.append(bytes);
+    return 0;
   }
   int on_complete() {
     whole_ = true;
@@ -187,6 +205,7 @@ class HttpRequestParser::State {
   bool begun_ = false;
   bool whole_ = false;
   bool headers_done_ = false;
+  bool at_head_ = false;
   uint16_t error_status_ = 0;
 };
 
@@ -197,6 +216,8 @@ HttpRequestParser::Outcome HttpRequestParser::parse(std::string_view& bytes) {
   return state_->parse(bytes);
 }
 const HttpRequest& HttpRequestParser::request() const { return state_->request(); }
+HttpRequest HttpRequestParser::take_request() { return state_->take_request(); }
+size_t HttpRequestParser::body_bytes_max() const { return state_->body_bytes_max(); }
 uint16_t HttpRequestParser::error_status() const { return state_->error_status(); }
 bool HttpRequestParser::in_request() const { return state_->in_request(); }
 

@@ -41,6 +41,7 @@ void WsTransport::accept(Done done) {
 
 void WsTransport::on_request_bytes(std::string_view bytes) {
   switch (parser_->parse(bytes)) {
+    case HttpRequestParser::Outcome::kHead:  // not asked for
     case HttpRequestParser::Outcome::kMore:
       return;
     case HttpRequestParser::Outcome::kBad:

@@ -9,11 +9,13 @@
 
 #include "adapters/choria_registration/adapter.h"
 #include "adapters/choria_submission/adapter.h"
+#include "adapters/http_events/adapter.h"
 #include "adapters/nats_subject/adapter.h"
 #include "adapters/stream_ingest.h"
 #include "base/base64.h"
 #include "base/headers.h"
 #include "fake_stream_client.h"
+#include "pipelining_client.h"
 #include "sim/sim_env.h"
 #include "test_paths.h"
 
@@ -141,6 +143,38 @@ class NatsSubjectHarness final : public PlainPayloads {
   }
 };
 
+class HttpEventsHarness final : public PlainPayloads {
+ public:
+  std::unique_ptr<Adapter> make(Env& env, FakeBus&, StreamClient& target) override {
+    HttpEventsOptions options;
+    options.host = "local";
+    options.path = "/in";
+    options.port = 8080;
+    options.max_in_flight = kWindow;
+    auto adapter = make_http_events(env, target, options);
+    EXPECT_TRUE(adapter);
+    env_ = &env;
+    return std::move(*adapter);
+  }
+  void send_good(FakeBus&, const std::string& sender, int id) override {
+    client().post("ce-specversion: 1.0\r\nce-type: t\r\nce-source: /" + sender + "\r\nce-id: " +
+                      std::to_string(id) + "\r\n",
+                  sender + "/" + std::to_string(id));
+  }
+  std::string send_bad(FakeBus&) override {
+    client().post("Content-Type: application/cloudevents+json\r\n", "{]");
+    return "{]";
+  }
+
+ private:
+  PipeliningClient& client() {
+    if (!client_) client_ = std::make_unique<PipeliningClient>(*env_, "local", 8080);
+    return *client_;
+  }
+  Env* env_ = nullptr;
+  std::unique_ptr<PipeliningClient> client_;
+};
+
 struct AdapterCase {
   std::string kind;
   std::function<std::unique_ptr<SourceHarness>()> harness;
@@ -149,6 +183,7 @@ const std::vector<AdapterCase> kAdapters = {
     {"choria_registration", [] { return std::make_unique<ChoriaRegistrationHarness>(); }},
     {"choria_submission", [] { return std::make_unique<ChoriaSubmissionHarness>(); }},
     {"nats_subject", [] { return std::make_unique<NatsSubjectHarness>(); }},
+    {"http_events", [] { return std::make_unique<HttpEventsHarness>(); }},
 };
 
 class AdapterContract : public testing::TestWithParam<AdapterCase> {

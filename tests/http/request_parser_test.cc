@@ -56,7 +56,7 @@ TEST(HttpRequestParser, ReadsRequests) {
       parse("GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
       "0 /ws host:h upgrade:websocket connection:Upgrade close\n");
   EXPECT_EQ(parse("GET / HTTP/1.1\r\nA:\r\nB: \r\nHost: h\r\n\r\n"), "0 / a: b: host:h keep\n");
-  EXPECT_EQ(parse("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), "2 * host:h keep\n");
+  EXPECT_EQ(parse("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), "3 * host:h keep\n");
   EXPECT_EQ(parse("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
                   "chunked\r\n\r\n3\r\nabc\r\n0\r\nT: v\r\n\r\n"),
             "2 /x host:h transfer-encoding:chunked keep\n");

@@ -94,8 +94,18 @@ TEST_F(HttpServerTest, ErrorAnswers) {
   EXPECT_EQ(ask("rubbish\r\n\r\n"), "400 closed");
   EXPECT_EQ(ask("GET /" + std::string(9000, 'x') + " HTTP/1.1\r\n"), "431 closed");
   EXPECT_EQ(ask("POST /hello HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n"),
-            "413 closed");
+            "413");
   EXPECT_EQ(server.connections(), 0u);
+}
+
+TEST_F(HttpServerTest, APeerInTheMidstOfItsBodyHearsTheRefusal) {
+  auto peer = connect();
+  peer->send("POST /hello HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n");
+  EXPECT_EQ(status(*peer), "413");
+  for (int i = 0; i < 100; ++i) peer->send(std::string(64 * kKiB, 'x'));
+  EXPECT_FALSE(peer->closed) << "closing with unread bytes would take the answer away";
+  timers.advance(2s);
+  EXPECT_TRUE(peer->closed);
 }
 
 TEST_F(HttpServerTest, MethodNotAllowedSaysWhatIs) {
