@@ -18,7 +18,8 @@ std::unexpected<Error> no(uint16_t code, std::string detail = {}) {
 }
 
 /// Consumers of mirrors and sources elsewhere. On a stream that loses what is acknowledged they are made
-/// durable, so that nothing is lost between two of them (ADR-60).
+/// durable, so that nothing is lost between two of them (ADR-60). Where one starts is then its ack floor's to say:
+/// the sink comes back with a start of its own, behind which there may be messages that it has not acknowledged.
 void make_durable_for_sink(const Stream& stream, ConsumerConfig& config) {
   if (!config.sourcing || !config.direct || stream.config().retention == Retention::kLimits) return;
   config.direct = false;
@@ -26,6 +27,9 @@ void make_durable_for_sink(const Stream& stream, ConsumerConfig& config) {
   config.ack_policy = AckPolicy::kFlowControl;
   config.ack_wait = config.inactive_threshold = std::chrono::nanoseconds{0};
   config.max_deliver = 0;
+  config.deliver_policy = DeliverPolicy::kAll;
+  config.opt_start_seq = 0;
+  config.opt_start_time.reset();
 }
 
 void add_identity(const Consumer& consumer, ApiAnswer& answer) {

@@ -7,6 +7,7 @@
 #include "api/api_request.h"
 #include "api/consumer_reply.h"
 #include "api/consumer_verbs.h"
+#include "api/offline_members.h"
 #include "stream/pub_ack.h"
 
 namespace sluice::verbs {
@@ -15,6 +16,7 @@ namespace {
 struct Selection {
   std::vector<Consumer*> consumers;
   Page page;
+  std::string offline;  ///< members of the reply
 };
 
 Result<Selection> select(ApiContext& context, const ApiCall& call, size_t limit) {
@@ -40,7 +42,9 @@ ApiAnswer paged(const Result<Selection>& selected, Show&& show) {
     if (i != selected->page.first) out += ',';
     out += show(*selected->consumers[i]);
   }
-  out += "]}";
+  out += ']';
+  out += selected->offline;
+  out += '}';
   return ApiAnswer::ok(std::move(out));
 }
 
@@ -52,8 +56,10 @@ ApiAnswer consumer_names(ApiContext& context, const ApiCall& call) {
 }
 
 ApiAnswer consumer_list(ApiContext& context, const ApiCall& call) {
-  return paged(select(context, call, kListPage_count),
-               [&](Consumer& consumer) { return consumer_json(context, consumer, false); });
+  auto selected = select(context, call, kListPage_count);
+  if (selected)
+    selected->offline = offline_members(context.consumers.offline(call.token[0]), [](const auto& entry) { return entry.second; });
+  return paged(selected, [&](Consumer& consumer) { return consumer_json(context, consumer, false); });
 }
 
 ApiAnswer consumer_info(ApiContext& context, const ApiCall& call) {

@@ -6,8 +6,11 @@
 #include <fmt/format.h>
 
 #include "api/advisory.h"
+#include "api/consumer_verbs.h"
+#include "api/stream_verbs.h"
 #include "backup/backups.h"
 #include "base/check.h"
+#include "consumer/consumers.h"
 #include "stream/api_level.h"
 #include "stream/pub_ack.h"
 #include "subject/subject.h"
@@ -53,6 +56,7 @@ class Dispatcher : public ApiDispatcher {
   void on_call(const ApiVerb& verb, size_t prefix_size, const Message& message,
                const Origin& origin);
   ApiAnswer carry_out(const ApiVerb& verb, const ApiCall& call);
+  std::optional<ApiAnswer> find_offline(const ApiVerb& verb, const ApiCall& call) const;
   std::string envelope(const ApiVerb& verb, const ApiAnswer& answer) const;
   std::string client_of(const Origin& origin) const;
   void tell_dropped();
@@ -120,7 +124,26 @@ ApiAnswer Dispatcher::carry_out(const ApiVerb& verb, const ApiCall& call) {
   }
   if (context_.store != nullptr && context_.store->failed()) return ApiAnswer::failed(10008);
   if (!api_level_suffices(call.headers, options_.api_level)) return ApiAnswer::failed(10185);
+  if (auto offline = find_offline(verb, call)) return *std::move(offline);
   return verb.handle(context_, call);
+}
+
+/// What is on disk but can't be served is answered for by its reason; it may be deleted, and its name is taken.
+std::optional<ApiAnswer> Dispatcher::find_offline(const ApiVerb& verb, const ApiCall& call) const {
+  const bool of_consumers = verb.pattern.starts_with("CONSUMER.");
+  if (!of_consumers && (!verb.pattern.starts_with("STREAM.") || verb.handle == verbs::stream_create ||
+                        verb.handle == verbs::stream_delete || verb.handle == verbs::stream_restore)) {
+    return std::nullopt;
+  }
+  const auto& streams = context_.streams.offline();
+  if (const auto stream = streams.find(call.token[0]); stream != streams.end()) {
+    return ApiAnswer::failed(10194, stream->second.reason);
+  }
+  if (!of_consumers || verb.handle == verbs::consumer_delete) return std::nullopt;
+  const auto& consumers = context_.consumers.offline(call.token[0]);
+  const auto consumer = consumers.find(call.token[1]);
+  if (consumer == consumers.end()) return std::nullopt;
+  return ApiAnswer::failed(10195, consumer->second);
 }
 
 std::string Dispatcher::envelope(const ApiVerb& verb, const ApiAnswer& answer) const {

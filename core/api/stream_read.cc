@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "api/api_request.h"
+#include "api/offline_members.h"
 #include "api/stream_verbs.h"
 #include "consumer/consumers.h"
 #include "stream/pub_ack.h"
@@ -113,7 +114,9 @@ ApiAnswer stream_list(ApiContext& context, const ApiCall& call) {
                         .leader = {}},
                        context.env.clock.wall()));
   }
-  out += "]}";
+  out += ']';
+  out += offline_members(context.streams.offline(), [](const auto& entry) { return entry.second.reason; });
+  out += '}';
   return ApiAnswer::ok(std::move(out));
 }
 

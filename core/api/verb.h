@@ -32,7 +32,7 @@ struct ApiOptions {
   std::string server_name = "sluice";
   std::string server_id;              ///< shown in audit advisories
   std::string domain;                 ///< empty = none
-  std::string version = "2.10.0";     ///< compatibility version, `_nats.ver`
+  std::string version = "0.0.0";      ///< compatibility version, `_nats.ver`
   int api_level = 0;                  ///< `_nats.level`; 0 also refuses any higher Nats-Required-Api-Level
   int64_t max_memory_bytes = -1;      ///< account limits as INFO shows them; -1 = unlimited
   int64_t max_file_bytes = -1;

@@ -68,6 +68,7 @@ class LocalConsumers final : public Consumers {
   void each(std::string_view stream, const std::function<void(Consumer&)>& visit) override;
   size_t count(std::string_view stream) const override;
   size_t size() const override { return total_ - direct_; }
+  const OfflineConsumers& offline(std::string_view stream) const override;
   void when_durable(Stream& stream, std::move_only_function<void()> done) override;
   void shut_down() override;
   void collect(MetricSink& sink) const override;
@@ -106,6 +107,8 @@ class LocalConsumers final : public Consumers {
   std::vector<std::unique_ptr<Consumer>> closed_;
   bool burying_ = false;
   uint64_t unreadable_ = 0;
+  std::map<std::string, OfflineConsumers, std::less<>> offline_;  ///< by stream
+  std::map<std::pair<std::string, std::string>, ConsumerKey> offline_keys_;
   std::shared_ptr<LocalConsumers*> anchor_;
 };
 
@@ -153,9 +156,12 @@ void LocalConsumers::recover(Stream& stream) {
   for (const RecoveredConsumer& found : store_->consumers(stream.config().name)) {
     auto meta = parse_consumer_meta(found.meta);
     if (!meta || meta->config.name != found.name) {
-      ++unreadable_;
-      SLUICE_LOG(log_, kError, "consumer configuration unreadable, left alone stream={} consumer={} why={}", found.stream,
-                 found.name, meta ? std::string("name differs") : meta.error().detail);
+      auto beyond = beyond_api_level(found.meta, options_.api_level);
+      std::string why = beyond ? *std::move(beyond) : meta ? "its name differs" : meta.error().detail;
+      SLUICE_LOG(log_, kError, "consumer is offline, its state is kept stream={} consumer={} why={}", found.stream,
+                 found.name, why);
+      offline_[found.stream].emplace(found.name, std::move(why));
+      offline_keys_[{found.stream, found.name}] = found.key;
       continue;
     }
     auto consumer = std::make_unique<Consumer>(place(stream, true, found.key), meta->config, meta->created);
@@ -276,7 +282,19 @@ std::string LocalConsumers::fresh_name(Stream& stream) {
   }
 }
 
+const OfflineConsumers& LocalConsumers::offline(std::string_view stream) const {
+  static const OfflineConsumers none;
+  const auto found = offline_.find(stream);
+  return found == offline_.end() ? none : found->second;
+}
+
 Status LocalConsumers::remove(std::string_view stream, std::string_view consumer) {
+  if (const auto key = offline_keys_.find({std::string(stream), std::string(consumer)}); key != offline_keys_.end()) {
+    store_->delete_consumer(key->second);
+    offline_.find(stream)->second.erase(std::string(consumer));
+    offline_keys_.erase(key);
+    return {};
+  }
   const auto of = streams_by_name_.find(stream);
   if (of == streams_by_name_.end()) return no(10014);
   const auto at = of->second.find(consumer);
@@ -315,6 +333,8 @@ void LocalConsumers::bury(std::unique_ptr<Consumer> consumer) {
 }
 
 void LocalConsumers::drop_stream(Stream& stream) {
+  for (const auto& [name, why] : offline(stream.config().name)) offline_keys_.erase({stream.config().name, name});
+  offline_.erase(stream.config().name);
   const auto of = streams_by_name_.find(stream.config().name);
   if (of == streams_by_name_.end()) return;
   while (!of->second.empty()) discard(of->second.begin(), of->second);
@@ -375,6 +395,7 @@ void LocalConsumers::collect(MetricSink& sink) const {
   sink.counter("sluice_consumer_acked_total", "Messages acknowledged or terminated.", {}, number(sum.acked));
   sink.counter("sluice_consumer_exhausted_total", "Given up after max_deliver.", {}, number(sum.exhausted));
   sink.counter("sluice_consumer_unreadable_total", "Records found unreadable at start.", {}, number(unreadable_));
+  sink.gauge("sluice_consumers_offline", "Consumers on disk that this version can't serve.", {}, number(offline_keys_.size()));
 }
 
 }  // namespace

@@ -65,6 +65,8 @@ class Consumers {
   /// Like find(), each() and size(): without the hidden ones of mirrors and sources.
   virtual size_t count(std::string_view stream) const = 0;
   virtual size_t size() const = 0;
+  /// On disk, not served; remove() takes them too.
+  virtual const OfflineConsumers& offline(std::string_view stream) const = 0;
   /// Runs `done` when everything done so far to consumers and messages of `stream` is durable.
   virtual void when_durable(Stream& stream, std::move_only_function<void()> done) = 0;
 

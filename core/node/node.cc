@@ -50,6 +50,7 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
 
   StreamsOptions streams = options_.streams;
   streams.domain = options_.server.domain;
+  streams.api_level = kApiLevel;
   streams.max_file_bytes = limits.max_storage;
   streams.max_memory_bytes = limits.max_memory;
   if (limits.max_streams >= 0) streams.max_streams = limits.max_streams;
@@ -57,6 +58,7 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
 
   ConsumersOptions consumers = options_.consumers;
   consumers.domain = options_.server.domain;
+  consumers.api_level = kApiLevel;
   consumers.account = account.name();
   consumers.account_hash = short_hash(account.name());
   if (limits.max_ack_pending >= 0) consumers.max_ack_pending_limit = limits.max_ack_pending;
@@ -70,6 +72,7 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   api.server_id = server_->id();
   api.domain = options_.server.domain;
   api.version = std::string(kCompatVersion);
+  api.api_level = kApiLevel;
   api.max_file_bytes = limits.max_storage;
   api.max_memory_bytes = limits.max_memory;
   api.max_streams = streams.max_streams;

@@ -190,6 +190,7 @@ std::string Server::info_line(const Connection& connection, InfoKind kind) {
   info.server_id = id_;
   info.server_name = options_.server_name;
   info.version = kCompatVersion;
+  if (options_.jetstream) info.api_lvl = kApiLevel;
   info.go = "none";  // some clients and tools expect the field
   info.host = advertised_host_;
   info.port = advertised_port_ == 0 ? port() : advertised_port_;

@@ -14,6 +14,7 @@
 #include "io/executor.h"
 #include "stream/local_restore.h"
 #include "stream/local_stream.h"
+#include "stream/offline.h"
 #include "stream/stream_meta.h"
 #include "stream/streams.h"
 #include "subject/subject.h"
@@ -41,6 +42,7 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
     return found == streams_.end() ? nullptr : found->second.get();
   }
   void each(const std::function<void(Stream&)>& visit) override;
+  const OfflineStreams& offline() const override { return offline_; }
   size_t size() const override { return streams_.size(); }
   void on_created(std::move_only_function<void(Stream&)> listener) override {
     created_listeners_.push_back(std::move(listener));
@@ -73,6 +75,7 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
     return kind == StorageKind::kFile ? options_.max_file_bytes : options_.max_memory_bytes;
   }
   void recover(const RecoveredStream& found);
+  void put_offline(const RecoveredStream& found, std::string why);
   int64_t& used(StorageKind kind) {
     return kind == StorageKind::kFile ? used_file_bytes_ : used_memory_bytes_;
   }
@@ -86,7 +89,7 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
   const StreamsOptions options_;
   BatchesOpen batches_open_;  ///< outlives the streams
   std::map<std::string, std::unique_ptr<LocalStream>, std::less<>> streams_;
-  std::set<std::string> unreadable_;
+  OfflineStreams offline_;
   std::set<std::string, std::less<>> restoring_;  ///< being rebuilt from a backup
   std::vector<std::move_only_function<void(Stream&)>> created_listeners_;
   std::vector<UpdateListener> updated_listeners_;
@@ -116,13 +119,17 @@ void LocalStreams::recover(const RecoveredStream& found) {
     store_->delete_stream(found.name);
     return;
   }
-  if (!meta || file == nullptr || meta->config.name != found.name) {
-    SLUICE_LOG(log_, kError, "stream left alone, its description can't be read stream={} why={}",
-               found.name, meta ? "name differs" : meta.error().detail);
-    unreadable_.insert(found.name);
+  auto beyond = beyond_api_level(found.meta, options_.api_level);
+  if (beyond || !meta || file == nullptr || meta->config.name != found.name) {
+    put_offline(found, beyond ? *std::move(beyond) : meta ? "its name differs" : meta.error().detail);
     return;
   }
-  if (!add(*std::move(meta), file)) unreadable_.insert(found.name);
+  if (auto added = add(*std::move(meta), file); !added) put_offline(found, added.error().detail);
+}
+
+void LocalStreams::put_offline(const RecoveredStream& found, std::string why) {
+  SLUICE_LOG(log_, kError, "stream is offline, its data is kept stream={} why={}", found.name, why);
+  offline_.emplace(found.name, OfflineStream{std::move(why), subjects_of(found.meta)});
 }
 
 Result<LocalStream*> LocalStreams::add(StreamMeta meta, StreamStore* file,
@@ -153,6 +160,11 @@ Status LocalStreams::check_overlap(const StreamConfig& config) const {
       for (const std::string& ours : config.subjects)
         if (subjects_collide(theirs, ours)) return fail_api(Errc::kExists, 10065, "");
   }
+  for (const auto& [name, other] : offline_) {
+    for (const std::string& theirs : other.subjects)
+      for (const std::string& ours : config.subjects)
+        if (subjects_collide(theirs, ours)) return fail_api(Errc::kExists, 10065, "");
+  }
   return {};
 }
 
@@ -172,7 +184,7 @@ Status LocalStreams::check_reservation(const StreamConfig& config, int64_t had) 
 
 /// What stands in the way of one more stream of that name.
 Status LocalStreams::check_new(const StreamConfig& config) const {
-  if (unreadable_.contains(config.name) || restoring_.contains(config.name))
+  if (offline_.contains(config.name) || restoring_.contains(config.name))
     return fail_api(Errc::kExists, 10058, "");
   if (options_.max_streams >= 0 && streams_.size() >= static_cast<size_t>(options_.max_streams))
     return fail_api(Errc::kFull, 10027, "");
@@ -274,6 +286,12 @@ Result<Stream*> LocalStreams::update(const StreamConfig& config) {
 }
 
 Status LocalStreams::remove(std::string_view name) {
+  if (const auto offline = offline_.find(name); offline != offline_.end()) {
+    SLUICE_LOG(log_, kInfo, "offline stream deleted stream={}", name);
+    store_->delete_stream(name);
+    offline_.erase(offline);
+    return {};
+  }
   auto found = streams_.find(name);
   if (found == streams_.end()) return fail_api(Errc::kNotFound, 10059, "");
   for (auto& listener : deleting_listeners_) listener(*found->second);
@@ -343,8 +361,8 @@ void LocalStreams::recount() {
 
 void LocalStreams::collect(MetricSink& sink) const {
   sink.gauge("sluice_streams", "Streams.", {}, static_cast<double>(streams_.size()));
-  sink.gauge("sluice_streams_unreadable", "Streams on disk whose description can't be read.", {},
-             static_cast<double>(unreadable_.size()));
+  sink.gauge("sluice_streams_offline", "Streams on disk that this version can't serve.", {},
+             static_cast<double>(offline_.size()));
   for (const auto& [name, stream] : streams_) stream->collect(sink);
 }
 

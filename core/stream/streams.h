@@ -16,6 +16,7 @@
 #include "io/env.h"
 #include "store/store.h"
 #include "stream/batch_limits.h"
+#include "stream/offline.h"
 #include "stream/stream.h"
 
 namespace sluice {
@@ -65,6 +66,8 @@ class Streams {
   /// In order of name.
   virtual void each(const std::function<void(Stream&)>& visit) = 0;
   virtual size_t size() const = 0;
+  /// On disk, not served; remove() takes them too.
+  virtual const OfflineStreams& offline() const = 0;
 
   /// Called after a stream was created (also at recovery, from make's caller via each()) or before one
   /// is deleted: the consumer room keeps its consumers in step.

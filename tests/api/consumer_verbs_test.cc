@@ -139,7 +139,7 @@ TEST(ConsumerVerbs, InfoNamesListDelete) {
   EXPECT_EQ(info["stream_name"], "S");
   EXPECT_EQ(info["delivered"].dump(), R"({"consumer_seq":0,"stream_seq":0})");
   EXPECT_EQ(info["config"]["metadata"].dump(),
-            R"({"_nats.level":"0","_nats.req.level":"0","_nats.ver":"2.10.0","k":"v"})");
+            R"({"_nats.level":"0","_nats.req.level":"0","_nats.ver":"0.0.0","k":"v"})");
   EXPECT_EQ(w.call(consumer_list, "S", "", "", "{}")["consumers"][1]["config"]["metadata"].dump(),
             R"({"_nats.req.level":"0","k":"v"})");
   EXPECT_EQ(w.error_of(w.call(consumer_info, "S", "B", "", "x")), 10038);
@@ -162,6 +162,26 @@ TEST(ConsumerVerbs, ActionsAndWorkQueues) {
   EXPECT_EQ(w.error_of(w.create("W", {{"durable_name", "B"}, {"ack_policy", "explicit"}, {"filter_subject", "w.b"}})), 0);
   w.stream().edit_config().max_consumers = 1;
   EXPECT_EQ(w.error_of(w.create("S", {{"durable_name", "Z"}})), 10026);
+}
+
+/// Found with a real sink behind a leaf link: after a kill of the origin it asks for its own position in the work queue.
+TEST(ConsumerVerbs, ASinkComesBackToAWorkQueueWithAStartOfItsOwn) {
+  ApiWorld w;
+  const auto config = parse_stream_config(R"({"name":"Q","subjects":["q"],"retention":"workqueue"})");
+  ASSERT_TRUE(config);
+  w.streams.add(w.sim.clock(), *config);
+  Json sink = {{"name", "SRC"}, {"deliver_policy", "all"}, {"ack_policy", "none"}, {"deliver_subject", "$JS.S.a"},
+               {"flow_control", true}, {"idle_heartbeat", 1'000'000'000}, {"max_deliver", 1}, {"direct", true}, {"sourcing", true}};
+  const Json first = w.create("Q", sink);
+  ASSERT_EQ(w.error_of(first), 0) << first.dump();
+  EXPECT_EQ(first["config"]["ack_policy"], "flow_control");
+  sink["deliver_policy"] = "by_start_sequence";
+  sink["opt_start_seq"] = 7;
+  sink["deliver_subject"] = "$JS.S.b";
+  const Json again = w.create("Q", sink);
+  ASSERT_EQ(w.error_of(again), 0) << again.dump();
+  EXPECT_EQ(again["config"]["deliver_policy"], "all");
+  EXPECT_EQ(again["config"]["deliver_subject"], "$JS.S.b");
 }
 
 TEST(ConsumerVerbs, PauseAndUnpin) {

@@ -210,6 +210,7 @@ class FakeStreams final : public Streams {
     for (auto& [name, s] : streams_) visit(*s);
   }
   size_t size() const override { return streams_.size(); }
+  const OfflineStreams& offline() const override { return offline_; }
   void on_created(std::move_only_function<void(Stream&)> l) override { created_.push_back(std::move(l)); }
   void on_deleting(std::move_only_function<void(Stream&)> l) override { deleting_.push_back(std::move(l)); }
   void collect(MetricSink&) const override {}
@@ -227,6 +228,7 @@ class FakeStreams final : public Streams {
 
  private:
   std::map<std::string, std::unique_ptr<FakeStream>> streams_;
+  OfflineStreams offline_;
   std::vector<std::move_only_function<void(Stream&)>> created_, deleting_;
 };
 

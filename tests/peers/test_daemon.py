@@ -51,7 +51,7 @@ def test_run_refuses_an_open_door(tmp_path):
 
 def test_versions():
     assert re.search(r"\d+\.\d+\.\d+", sluice("version").stdout)
-    assert sluice("nats-server", "-v").stdout.strip() == "nats-server: v2.10.0"
+    assert sluice("nats-server", "-v").stdout.strip() == "nats-server: v2.15.2"
     assert "usage" in sluice("--help").stdout.lower()
 
 

@@ -91,6 +91,7 @@ def test_drain(farm, kind):
         for i in range(100):
             await publisher.publish(f"d.{i}")
         await publisher.flush()
+        await reader.flush()  # all of them are here now, though not yet heard
         await reader.drain()
         assert got == [f"d.{i}" for i in range(100)] and reader.is_closed
         await publisher.close()

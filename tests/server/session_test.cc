@@ -12,7 +12,7 @@ TEST_F(ServerTest, InfoComesFirstAndEndsWithABlank) {
   SimPeer peer(sim.network(), "127.0.0.1", server->port());
   const std::string got = take(peer);
   const std::string want = "INFO {\"server_id\":\"" + server->id() +
-                           "\",\"server_name\":\"probe\",\"version\":\"2.10.0\",\"proto\":1,"
+                           "\",\"server_name\":\"probe\",\"version\":\"2.15.2\",\"proto\":1,"
                            "\"go\":\"none\",\"host\":\"0.0.0.0\",\"port\":" +
                            std::to_string(server->port()) +
                            ",\"headers\":true,\"max_payload\":1048576,\"client_id\":1,";

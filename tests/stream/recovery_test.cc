@@ -31,7 +31,9 @@ class World {
                                          .cache_bytes = kMiB});
     ASSERT_TRUE(store) << store.error().detail;
     store_ = std::move(*store);
-    streams_ = Streams::make(sim_.env(), bus_, store_.get(), {});
+    StreamsOptions options;
+    options.api_level = 5;
+    streams_ = Streams::make(sim_.env(), bus_, store_.get(), options);
   }
   void stop() {
     streams_.reset();

@@ -50,6 +50,7 @@ class StreamWorld : public testing::Test {
   };
 
   StreamWorld() {
+    options_.api_level = 5;
     inbox_ = bus_.subscribe("_INBOX.>", "", [this](const Message& m, const Origin&) {
       caught_.push_back({std::string(m.headers), std::string(m.payload)});
     });

@@ -1,0 +1,26 @@
+// Assets found on disk that this version can't serve (ADR-44): kept as they are, named, removable, nothing else.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sluice {
+
+struct OfflineStream {
+  std::string reason;                 ///< for people
+  std::vector<std::string> subjects;  ///< still its own: nobody else gets them
+};
+using OfflineStreams = std::map<std::string, OfflineStream, std::less<>>;
+/// name → reason
+using OfflineConsumers = std::map<std::string, std::string, std::less<>>;
+
+/// The API level that a stored description asks for in its `_nats.req.level`, when it is above `level`, as a reason.
+/// `meta`: as stored, with keys that may be unknown here.
+std::optional<std::string> beyond_api_level(std::string_view meta, int level);
+/// The subjects that a stored description names.
+std::vector<std::string> subjects_of(std::string_view meta);
+
+}  // namespace sluice
