@@ -20,7 +20,7 @@ constexpr size_t kMaxIncoming_bytes = 64 * kMiB + kMaxHeaderBlock_bytes;
 
 enum class Phase : uint8_t { kDialling, kAwaitInfo, kAwaitPong, kReady, kLost };
 
-class NatsConnection final : public Connection, private TransportHandler {
+class NatsConnection final : public RemoteConnection, private TransportHandler {
  public:
   NatsConnection(Env& env, const LinkOptions& options, const ServerUrl& server,
                  std::shared_ptr<TlsClientContext> tls, ConnectionHandler& handler)
@@ -224,7 +224,7 @@ class NatsConnection final : public Connection, private TransportHandler {
 
 }  // namespace
 
-std::unique_ptr<Connection> Connection::open(Env& env, const LinkOptions& options,
+std::unique_ptr<RemoteConnection> RemoteConnection::open(Env& env, const LinkOptions& options,
                                              const ServerUrl& server,
                                              std::shared_ptr<TlsClientContext> tls,
                                              ConnectionHandler& handler) {

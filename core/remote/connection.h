@@ -34,11 +34,11 @@ class ConnectionHandler {
 ///
 /// Happy path: dial → INFO → (TLS) → CONNECT and PING → PONG → ready. All of it within the options'
 /// connect_timeout. Then our PINGs find a dead peer; none are counted while reading is stopped.
-class Connection {
+class RemoteConnection {
  public:
-  virtual ~Connection() = default;
+  virtual ~RemoteConnection() = default;
   /// `tls` null: one is made from the options when the server demands TLS.
-  static std::unique_ptr<Connection> open(Env& env, const LinkOptions& options,
+  static std::unique_ptr<RemoteConnection> open(Env& env, const LinkOptions& options,
                                           const ServerUrl& server,
                                           std::shared_ptr<TlsClientContext> tls,
                                           ConnectionHandler& handler);

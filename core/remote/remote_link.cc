@@ -113,7 +113,7 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   ReplyTable<RequestDone> requests_;
   std::unique_ptr<LinkSubscription> replies_;
   std::unique_ptr<Timer> reconnect_timer_;
-  std::unique_ptr<Connection> connection_;
+  std::unique_ptr<RemoteConnection> connection_;
 };
 
 /// May outlive its link; then it does nothing.
@@ -228,7 +228,7 @@ void RemoteLink::adjust_reading() {
 }
 
 void RemoteLink::dial() {
-  connection_ = Connection::open(env_, options_, servers_[server_], tls_, *this);
+  connection_ = RemoteConnection::open(env_, options_, servers_[server_], tls_, *this);
   if (reading_stopped_) connection_->stop_reading();
 }
 
