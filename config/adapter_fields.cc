@@ -147,6 +147,36 @@ const FieldRows& subject_fields() {
   return rows;
 }
 
+const FieldRows& file_drop_fields() {
+  using O = FileDropOptions;
+  static const FieldRows rows = [] {
+    FieldTable<O> t("Takes the files that are renamed into a folder into a stream, and away when they are on disk there.");
+    t.own("type", FieldKind::kText, "", [](ReadContext&, const YamlNode&, const FieldRow&, O&) {})
+        .needed()
+        .doc("`file_drop`.");
+    t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
+    t.text("folder", &O::folder)
+        .needed()
+        .doc("The folder. Names that begin with `.` or end in `.tmp .part .partial .swp ~` are left alone.");
+    t.text("done_folder", &O::done_folder).doc("Where files go when they are stored, on the same disk. Empty: they are deleted.");
+    t.text("failed_folder", &O::failed_folder)
+        .shown_as("<folder>/failed")
+        .doc("Where files go that can't be taken, each with its `.reason`.");
+    t.text("stream", &O::stream).needed().doc("Stream; created when missing.");
+    t.text("subject", &O::subject).shown_as("filedrop.<name>").doc("A message's subject is this and, behind it, the file's name.");
+    t.size("max_file_size", &O::max_file_bytes).between(1, int64_t{32} * kMiB).doc("Larger files fail.");
+    t.time("scan_interval", &O::scan_interval)
+        .between(std::chrono::milliseconds(100), std::chrono::hours(1))
+        .doc("The folder is looked through that often, besides being told by the kernel.");
+    t.time("duplicate_window", &O::duplicate_window)
+        .between(std::chrono::seconds(1), std::chrono::hours(24))
+        .doc("How long a file of the same name and content is one message.");
+    t.count("max_in_flight", &O::max_in_flight).between(1, 100'000).doc("Files offered to the stream and not yet durable.");
+    return t.take();
+  }();
+  return rows;
+}
+
 template <class O>
 void* begin(AdapterOptions& into) {
   return &into.emplace<O>();
@@ -160,6 +190,8 @@ const std::vector<AdapterKind>& adapter_kinds() {
       {"choria_submission", &submission_fields, &begin<ChoriaSubmissionOptions>},
       {"nats_subject", &subject_fields, &begin<NatsSubjectOptions>},
       {"http_events", &http_events_fields, &begin<HttpEventsOptions>},
+      {"http_channel", &http_channel_fields, &begin<HttpChannelOptions>},
+      {"file_drop", &file_drop_fields, &begin<FileDropOptions>},
   };
   return kinds;
 }

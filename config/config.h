@@ -9,6 +9,8 @@
 
 #include "adapters/choria_registration/options.h"
 #include "adapters/choria_submission/options.h"
+#include "adapters/file_drop/options.h"
+#include "adapters/http_channel/options.h"
 #include "adapters/http_events/options.h"
 #include "adapters/nats_subject/options.h"
 #include "base/log.h"
@@ -50,7 +52,8 @@ struct MonitorSettings {
 
 /// Of one adapter, by its type.
 using AdapterOptions =
-    std::variant<ChoriaRegistrationOptions, ChoriaSubmissionOptions, NatsSubjectOptions, HttpEventsOptions>;
+    std::variant<ChoriaRegistrationOptions, ChoriaSubmissionOptions, NatsSubjectOptions, HttpEventsOptions,
+                 HttpChannelOptions, FileDropOptions>;
 
 /// The JetStream that adapters and copies write to: this daemon's own, or one elsewhere.
 struct CoreSettings : LinkOptions {

@@ -109,7 +109,109 @@ const FieldRows& event_stream_fields() {
   return rows;
 }
 
+const FieldRows& route_fields() {
+  using O = ChannelRoute;
+  static const FieldRows rows = [] {
+    FieldTable<O> t("What of a stream goes into the channel.");
+    t.text("stream", &O::stream).needed().doc("The stream; one that is not there yet is waited for.");
+    t.text("subject", &O::subject).doc("Only messages on these subjects; wildcards allowed.");
+    t.text_list("attributes", &O::attributes)
+        .doc("Only events that fit all of these: `type=com.example.*`, where `*` stands for any text.");
+    t.word("from", &O::from_start, {{"new", false}, {"start", true}})
+        .doc("`new`: what comes after the route was first there. `start`: all that the stream holds, too.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& channel_authentication_fields() {
+  using O = ChannelAuthentication;
+  static const FieldRows rows = [] {
+    FieldTable<O> t("How the endpoint knows us.");
+    t.secret("token", &O::token, "Bearer token.");
+    t.text("user", &O::user).doc("User of HTTP's basic authentication.");
+    t.secret("password", &O::password, "Its password.");
+    t.secret("signature_secret", &O::signature_secret, "Every body is signed with it by HMAC-SHA-256.");
+    t.text("signature_header", &O::signature_header).doc("Header field that holds the signature.");
+    t.text("signature_prefix", &O::signature_prefix).doc("Text before its hexadecimal digits.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& channel_tls_fields() {
+  using O = HttpChannelOptions;
+  static const FieldRows rows = [] {
+    FieldTable<O> t("TLS towards the endpoint; its certificate is always verified.");
+    t.text("ca", &O::ca_file).doc("PEM file of the authorities to trust; the system's when empty.");
+    t.text("cert", &O::cert_file).doc("PEM file of our certificate.");
+    t.text("key", &O::key_file).doc("PEM file of its key.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& retry_fields() {
+  using O = HttpChannelOptions;
+  static const FieldRows rows = [] {
+    FieldTable<O> t("When an event is tried again, and when no more.");
+    t.time("first", &O::first_retry).between(milliseconds(10), hours(1)).doc("After the first failure; doubled each time.");
+    t.time("last", &O::last_retry).between(milliseconds(10), hours(24)).doc("Never later than this.");
+    t.count("max_attempts", &O::max_attempts).doc("Then the event is a dead letter. 0: tried without end.");
+    t.time("give_up_after", &O::give_up_after)
+        .doc("Time in the channel after which an event that fails is a dead letter. 0: never.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& channel_stream_fields() {
+  using O = HttpChannelOptions;
+  static const FieldRows rows = [] {
+    FieldTable<O> t("The channel's stream; created when missing. What has been delivered is taken out of it.");
+    t.text("name", &O::stream).shown_as("eventchannel-<name>-stream").doc("Its name.");
+    t.size("max_size", &O::max_bytes).at_least(-1).doc("Bytes that may wait; then the routes wait. -1: without limit.");
+    t.time("max_age", &O::max_age).doc("Of an event that waits; then it is dropped. 0: for ever.");
+    t.word("storage", &O::memory, {{"file", false}, {"memory", true}}).doc("Where events wait.");
+    t.time("duplicate_window", &O::duplicate_window)
+        .between(seconds(1), hours(24))
+        .doc("How long the same `id` and `source` are one event.");
+    return t.take();
+  }();
+  return rows;
+}
+
 }  // namespace
+
+const FieldRows& http_channel_fields() {
+  using O = HttpChannelOptions;
+  static const FieldRows rows = [] {
+    auto t = table_of<O>("An event channel: events of streams are delivered to an HTTP endpoint as CloudEvents, and are "
+                         "acknowledged when it says 2xx.",
+                         "http_channel");
+    t.text("endpoint", &O::endpoint).needed().doc("Where events are posted to: `http://` or `https://`.");
+    t.word("mode", &O::mode, {{"binary", ChannelMode::kBinary}, {"structured", ChannelMode::kStructured}})
+        .doc("Attributes as header fields, or the whole event as JSON.");
+    t.section_list("routes", &O::routes, route_fields())
+        .doc("What is delivered. What is published to `eventchannel.<name>.>` is, too.");
+    t.word("order", &O::order,
+           {{"none", ChannelOrder::kNone}, {"channel", ChannelOrder::kChannel}, {"key", ChannelOrder::kKey}})
+        .doc("`channel`: one event after the other. `key`: those with the same `key` are. `none`: as fast as may be.");
+    t.text("key", &O::key).doc("Attribute that `order: key` goes by.");
+    t.count("concurrency", &O::concurrency).between(1, 1000).doc("Requests at a time.");
+    t.section("authentication", &O::authentication, channel_authentication_fields()).doc("How the endpoint knows us.");
+    t.group("tls", channel_tls_fields()).doc("TLS towards the endpoint.");
+    t.time("connect_timeout", &O::connect_timeout).between(milliseconds(10), minutes(5)).doc("For a connection, TLS included.");
+    t.time("timeout", &O::timeout).between(milliseconds(10), hours(1)).doc("For one delivery, all in all.");
+    t.group("retry", retry_fields()).doc("When an event is tried again.");
+    t.group("stream", channel_stream_fields()).doc("The channel's stream.");
+    t.count("max_in_flight", &O::max_in_flight)
+        .between(1, 10'000)
+        .doc("Events held in memory: under way, or waiting for their turn or to be tried again.");
+    return t.take();
+  }();
+  return rows;
+}
 
 const FieldRows& http_events_fields() {
   using O = HttpEventsOptions;

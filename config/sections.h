@@ -30,6 +30,7 @@ struct AdapterKind {
   void* (*begin)(AdapterOptions& into);
 };
 const std::vector<AdapterKind>& adapter_kinds();
+const FieldRows& http_channel_fields();         ///< HttpChannelOptions
 const FieldRows& http_events_fields();          ///< HttpEventsOptions
 void read_adapters(ReadContext& context, const YamlNode& node, const FieldRow& row, Config& config);
 

@@ -222,6 +222,48 @@ class Checker {
       tell(path + ".listen", fmt::format("another event source listens on {}:{}", adapter.host, adapter.port));
   }
 
+  void check_kind(const std::string& path, FileDropOptions& drop) {
+    if (drop.subject.empty()) drop.subject = "filedrop." + drop.name;
+    if (drop.failed_folder.empty()) drop.failed_folder = drop.folder + "/failed";
+    check_stream_name(path + ".stream", drop.stream);
+    check_subject(path + ".subject", drop.subject, false);
+    if (drop.done_folder == drop.folder) tell(path + ".done_folder", "'done_folder' is the folder itself");
+    if (drop.failed_folder == drop.folder) tell(path + ".failed_folder", "'failed_folder' is the folder itself");
+  }
+
+  void check_kind(const std::string& path, HttpChannelOptions& channel) {
+    if (channel.stream.empty()) channel.stream = "eventchannel-" + channel.name + "-stream";
+    check_stream_name(path + ".stream.name", channel.stream);
+    const std::string_view url = channel.endpoint;
+    const size_t host = url.find("://");
+    if (!url.starts_with("http://") && !url.starts_with("https://"))
+      tell(path + ".endpoint", fmt::format("'{}' is no http:// or https:// address", url));
+    else if (url.substr(host + 3, url.find('/', host + 3) - host - 3).contains('@'))
+      tell(path + ".endpoint", "user and password belong into 'authentication'");
+    const ChannelAuthentication& who = channel.authentication;
+    if (who.user.empty() != who.password.empty())
+      tell(path + ".authentication", "'user' and 'password' belong together");
+    if (!who.user.empty() && !who.token.empty()) tell(path + ".authentication", "both 'user' and 'token'");
+    if (channel.cert_file.empty() && !channel.key_file.empty()) tell(path + ".tls", "'key' without 'cert'");
+    if (channel.last_retry < channel.first_retry) tell(path + ".retry", "'last' is shorter than 'first'");
+    for (size_t i = 0; i < channel.routes.size(); ++i) {
+      const ChannelRoute& route = channel.routes[i];
+      const std::string at = fmt::format("{}.routes[{}]", path, i);
+      if (route.stream.empty()) continue;  // told as missing already
+      check_stream_name(at + ".stream", route.stream);
+      check_subject(at + ".subject", route.subject, true);
+      if (route.stream == channel.stream) tell(at + ".stream", "a channel can't feed on itself");
+      for (size_t other = 0; other < i; ++other)
+        if (channel.routes[other].stream == route.stream && channel.routes[other].subject == route.subject)
+          tell(at, "two routes take the same subjects of one stream");
+      for (const std::string& term : route.attributes) {
+        const size_t equals = term.find('=');
+        if (equals == 0 || equals == std::string::npos)
+          tell(at + ".attributes", fmt::format("'{}' is not 'attribute=pattern'", term));
+      }
+    }
+  }
+
   void check_replicator() {
     auto& replicator = config_.replicator;
     check_name("replicator.name", replicator.name);

@@ -5,6 +5,8 @@
 
 #include "adapters/choria_registration/adapter.h"
 #include "adapters/choria_submission/adapter.h"
+#include "adapters/file_drop/adapter.h"
+#include "adapters/http_channel/channel.h"
 #include "adapters/http_events/adapter.h"
 #include "adapters/nats_subject/adapter.h"
 #include "base/log.h"
@@ -31,6 +33,16 @@ Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink& network, Strea
 Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient& target,
                                               const HttpEventsOptions& options) {
   return make_http_events(env, target, options);
+}
+Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient& target,
+                                              const FileDropOptions& options) {
+  return make_file_drop(env, target, options, make_folder_watch(env.poller));
+}
+Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient& target,
+                                              const HttpChannelOptions& options) {
+  auto http = make_channel_client(env, options);
+  if (!http) return std::unexpected(http.error());
+  return make_http_channel(env, target, options, *std::move(http));
 }
 
 /// Where an adapter takes from: its network; the core where it has none.

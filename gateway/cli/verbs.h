@@ -15,6 +15,7 @@ using VerbRun = std::function<int()>;
 void add_election_verbs(CLI::App& app, VerbRun& run);
 void add_kv_verbs(CLI::App& app, VerbRun& run);
 void add_governor_verbs(CLI::App& app, VerbRun& run);
+void add_replay_verb(CLI::App& app, VerbRun& run);
 void add_store_verbs(CLI::App& app, VerbRun& run);
 
 }  // namespace sluice

@@ -5,10 +5,12 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <span>
 #include <sstream>
 
 #include "adapters/choria_registration/adapter.h"
 #include "adapters/choria_submission/adapter.h"
+#include "adapters/file_drop/adapter.h"
 #include "adapters/http_events/adapter.h"
 #include "adapters/nats_subject/adapter.h"
 #include "adapters/stream_ingest.h"
@@ -175,6 +177,60 @@ class HttpEventsHarness final : public PlainPayloads {
   std::unique_ptr<PipeliningClient> client_;
 };
 
+/// Files are written under another name and renamed; the kernel's word of it is ours to give.
+class FileDropHarness final : public PlainPayloads {
+ public:
+  std::unique_ptr<Adapter> make(Env& env, FakeBus&, StreamClient& target) override {
+    EXPECT_TRUE(env.disk.make_dirs("in"));
+    FileDropOptions options;
+    options.folder = "in";
+    options.stream = "S";
+    options.max_file_bytes = 20;
+    options.max_in_flight = kWindow;
+    auto watch = std::make_unique<Watch>(*this);
+    auto adapter = make_file_drop(env, target, options, std::move(watch));
+    EXPECT_TRUE(adapter);
+    env_ = &env;
+    return std::move(*adapter);
+  }
+  void send_good(FakeBus&, const std::string& sender, int id) override {
+    char name[40];
+    std::snprintf(name, sizeof name, "%05d-%s.txt", id, sender.c_str());
+    drop(name, sender + "/" + std::to_string(id));
+  }
+  std::string send_bad(FakeBus&) override {
+    const std::string bytes = "this file is too large";
+    drop("zz-bad" + std::to_string(++bad_), bytes);
+    return bytes;
+  }
+
+ private:
+  class Watch final : public FolderWatch {
+   public:
+    explicit Watch(FileDropHarness& harness) : harness_(harness) {}
+    ~Watch() override { harness_.changed_ = nullptr; }
+    Status start(const std::string&, std::move_only_function<void()> changed) override {
+      harness_.changed_ = std::move(changed);
+      return {};
+    }
+
+   private:
+    FileDropHarness& harness_;
+  };
+  void drop(const std::string& name, const std::string& bytes) {
+    {
+      auto file = env_->disk.open("in/.new", OpenMode::kCreate);
+      EXPECT_TRUE(file && (*file)->truncate(0) && (*file)->write_at(0, std::as_bytes(std::span(bytes))));
+    }
+    EXPECT_TRUE(env_->disk.rename("in/.new", "in/" + name));
+    if (changed_) changed_();
+  }
+
+  Env* env_ = nullptr;
+  int bad_ = 0;
+  std::move_only_function<void()> changed_;
+};
+
 struct AdapterCase {
   std::string kind;
   std::function<std::unique_ptr<SourceHarness>()> harness;
@@ -183,6 +239,7 @@ const std::vector<AdapterCase> kAdapters = {
     {"choria_registration", [] { return std::make_unique<ChoriaRegistrationHarness>(); }},
     {"choria_submission", [] { return std::make_unique<ChoriaSubmissionHarness>(); }},
     {"nats_subject", [] { return std::make_unique<NatsSubjectHarness>(); }},
+    {"file_drop", [] { return std::make_unique<FileDropHarness>(); }},
     {"http_events", [] { return std::make_unique<HttpEventsHarness>(); }},
 };
 
