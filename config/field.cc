@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <set>
 #include <system_error>
 
@@ -144,6 +145,16 @@ std::optional<int64_t> read_number(ReadContext& context, const YamlNode& node,
     return std::nullopt;
   }
   return *value;
+}
+
+std::optional<double> read_decimal(ReadContext& context, const YamlNode& node, const FieldRow& row) {
+  auto text = read_text(context, node);
+  if (!text) return std::nullopt;
+  double value = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (error == std::errc{} && end == text->data() + text->size() && value >= 0) return value;
+  context.problems.add(node.place, fmt::format("'{}' must be a number that is not negative, found '{}'", row.name, *text));
+  return std::nullopt;
 }
 
 std::optional<size_t> read_word(ReadContext& context, const YamlNode& node, const FieldRow& row) {

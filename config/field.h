@@ -126,6 +126,10 @@ std::optional<std::string> read_secret(ReadContext& context, const YamlNode& nod
 std::optional<std::string> read_secret_file(ReadContext& context, const YamlNode& node);
 /// "embedded", a URL, a list of URLs, or a section with `servers`.
 void read_link(ReadContext& context, const YamlNode& node, LinkOptions& link);
+/// Stream Replicator's form: URLs with commas between them, options behind a '?'.
+void read_replicator_url(ReadContext& context, const YamlNode& node, LinkOptions& link);
+/// A number that may have a fraction, not negative.
+std::optional<double> read_decimal(ReadContext& context, const YamlNode& node, const FieldRow& row);
 const FieldRows& link_fields();
 
 /// Runs `body` with the context's path one step deeper and notes the place.

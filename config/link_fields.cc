@@ -1,6 +1,9 @@
 // How a far NATS system is named: network of an adapter, source and target of a copy.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "config/choria_duration.h"
 #include "config/config.h"
 #include "config/field.h"
 #include "config/sections.h"
@@ -48,6 +51,29 @@ void add_urls(ReadContext& context, const YamlNode& node, LinkOptions& link) {
     if (node.items.empty()) context.problems.add(node.place, "the list of servers is empty");
   } else if (auto url = read_text(context, node)) {
     add_url(context, node, *url, link);
+  }
+}
+
+/// One `key=value` behind the '?' of a URL.
+void take_url_option(ReadContext& context, const YamlNode& node, std::string_view option, LinkOptions& link) {
+  const size_t equals = std::min(option.find('='), option.size());
+  const std::string_view key = option.substr(0, equals);
+  const std::string_view value = equals < option.size() ? option.substr(equals + 1) : std::string_view();
+  const bool is_true = value == "true" || value == "1" || value == "t";
+  if (key == "credentials") {
+    link.credentials_file = value;
+  } else if (key == "insecure") {
+    link.tls_insecure = is_true;
+  } else if (key == "connect_timeout") {
+    const auto time = parse_choria_duration(value);
+    if (!time) return context.problems.add(node.place, "connect_timeout: " + time.error().detail);
+    link.connect_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(*time);
+  } else if (key == "tls_handshake_first") {
+    if (is_true) context.problems.add(node.place, "'tls_handshake_first' is not supported: the server has to say INFO first");
+  } else if (key == "jwt" || key == "nkey") {
+    context.problems.add(node.place, "'jwt' and 'nkey' in a URL are not supported: put both into one file and name it by 'credentials'");
+  } else {
+    context.problems.add(node.place, fmt::format("unknown option '{}' in a URL", key));
   }
 }
 
@@ -126,6 +152,30 @@ void read_core(ReadContext& context, const YamlNode& node, const FieldRow&, Conf
     read_section(context, node, core_fields(), &config.core);
   else
     read_link(context, node, config.core);
+}
+
+void read_replicator_url(ReadContext& context, const YamlNode& node, LinkOptions& link) {
+  const auto text = read_text(context, node);
+  if (!text) return;
+  std::string_view rest = *text;
+  while (!rest.empty()) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    std::string_view url = rest.substr(0, comma);
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    while (url.starts_with(' ')) url.remove_prefix(1);
+    while (url.ends_with(' ') || url.ends_with('/')) url.remove_suffix(1);
+    const size_t question = std::min(url.find('?'), url.size());
+    std::string_view options = url.substr(std::min(question + 1, url.size()));
+    url = url.substr(0, question);
+    while (url.ends_with('/')) url.remove_suffix(1);
+    while (!options.empty()) {
+      const size_t end = std::min(options.find('&'), options.size());
+      take_url_option(context, node, options.substr(0, end), link);
+      options.remove_prefix(std::min(end + 1, options.size()));
+    }
+    if (url.empty()) continue;
+    add_url(context, node, url.find("://") == std::string_view::npos ? "nats://" + std::string(url) : std::string(url), link);
+  }
 }
 
 void read_link(ReadContext& context, const YamlNode& node, LinkOptions& link) {

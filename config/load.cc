@@ -32,29 +32,36 @@ Config parse_config(std::string_view text, bool world_readable, const Environmen
   return config;
 }
 
-Config load_config(const std::string& path, const Environment& environment, Problems& problems) {
+std::optional<ConfigText> read_config_file(const std::string& path, Problems& problems) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     problems.add({}, std::generic_category().message(errno));
-    return {};
+    return std::nullopt;
   }
   struct stat st{};
-  std::string text;
+  ConfigText out;
   ssize_t size = -1;
   if (::fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode)) {
-    text.resize(kMaxConfig_bytes + 1);
+    out.text.resize(kMaxConfig_bytes + 1);
     size_t got = 0;
-    while (got < text.size() && (size = ::read(fd, text.data() + got, text.size() - got)) > 0) {
+    while (got < out.text.size() && (size = ::read(fd, out.text.data() + got, out.text.size() - got)) > 0) {
       got += static_cast<size_t>(size);
     }
-    text.resize(got);
+    out.text.resize(got);
   }
   ::close(fd);
   if (size < 0) {
     problems.add({}, "cannot be read");
-    return {};
+    return std::nullopt;
   }
-  return parse_config(text, (st.st_mode & S_IROTH) != 0, environment, problems);
+  out.world_readable = (st.st_mode & S_IROTH) != 0;
+  return out;
+}
+
+Config load_config(const std::string& path, const Environment& environment, Problems& problems) {
+  const auto file = read_config_file(path, problems);
+  if (!file) return {};
+  return parse_config(file->text, file->world_readable, environment, problems);
 }
 
 }  // namespace sluice

@@ -17,6 +17,13 @@ namespace sluice {
 Config parse_config(std::string_view text, bool world_readable, const Environment& environment,
                     Problems& problems);
 
+struct ConfigText {
+  std::string text;
+  bool world_readable = false;
+};
+/// nullopt, with a problem, when it can't be read; a little more than kMaxConfig_bytes of a larger one.
+std::optional<ConfigText> read_config_file(const std::string& path, Problems& problems);
+
 /// As parse_config, from disk.
 Config load_config(const std::string& path, const Environment& environment, Problems& problems);
 

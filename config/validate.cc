@@ -7,6 +7,7 @@
 #include <set>
 
 #include "config/load.h"
+#include "config/replicator_rules.h"
 
 namespace sluice {
 namespace {
@@ -266,28 +267,23 @@ class Checker {
 
   void check_replicator() {
     auto& replicator = config_.replicator;
-    check_name("replicator.name", replicator.name);
     if (replicator.state_dir.empty()) replicator.state_dir = config_.store.dir + "/replicator";
-    std::set<std::string> names;
+    settle_replicator(replicator, [this](const std::string& path, std::string text) {
+      tell("replicator." + path, std::move(text));
+    });
     for (size_t i = 0; i < replicator.streams.size(); ++i) {
       auto& copy = replicator.streams[i];
       std::string path = fmt::format("replicator.streams[{}]", i);
       if (copy.stream.empty()) continue;  // told as missing already
-      if (copy.target_stream.empty()) copy.target_stream = copy.stream;
-      if (copy.name.empty()) copy.name = copy.stream;
       check_stream_name(path + ".stream", copy.stream);
       check_stream_name(path + ".target_stream", copy.target_stream);
-      check_name(path + ".name", copy.name);
-      if (!names.insert(copy.name).second)
-        tell(path, fmt::format("two copies are called '{}'", copy.name));
-      if (!copy.filter_subject.empty())
-        check_subject(path + ".filter_subject", copy.filter_subject, true);
+      for (const std::string& filter : copy.filters()) check_subject(path, filter, true);
       check_link(path + ".source", copy.source);
       check_link(path + ".target", copy.target);
-      if (copy.source.urls == copy.target.urls && copy.stream == copy.target_stream) {
-        tell(path, fmt::format("stream '{}' would be copied onto itself", copy.stream));
-      }
+      if (copy.inspect.enabled() && copy.inspect.duration.count() == 0)
+        tell(path, "sampling needs 'inspect_duration'");
     }
+    check_link("replicator.heartbeats.target", replicator.heartbeats.target);
   }
 
   void check_remotes() {

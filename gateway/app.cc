@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "config/load.h"
 #include "gateway/adapter_host.h"
+#include "gateway/cli/session.h"
 #include "gateway/pages.h"
 #include "gateway/process_figures.h"
 #include "gateway/reload.h"
@@ -266,8 +267,8 @@ Status App::Running::start_parts() {
     if (remote_core()) return make_remote_link(env_, options_.config.core);
     return make_bus_link(env_, node_->bus());
   };
-  if (!config.replicator.streams.empty()) {
-    replicator_ = std::make_unique<Replicator>(env_, config.replicator, links);
+  if (!config.replicator.streams.empty() || !config.replicator.heartbeats.subjects.empty()) {
+    replicator_ = std::make_unique<Replicator>(env_, config.replicator, own_host_name(), links);
     if (auto status = replicator_->start(); !status) return status;
   }
   adapters_ = std::make_unique<AdapterHost>(

@@ -40,28 +40,85 @@ std::string adapters_page(const AdapterHost* adapters) {
   return text_of({{"adapters", std::move(list)}});
 }
 
+namespace {
+
+Json copy_json(const Replicator::CopyView& view) {
+  const CopyFigures& figures = view.figures;
+  const Ledger& ledger = figures.position.ledger;
+  Json json = {{"id", view.options.id()},
+               {"name", view.options.name},
+               {"stream", view.options.stream},
+               {"target_stream", view.options.target_stream},
+               {"state", to_string(figures.state)},
+               {"stalled", view.lag.stalled},
+               {"lag", view.lag.messages ? Json(*view.lag.messages) : Json(nullptr)},
+               {"lag_seconds", view.lag.seconds ? Json(*view.lag.seconds) : Json(nullptr)},
+               {"source_seq", figures.position.source_seq.value()},
+               {"source_end", view.lag.source_end.value()},
+               {"target_seq", figures.position.target_seq.value()},
+               {"target_shared", figures.position.shared},
+               {"ledger",
+                {{"read", ledger.read},
+                 {"copied", ledger.copied},
+                 {"filtered", ledger.filtered},
+                 {"sampled", ledger.sampled},
+                 {"expired", ledger.expired},
+                 {"dead_lettered", ledger.dead_lettered},
+                 {"lost", {{"removed", ledger.removed}, {"purged", ledger.purged}, {"recreated", ledger.recreated}}}}},
+               {"read", ledger.read},
+               {"copied", figures.copied},
+               {"copied_bytes", figures.copied_bytes},
+               {"in_flight", figures.in_flight},
+               {"waiting", figures.waiting},
+               {"window_bytes", figures.window_bytes},
+               {"latency_seconds", figures.last_latency_seconds},
+               {"repeated", figures.repeated},
+               {"renamed_ids", figures.renamed_ids},
+               {"sessions", figures.sessions},
+               {"gaps", figures.gaps},
+               {"last_gap", figures.last_gap},
+               {"last_error", figures.last_error}};
+  Json differences = Json::array();
+  for (const ConfigDifference& d : figures.config_differences)
+    differences.push_back({{"field", d.field}, {"source", d.source}, {"target", d.target}});
+  json["target_differs"] = std::move(differences);
+  if (view.leadership != nullptr) {
+    json["election"] = {{"name", view.leadership->options().name},
+                        {"candidate", view.leadership->options().candidate},
+                        {"leads", view.leadership->leads()},
+                        {"trouble", view.leadership->trouble()}};
+  }
+  if (view.limiter != nullptr) {
+    const LimiterFigures& limits = view.limiter->figures();
+    json["sampling"] = {{"tracked", view.limiter->tracker().size()},
+                        {"evicted", view.limiter->tracker().evicted()},
+                        {"without_value", limits.without_value},
+                        {"forced", limits.forced}};
+  }
+  return json;
+}
+
+}  // namespace
+
 std::string replicator_page(const Replicator* replicator) {
   Json list = Json::array();
+  Json beats = Json::array();
+  std::string name;
   if (replicator != nullptr) {
-    for (const Replicator::CopyView& view : replicator->copies()) {
-      const CopyFigures& figures = view.figures;
-      list.push_back({{"name", view.options.name},
-                      {"stream", view.options.stream},
-                      {"target_stream", view.options.target_stream},
-                      {"state", to_string(figures.state)},
-                      {"source_seq", figures.source_seq.value()},
-                      {"target_seq", figures.target_seq.value()},
-                      {"lag", figures.lag ? Json(*figures.lag) : Json(nullptr)},
-                      {"read", figures.read},
-                      {"copied", figures.copied},
-                      {"copied_bytes", figures.copied_bytes},
-                      {"repeated", figures.repeated},
-                      {"renamed_ids", figures.renamed_ids},
-                      {"sessions", figures.sessions},
-                      {"last_error", figures.last_error}});
+    name = replicator->options().name;
+    for (const Replicator::CopyView& view : replicator->copies()) list.push_back(copy_json(view));
+    if (replicator->heartbeat() != nullptr) {
+      for (const Heartbeat::Figures& beat : replicator->heartbeat()->figures()) {
+        beats.push_back({{"subject", beat.subject},
+                         {"active", replicator->heartbeat()->active()},
+                         {"published", beat.published},
+                         {"failed", beat.failed},
+                         {"ack_seconds", beat.last_seconds},
+                         {"last_error", beat.last_error}});
+      }
     }
   }
-  return text_of({{"copies", std::move(list)}});
+  return text_of({{"name", std::move(name)}, {"copies", std::move(list)}, {"heartbeats", std::move(beats)}});
 }
 
 }  // namespace sluice

@@ -31,24 +31,33 @@ std::string format_provenance(const Provenance& p) {
   return fmt::format("{} {} {} {} {}", p.stream, p.seq.value(), p.replicator, p.worker, p.time_ms);
 }
 
-std::optional<Provenance> find_provenance(std::string_view headers, std::string_view stream,
-                                          std::string_view worker) {
+std::optional<Provenance> find_provenance(std::string_view headers, const Provenance& copy) {
   std::optional<Provenance> newest;
   each_header(headers, [&](std::string_view name, std::string_view value) {
     if (name != kProvenanceHeader) return;
     auto mark = parse_mark(value);
-    if (mark && mark->stream == stream && mark->worker == worker) newest = std::move(mark);
+    if (mark && mark->same_copy(copy)) newest = std::move(mark);
   });
   return newest;
 }
 
-std::string copy_headers(std::string_view source_headers, const Provenance& mark,
-                         StreamSeq expected_target_last) {
+uint32_t count_hops(std::string_view headers) {
+  uint32_t hops = 0;
+  each_header(headers, [&](std::string_view name, std::string_view) { hops += name == kProvenanceHeader ? 1 : 0; });
+  return hops;
+}
+
+std::string copy_headers(std::string_view source_headers, const Provenance& mark, const CopyPosition& position) {
   std::string block(source_headers);
   if (block.find("Nats-Expected-") != block.npos) remove_headers_with_prefix(block, "Nats-Expected-");
+  if (block.find(kPositionHeader) != block.npos) remove_header(block, kPositionHeader);
   append_header(block, kProvenanceHeader, format_provenance(mark));
-  append_header(block, "Nats-Expected-Last-Sequence", fmt::format("{}", expected_target_last.value()));
+  append_header(block, kPositionHeader, format_position_header(position));
   return block;
+}
+
+std::string copy_message_id(const Provenance& mark) {
+  return fmt::format("{}:{}:{}:{}", mark.stream, mark.seq.value(), mark.replicator, mark.worker);
 }
 
 }  // namespace sluice

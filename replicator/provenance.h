@@ -1,4 +1,4 @@
-// Where a copied message came from: the header that every copy carries.
+// Where a copied message came from: the headers that every copy carries.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "base/time_format.h"
+#include "replicator/position.h"
 
 namespace sluice {
 
@@ -19,20 +20,29 @@ struct Provenance {
   std::string replicator;
   std::string worker;
   int64_t time_ms = 0;
+  bool same_copy(const Provenance& other) const {
+    return stream == other.stream && replicator == other.replicator && worker == other.worker;
+  }
 };
 
 inline constexpr std::string_view kProvenanceHeader = "Choria-SR-Source";
+/// The position record as of this message: what was settled when it was written (parse_position_header()).
+inline constexpr std::string_view kPositionHeader = "Sluice-Copy-Position";
+inline constexpr std::string_view kOriginalIdHeader = "Sluice-Original-Msg-Id";
 
 std::string format_provenance(const Provenance& provenance);
-/// The newest mark of this worker in a header block: copies of copies carry one mark a hop.
-/// nullopt when there is none of this source stream and worker.
-std::optional<Provenance> find_provenance(std::string_view headers, std::string_view stream,
-                                          std::string_view worker);
+/// The newest mark of this copy in a header block (copies of copies carry one mark a hop); `copy`
+/// names stream, replicator and worker. nullopt when there is none.
+std::optional<Provenance> find_provenance(std::string_view headers, const Provenance& copy);
 
-/// The header block of a copy: the source's fields byte for byte, but for `Nats-Expected-*` (they spoke
-/// of the source's sequences), then the mark, then the fence `Nats-Expected-Last-Sequence`, by which
-/// the target takes each message once and in order.
-std::string copy_headers(std::string_view source_headers, const Provenance& mark,
-                         StreamSeq expected_target_last);
+/// How often a message was copied before it came here: marks of any replicator.
+uint32_t count_hops(std::string_view headers);
+
+/// Headers of a copy, but for the fence: the source's fields byte for byte, without `Nats-Expected-*` (they
+/// spoke of the source's sequences) and the previous hop's position; then mark and position.
+std::string copy_headers(std::string_view source_headers, const Provenance& mark, const CopyPosition& position);
+/// "<stream>:<sequence>:<replicator>:<worker>": the same for each attempt to copy one message, and not that of
+/// another site's stream of the same name.
+std::string copy_message_id(const Provenance& mark);
 
 }  // namespace sluice

@@ -4,88 +4,196 @@
 
 #include <utility>
 
+#include "base/parse_number.h"
+
 namespace sluice {
+namespace {
+
+constexpr std::chrono::seconds kOrdersInterval{1};
+
+}  // namespace
+
+std::string worker_consumer_name(const std::string& worker) {
+  if (worker.empty()) return "stream_replicator";
+  // Its arguments are swapped there: a name that begins "SR_" gets it twice.
+  return std::string_view("SR_").starts_with(worker) ? worker : "SR_" + worker;
+}
 
 /// Links outlive the clients on them, those outlive the copy.
 struct Replicator::Copy {
   std::unique_ptr<NatsLink> source_link;
   std::unique_ptr<NatsLink> target_link;
+  std::unique_ptr<NatsLink> control_link;
   std::unique_ptr<StreamClient> source;
   std::unique_ptr<StreamClient> target;
+  std::unique_ptr<StreamClient> control;
   std::unique_ptr<StreamCopy> copy;
+  std::unique_ptr<Leadership> leadership;
+
+  /// Copy, then tracker, then the leader's key: who takes over finds all of it.
+  void stop(std::move_only_function<void()> done) {
+    copy->stop([this, finished = std::move(done)]() mutable {
+      auto give_key_back = [this, last = std::move(finished)]() mutable {
+        if (!leadership) return last();
+        leadership->stop(std::move(last));
+      };
+      if (!copy->limiter()) return give_key_back();
+      copy->limiter()->stop(std::move(give_key_back));
+    });
+  }
 };
 
-Replicator::Replicator(Env& env, ReplicatorOptions options, LinkFactory make_link)
-    : env_(env), options_(std::move(options)), make_link_(std::move(make_link)) {}
+Replicator::Replicator(Env& env, ReplicatorOptions options, std::string host, LinkFactory make_link)
+    : env_(env),
+      options_(std::move(options)),
+      host_(std::move(host)),
+      make_link_(std::move(make_link)),
+      orders_timer_(env.timers.make([this] { look_for_orders(); })) {}
 
 Replicator::~Replicator() = default;
 
+Status Replicator::build(const StreamCopyOptions& wanted) {
+  auto made = std::make_unique<Copy>();
+  auto join = [&](LinkOptions where, std::string_view side, std::unique_ptr<NatsLink>& link,
+                  std::unique_ptr<StreamClient>& client) -> Status {
+    if (where.name.empty()) where.name = fmt::format("Choria Stream Replicator: {}", side);
+    auto linked = make_link_(where);
+    if (!linked) return fail(linked.error().code, fmt::format("copy of '{}': {}", wanted.stream, linked.error().detail));
+    link = *std::move(linked);
+    client = StreamClient::make(env_, *link);
+    return {};
+  };
+  if (auto joined = join(wanted.source, wanted.stream, made->source_link, made->source); !joined) return joined;
+  if (auto joined = join(wanted.target, wanted.stream, made->target_link, made->target); !joined) return joined;
+  if (auto joined = join(wanted.source, "stream-replicator-advisories", made->control_link, made->control); !joined)
+    return joined;
+  StreamCopyOptions options = wanted;
+  if (options.name.empty()) options.name = options_.name;
+  std::unique_ptr<Limiter> limiter;
+  if (options.inspect.enabled() && options.inspect.duration.count() != 0) {
+    auto limits = Limiter::make(env_, options, options_.name, options_.state_dir, *made->control);
+    if (!limits) return fail(limits.error().code, fmt::format("copy of '{}': {}", wanted.stream, limits.error().detail));
+    limiter = *std::move(limits);
+  }
+  made->copy = std::make_unique<StreamCopy>(env_, options, options_.name, options_.state_dir,
+                                            StreamCopy::Sites{*made->source, *made->target, *made->control},
+                                            std::move(limiter));
+  if (!options.leader_election_name.empty()) {
+    StreamCopy* copy = made->copy.get();
+    made->leadership = std::make_unique<Leadership>(
+        env_, *made->control,
+        ElectionOptions{.bucket = options_.election_bucket,
+                        .name = worker_consumer_name(options.name) + "_" + options.stream,
+                        .candidate = options.leader_election_name},
+        [copy](bool leads) {
+          copy->set_leading(leads);
+          if (copy->limiter()) copy->limiter()->set_active(leads);
+        });
+  }
+  copies_.push_back(std::move(made));
+  return {};
+}
+
+Status Replicator::build_heartbeat() {
+  if (options_.heartbeats.subjects.empty()) return {};
+  LinkOptions where = options_.heartbeats.target;
+  if (where.name.empty()) where.name = "Choria Stream Replicator: subject-heartbeats";
+  auto linked = make_link_(where);
+  if (!linked) return fail(linked.error().code, "heartbeats: " + linked.error().detail);
+  heartbeat_link_ = *std::move(linked);
+  heartbeat_client_ = StreamClient::make(env_, *heartbeat_link_);
+  heartbeat_ = std::make_unique<Heartbeat>(env_, *heartbeat_client_, options_.heartbeats, host_);
+  if (!options_.heartbeats.leader_election) return {};
+  heartbeat_->set_active(false);
+  heartbeat_leadership_ = std::make_unique<Leadership>(
+      env_, *heartbeat_client_,
+      ElectionOptions{.bucket = options_.election_bucket, .name = "SR_" + options_.name + "_HB", .candidate = host_},
+      [this](bool leads) { heartbeat_->set_active(leads); });
+  return {};
+}
+
 Status Replicator::start() {
   for (const StreamCopyOptions& wanted : options_.streams) {
-    auto made = std::make_unique<Copy>();
-    const std::string worker = wanted.name.empty() ? wanted.stream : wanted.name;
-    auto link = [&](LinkOptions where, const char* side) {
-      if (where.name.empty()) where.name = fmt::format("sluice replicator {} {}", worker, side);
-      return make_link_(where);
-    };
-    auto source = link(wanted.source, "source");
-    if (!source) return std::unexpected(source.error());
-    auto target = link(wanted.target, "target");
-    if (!target) return std::unexpected(target.error());
-    made->source_link = std::move(*source);
-    made->target_link = std::move(*target);
-    made->source = StreamClient::make(env_, *made->source_link);
-    made->target = StreamClient::make(env_, *made->target_link);
-    made->copy = std::make_unique<StreamCopy>(env_, wanted, options_.name, options_.state_dir,
-                                              *made->source, *made->target);
-    copies_.push_back(std::move(made));
+    if (auto built = build(wanted); !built) return built;
   }
-  for (auto& copy : copies_) copy->copy->start();
+  if (auto built = build_heartbeat(); !built) return built;
+  look_for_orders();
+  for (auto& copy : copies_) {
+    if (Limiter* limiter = copy->copy->limiter()) {
+      limiter->set_active(!copy->leadership);
+      limiter->start();
+    }
+    if (auto started = copy->copy->start(!copy->leadership); !started) return started;
+    if (copy->leadership) copy->leadership->start();
+  }
+  if (heartbeat_) heartbeat_->start();
+  if (heartbeat_leadership_) heartbeat_leadership_->start();
   return {};
+}
+
+void Replicator::look_for_orders() {
+  orders_timer_->start(kOrdersInterval);
+  if (options_.state_dir.empty()) return;
+  for (auto& copy : copies_) {
+    const std::string stem = options_.state_dir + "/" + copy->copy->options().id();
+    copy->copy->set_paused(env_.disk.exists(stem + ".paused"));
+    if (env_.disk.exists(stem + ".reset")) obey_reset(*copy, stem + ".reset");
+  }
+}
+
+void Replicator::obey_reset(Copy& copy, const std::string& path) {
+  std::string text(64, '\0');
+  if (auto file = env_.disk.open(path, OpenMode::kRead)) {
+    const auto size = (*file)->read_at(0, std::as_writable_bytes(std::span(text.data(), text.size())));
+    text.resize(size.value_or(0));
+  }
+  if (auto removed = env_.disk.remove(path); !removed) {
+    SLUICE_LOG(log_, kError, "order to begin anew can't be removed and is not obeyed file={} error=\"{}\"", path,
+               removed.error().detail);
+    return;
+  }
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  const auto seq = parse_decimal<uint64_t>(text);
+  if (!seq && text != "start") {
+    SLUICE_LOG(log_, kError, "order to begin anew is not understood file={}", path);
+    return;
+  }
+  copy.copy->reset(seq ? std::optional(StreamSeq(*seq)) : std::nullopt);
 }
 
 void Replicator::stop(std::move_only_function<void()> done) {
   stopped_ = std::move(done);
-  stopping_ = copies_.size() + 1;
+  orders_timer_->stop();
+  stopping_ = copies_.size() + 1 + (heartbeat_leadership_ ? 1 : 0);
   auto one_less = [this] {
     if (--stopping_ == 0) {
       auto finished = std::exchange(stopped_, nullptr);
       finished();
     }
   };
-  for (auto& copy : copies_) copy->copy->stop(one_less);
+  for (auto& copy : copies_) copy->stop(one_less);
+  if (heartbeat_) heartbeat_->set_active(false);
+  if (heartbeat_leadership_) heartbeat_leadership_->stop(one_less);
   one_less();
 }
 
 std::vector<Replicator::CopyView> Replicator::copies() const {
   std::vector<CopyView> views;
-  for (const auto& copy : copies_) views.push_back({copy->copy->options(), copy->copy->figures()});
+  for (const auto& entry : copies_) {
+    StreamCopy& copy = *entry->copy;
+    views.push_back({copy.options(), copy.figures(), copy.lag(), copy.limiter(), entry->leadership.get()});
+  }
   return views;
 }
 
-void Replicator::collect(MetricSink& sink) const {
+std::string Replicator::trouble() const {
   for (const auto& entry : copies_) {
-    const CopyFigures& f = entry->copy->figures();
-    const MetricLabels labels{{"copy", entry->copy->options().name}};
-    auto count = [&](std::string_view name, std::string_view help, uint64_t value) {
-      sink.counter(name, help, labels, static_cast<double>(value));
-    };
-    count("sluice_replicator_read_messages_total", "Messages taken from the source", f.read);
-    count("sluice_replicator_copied_messages_total", "Messages that the target has acknowledged", f.copied);
-    count("sluice_replicator_copied_bytes_total", "Their subjects, headers and payloads", f.copied_bytes);
-    count("sluice_replicator_repeated_messages_total", "Messages the source delivered again, left out", f.repeated);
-    count("sluice_replicator_sessions_total", "Times the copy asked both ends where they stand", f.sessions);
-    count("sluice_replicator_renamed_ids_total", "Messages stored under a message id of ours", f.renamed_ids);
-    sink.gauge("sluice_replicator_source_sequence", "Newest source sequence on the target", labels,
-               static_cast<double>(f.source_seq.value()));
-    sink.gauge("sluice_replicator_blocked", "1 while a person is needed", labels,
-               f.state == CopyState::kBlocked ? 1 : 0);
-    // No figure rather than a wrong one: the lag is left out while the source can't be asked.
-    if (f.lag) {
-      sink.gauge("sluice_replicator_lag_messages", "Messages behind the source's end, asked independently",
-                 labels, static_cast<double>(*f.lag));
-    }
+    const CopyFigures& figures = entry->copy->figures();
+    if (figures.state == CopyState::kBlocked)
+      return fmt::format("copy {} is blocked: {}", entry->copy->options().id(), figures.last_error);
+    if (entry->copy->lag().stalled) return fmt::format("copy {} has stalled: {}", entry->copy->options().id(), figures.last_error);
   }
+  return "";
 }
 
 }  // namespace sluice

@@ -14,21 +14,34 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kPublishTimeout = 10s;
 constexpr auto kFirstBackOff = 100ms;
 constexpr auto kLongestBackOff = 5s;
 constexpr auto kBlockedRetry = 30s;
-constexpr auto kProbeInterval = 5s;
 constexpr auto kPositionInterval = 1s;
 constexpr auto kStopDeadline = 2s;
 
-bool is_fence_error(const Error& error) { return error.api_code == 10071 || error.api_code == 10164; }
+/// One source message, as counted.
+void count(Ledger& ledger, const CopyItem& item) {
+  ledger.read += 1 + item.filtered_before + item.removed_before + item.purged_before;
+  ledger.filtered += item.filtered_before;
+  ledger.removed += item.removed_before;
+  ledger.purged += item.purged_before;
+  switch (item.outcome) {
+    case Outcome::kCopied: ++ledger.copied; break;
+    case Outcome::kFiltered: ++ledger.filtered; break;
+    case Outcome::kSampled: ++ledger.sampled; break;
+    case Outcome::kExpired: ++ledger.expired; break;
+    case Outcome::kDeadLettered: ++ledger.dead_lettered; break;
+  }
+  SLUICE_CHECK(ledger.balanced());
+}
 
 }  // namespace
 
 const char* to_string(CopyState state) {
   switch (state) {
     case CopyState::kStopped: return "stopped";
+    case CopyState::kPaused: return "paused";
     case CopyState::kLocating: return "locating";
     case CopyState::kCopying: return "copying";
     case CopyState::kBackingOff: return "backing off";
@@ -37,307 +50,426 @@ const char* to_string(CopyState state) {
   return "unknown";
 }
 
-StreamCopy::StreamCopy(Env& env, const StreamCopyOptions& options, std::string replicator_name,
-                       std::string state_dir, StreamClient& source, StreamClient& target)
+StreamCopy::StreamCopy(Env& env, StreamCopyOptions options, std::string replicator_name, std::string state_dir,
+                       Sites sites, std::unique_ptr<Limiter> limiter)
     : env_(env),
-      options_(options),
-      replicator_name_(std::move(replicator_name)),
+      options_([&] {
+        if (options.target_stream.empty()) options.target_stream = options.stream;
+        if (options.name.empty()) options.name = replicator_name;
+        return std::move(options);
+      }()),
+      copy_{options_.stream, StreamSeq(), std::move(replicator_name), options_.name, 0},
       state_dir_(std::move(state_dir)),
-      source_(source),
-      target_(target),
+      sites_(sites),
+      limiter_(std::move(limiter)),
       worker_(env.disk_workers.make("replicator")),
       retry_timer_(env.timers.make([this] { locate(); })),
       position_timer_(env.timers.make([this] { write_position_now(); })),
-      probe_timer_(env.timers.make([this] { probe(); })),
-      stop_timer_(env.timers.make([this] { finish_stop(); })) {
-  if (options_.target_stream.empty()) options_.target_stream = options_.stream;
-  if (options_.name.empty()) options_.name = options_.stream;
-}
+      stop_timer_(env.timers.make([this] { finish_stop(); })),
+      lag_(env, sites.control, options_,
+           {.passed = [this] { return figures_.position.source_seq; },
+            .oldest_time = [this] { return writer_ ? writer_->oldest_time() : WallNanos(0); },
+            .on_nothing_before = [this](StreamSeq through) { pass_nothing(through); },
+            .on_change =
+                [this](bool stalled) {
+                  if (!stalled) {
+                    SLUICE_LOG(log_, kInfo, "copy goes on again copy={}", options_.id());
+                    return;
+                  }
+                  SLUICE_LOG(log_, kError, "copy has stalled copy={} why=\"{}\" last_error=\"{}\"", options_.id(),
+                             lag_.figures().why_stalled, figures_.last_error);
+                }}) {}
 
 StreamCopy::~StreamCopy() { drop_session(); }
 
-void StreamCopy::start() {
-  if (!state_dir_.empty()) {
-    auto found = read_position(env_.disk, state_dir_ + "/" + options_.name + ".position");
+Status StreamCopy::start(bool is_leading) {
+  auto rewrite = SubjectRewrite::make(options_);
+  if (!rewrite) return std::unexpected(rewrite.error());
+  rewrite_ = *std::move(rewrite);
+  begin_anew_ = options_.ephemeral;
+  if (!state_dir_.empty() && !options_.ephemeral) {
+    auto found = read_position(env_.disk, state_dir_ + "/" + position_file());
     if (found) {
       remembered_ = *found;
+      figures_.position = *found;
     } else if (found.error().code != Errc::kNotFound) {
-      SLUICE_LOG(log_, kWarn, "position file is not used copy={} error=\"{}\"", options_.name,
-                 found.error().detail);
+      SLUICE_LOG(log_, kWarn, "position file is not used copy={} error=\"{}\"", options_.id(), found.error().detail);
     }
   }
   // A link that comes back ends the pause: there is nothing to wait for any more.
   auto hurry = [this](LinkState state) {
-    if (state == LinkState::kConnected && figures_.state == CopyState::kBackingOff) {
-      retry_timer_->start(kFirstBackOff);
-    }
+    if (state == LinkState::kConnected && figures_.state == CopyState::kBackingOff) retry_timer_->start(kFirstBackOff);
   };
-  source_state_ = source_.link().on_state(hurry);
-  target_state_ = target_.link().on_state(hurry);
-  probe_timer_->start(kProbeInterval);
-  locate();
+  source_state_ = sites_.source.link().on_state(hurry);
+  target_state_ = sites_.target.link().on_state(hurry);
+  started_ = true;
+  leads_ = is_leading;
+  run_or_rest();
+  return {};
+}
+
+const CopyFigures& StreamCopy::figures() {
+  figures_.in_flight = writer_ ? writer_->in_flight_messages() : 0;
+  figures_.waiting = (writer_ ? writer_->waiting_messages() : 0) + held_.size();
+  figures_.window_bytes = writer_ ? writer_->window_bytes() : 0;
+  return figures_;
+}
+
+void StreamCopy::set_leading(bool leads) {
+  if (std::exchange(leads_, leads) != leads) run_or_rest();
+}
+
+void StreamCopy::set_paused(bool paused) {
+  if (std::exchange(paused_, paused) != paused) run_or_rest();
+}
+
+void StreamCopy::reset(std::optional<StreamSeq> from) {
+  SLUICE_LOG(log_, kInfo, "copy begins anew copy={} from={}", options_.id(), from ? from->value() : 0);
+  begin_at_ = from;
+  begin_anew_ = !from;
+  chosen_.clear();
+  judged_through_ = 0;
+  if (should_run()) locate();
+}
+
+void StreamCopy::run_or_rest() {
+  if (!started_ || stopped_) return;
+  if (should_run()) {
+    lag_.start();
+    back_off_ = 0ns;
+    return locate();
+  }
+  SLUICE_LOG(log_, kInfo, "copy rests copy={} why={}", options_.id(), paused_ ? "paused" : "another one leads");
+  drop_session();
+  retry_timer_->stop();
+  lag_.rest();
+  figures_.state = CopyState::kPaused;
+  if (position_dirty_) write_position_now();
 }
 
 void StreamCopy::locate() {
   drop_session();
-  if (stopped_) return;
+  if (!should_run()) return;
   figures_.state = CopyState::kLocating;
   ++figures_.sessions;
-  step_ = source_.stream_info(options_.stream,
-                              [this](Result<StreamFigures> info) { on_source_info(std::move(info)); });
+  resume_ = std::make_unique<ResumePoint>(
+      env_, sites_.source, sites_.target, options_, rewrite_, copy_,
+      ResumePoint::Known{.remembered = remembered_,
+                         .begin_anew = begin_anew_,
+                         .begin_at = begin_at_,
+                         .look_at_config = options_.create_target && !config_looked_at_},
+      ResumePoint::Events{.on_found = [this](ResumePlan plan) { begin(std::move(plan)); },
+                          .on_failed = [this](const std::string& why) { end_session(why); },
+                          .on_blocked = [this](const std::string& why) { block(why); },
+                          .on_differences =
+                              [this](const std::vector<ConfigDifference>& differences) {
+                                config_looked_at_ = true;
+                                figures_.config_differences = differences;
+                                for (const ConfigDifference& d : differences) {
+                                  SLUICE_LOG(log_, kInfo, "target stream differs copy={} field={} source={} target={}",
+                                             options_.id(), d.field, d.source, d.target);
+                                }
+                              }});
+  resume_->ask();
 }
 
-void StreamCopy::on_source_info(Result<StreamFigures> info) {
-  if (!info) {
-    return end_session(fmt::format("source stream '{}': {}", options_.stream, info.error().detail));
+void StreamCopy::begin(ResumePlan plan) {
+  if (!plan.gap.empty()) note_gap(plan.gap);
+  target_attempt_id_ = plan.target.last_seq.value();
+  if (begin_anew_ || begin_at_) rename_through_ = plan.source.last_seq;
+  begin_anew_ = false;
+  begin_at_.reset();
+  if (plan.position.origin_created != figures_.position.origin_created ||
+      plan.position.source_seq < figures_.position.source_seq) {
+    chosen_.clear();
+    judged_through_ = 0;
   }
-  source_info_ = std::move(*info);
-  step_ = target_.stream_info(options_.target_stream,
-                              [this](Result<StreamFigures> found) { on_target_info(std::move(found)); });
-}
+  ahead_ = plan.position;
+  figures_.position = plan.position;
+  remembered_ = plan.position;
+  is_anchored_ = plan.is_anchored;
+  to_skip_ = plan.to_skip;
+  skip_target_ = plan.position.target_seq;
+  on_target_ = std::move(plan.on_target);
+  last_on_target_ = on_target_.empty() ? 0 : on_target_.ranges().rbegin()->second;
+  schedule_position_write();
+  write_position_now();
 
-void StreamCopy::on_target_info(Result<StreamFigures> info) {
-  if (!info) {
-    if (info.error().code == Errc::kNotFound && options_.create_target) return create_target();
-    return end_session(fmt::format("target stream '{}': {}", options_.target_stream, info.error().detail));
-  }
-  target_info_ = std::move(*info);
-  if (target_info_.last_seq.is_zero()) {
-    return begin_at({source_info_.created, StreamSeq(0), StreamSeq(0)});
-  }
-  step_ = target_.last_message(options_.target_stream, ">",
-                               [this](Result<StoredCopy> last) { on_target_last(std::move(last)); });
-}
-
-void StreamCopy::create_target() {
-  StreamSpec spec;
-  spec.name = options_.target_stream;
-  spec.subjects = source_info_.subjects;
-  spec.description = fmt::format("copy of {} by {}", options_.stream, replicator_name_);
-  step_ = target_.create_stream(
-      spec, [this](Result<StreamFigures> made) { on_target_info(std::move(made)); });
-}
-
-void StreamCopy::on_target_last(Result<StoredCopy> last) {
-  if (last) {
-    auto mark = find_provenance(last->headers, options_.stream, options_.name);
-    if (mark) return begin_at({source_info_.created, mark->seq, last->seq});
-  } else if (last.error().code != Errc::kNotFound) {
-    return end_session(fmt::format("target's last message: {}", last.error().detail));
-  }
-  // Emptied, or its end was not written by us: only a remembered place can tell.
-  if (remembered_ && remembered_->target_seq <= target_info_.last_seq &&
-      (!last || last->seq <= remembered_->target_seq)) {
-    return begin_at(*remembered_);
-  }
-  block(fmt::format("target stream '{}' {}, and no position of this copy is known: "
-                    "give the copy an empty target stream",
-                    options_.target_stream,
-                    last ? "ends with a message that this copy did not write"
-                         : "was emptied"));
-}
-
-void StreamCopy::begin_at(const CopyPosition& known) {
-  if (remembered_ && remembered_->origin_created != source_info_.created) {
-    return block(fmt::format("source stream '{}' was made anew since the last copy: its sequences "
-                             "mean other messages now",
-                             options_.stream));
-  }
-  if (known.source_seq > source_info_.last_seq) {
-    return block(fmt::format("source stream '{}' ends at {} but {} was copied already: it was made anew or "
-                             "restored to an older state",
-                             options_.stream, source_info_.last_seq.value(), known.source_seq.value()));
-  }
-  position_ = known;
-  position_.origin_created = source_info_.created;
-  last_read_ = known.source_seq;
-  last_delivery_ = {};
-  // Only this copy writes there, so each sequence beyond the known pair is one source message more.
-  to_skip_ = target_info_.last_seq.value() - known.target_seq.value();
-  next_target_ = target_info_.last_seq.next();
-  if (to_skip_ == 0) {
-    figures_.source_seq = known.source_seq;
-    figures_.target_seq = known.target_seq;
-  }
-  ConsumerSpec spec;
-  spec.stream = options_.stream;
-  spec.filter_subject = options_.filter_subject;
-  spec.start_seq = known.source_seq.next();
-  spec.ack_none = true;
-  spec.inactive_threshold = 60s;
-  step_ = source_.create_consumer(spec, [this](Result<std::string> name) { on_consumer(std::move(name)); });
-}
-
-void StreamCopy::on_consumer(Result<std::string> name) {
-  if (!name) return end_session(fmt::format("source consumer: {}", name.error().detail));
-  consumer_ = std::move(*name);
+  writer_ = std::make_unique<TargetWriter>(
+      env_, sites_.target,
+      WriterPlan{.target_stream = options_.target_stream,
+                 .copy = copy_,
+                 .target_last = plan.target.last_seq,
+                 .shared = plan.position.shared,
+                 .max_messages = options_.window_messages,
+                 .max_bytes = options_.window_bytes},
+      TargetWriter::Events{
+          .on_settled = [this](const CopyItem& item, StreamSeq target_seq) { on_settled(item, target_seq); },
+          .on_progress = [this] { on_progress(); },
+          .on_failed = [this](const WriteFailure& failure) { on_failed(failure); }});
+  ReadPlan reading{.stream = options_.stream,
+                   .filters = options_.filters(),
+                   .first = plan.is_anchored ? plan.position.source_seq.next() : StreamSeq(0),
+                   .start_time = plan.start_time,
+                   .window_messages = std::max<size_t>(options_.window_messages / 2, 1),
+                   .consumer_prefix = "SR_" + options_.name,
+                   .description = "Sluice replicator " + copy_.replicator + " " + options_.name};
+  reader_ = std::make_unique<StreamReader>(
+      env_, sites_.source, std::move(reading),
+      StreamReader::Events{[this](const ConsumedMessage& message) { on_message(message); },
+                           [this](const std::string& why) { end_session(why); }});
   figures_.state = CopyState::kCopying;
-  SLUICE_LOG(log_, kInfo, "copying copy={} from={} source_seq={} target_seq={} skip={}", options_.name,
-             source_.link().peer(), last_read_.value(), next_target_.value(), to_skip_);
-  pull_ = source_.pull(
-      options_.stream, consumer_, std::max<size_t>(options_.window_messages / 2, 1),
-      [this](const ConsumedMessage& message) { on_message(message); },
-      [this](const Error& trouble) { end_session(fmt::format("reading: {}", trouble.detail)); });
+  SLUICE_LOG(log_, kInfo, "copying copy={} from={} source_seq={} target_seq={} shared={} skip={}", options_.id(),
+             sites_.source.link().peer(), ahead_.source_seq.value(), plan.target.last_seq.value(), ahead_.shared,
+             to_skip_ + on_target_.size());
+  reader_->start();
 }
 
-void StreamCopy::on_message(const ConsumedMessage& message) {
-  if (figures_.state != CopyState::kCopying) return;
-  if (message.stream_seq <= last_read_) {
+void StreamCopy::on_message(const ConsumedMessage& m) {
+  if (figures_.state != CopyState::kCopying || stopped_) return;
+  if (!is_anchored_) {
+    is_anchored_ = true;
+    ahead_.source_seq = m.stream_seq.prev();
+    figures_.position.source_seq = ahead_.source_seq;
+  }
+  // Seen to be gone while it was on its way: overwritten, and counted as such.
+  if (m.stream_seq <= (held_.empty() ? ahead_.source_seq : held_.back().seq)) {
     ++figures_.repeated;
-    last_delivery_ = message.consumer_seq;
     return;
   }
-  // The consumer numbers what it sends: a missing number is a message that got lost on the way.
-  if (message.consumer_seq != last_delivery_.next()) {
-    return end_session(fmt::format("a delivery is missing: expected {}, got {}",
-                                   last_delivery_.next().value(), message.consumer_seq.value()));
+  Read message{m.stream_seq, m.time, std::string(m.subject), std::string(m.headers), std::string(m.payload)};
+  figures_.read_bytes += message.payload.size();
+  if (held_.empty()) {
+    const uint64_t missing = m.stream_seq.value() - ahead_.source_seq.value() - 1;
+    if (missing == 0) return take(std::move(message), {});
+    if (!options_.filters().empty()) return take(std::move(message), {.filtered = missing});
   }
-  last_delivery_ = message.consumer_seq;
-  last_read_ = message.stream_seq;
-  ++figures_.read;
-  if (to_skip_ > 0) {
-    if (--to_skip_ == 0) {
-      position_.source_seq = message.stream_seq;
-      position_.target_seq = target_info_.last_seq;
-      figures_.source_seq = position_.source_seq;
-      figures_.target_seq = position_.target_seq;
+  held_.push_back(std::move(message));
+  if (!asking_first_) classify_held();
+}
+
+/// Sequences are missing although nothing is filtered. Whether they were removed one by one or the stream's
+/// front went away is told by where it begins now.
+void StreamCopy::classify_held() {
+  asking_first_ = true;
+  first_of_source_ = sites_.source.stream_info(
+      options_.stream, [this](const Result<StreamFigures>& info) { on_first_of_source(info); });
+}
+
+void StreamCopy::on_first_of_source(const Result<StreamFigures>& info) {
+  asking_first_ = false;
+  if (figures_.state != CopyState::kCopying) return;
+  if (!info) return end_session(fmt::format("source stream '{}': {}", options_.stream, info.error().detail));
+  const uint64_t first = info->first_seq.value();
+  while (!held_.empty()) {
+    const uint64_t expected = ahead_.source_seq.value() + 1;
+    const uint64_t got = held_.front().seq.value();
+    const uint64_t purged = first > expected ? std::min(first, got) - expected : 0;
+    if (purged != 0 && to_skip_ == 0) {
+      // Policy is applied where a session begins.
+      if (options_.on_gap != OnGap::kContinue) return end_session("the source's front went before it was copied");
+      note_gap(fmt::format("{} messages of source stream '{}' went before they were copied, from {} on", purged,
+                           options_.stream, expected));
     }
+    Read message = std::move(held_.front());
+    held_.pop_front();
+    take(std::move(message), {.removed = got - expected - purged, .purged = purged});
+    if (figures_.state != CopyState::kCopying) return;
+  }
+}
+
+void StreamCopy::take(Read message, GapCounts gap) {
+  CopyItem item;
+  item.source_seq = message.seq;
+  item.source_time = message.time;
+  item.size_bytes = message.payload.size();
+  item.filtered_before = gap.filtered;
+  item.removed_before = gap.removed;
+  item.purged_before = gap.purged;
+  item.outcome = decide(message, item.value);
+  ahead_.source_seq = message.seq;
+  count(ahead_.ledger, item);
+  if (item.outcome == Outcome::kCopied && to_skip_ > 0) {
+    --to_skip_;
+    item.on_target = true;
+    item.target_seq = skip_target_ = skip_target_.next();
+  } else if (on_target_.contains(message.seq.value())) {
+    item.on_target = true;
+  }
+  if (item.needs_writing()) address(item, std::move(message));
+  writer_->add(std::move(item));
+  if (writer_ && reader_ && writer_->is_full() && !reading_paused_) {
+    reading_paused_ = true;
+    reader_->pause();
+  }
+}
+
+Outcome StreamCopy::decide(const Read& message, std::string& value) {
+  if (refused_ == message.seq && refusals_ >= options_.max_tries && !options_.dead_letter_subject.empty())
+    return Outcome::kDeadLettered;
+  if (options_.max_hops != 0 && count_hops(message.headers) >= options_.max_hops) return Outcome::kFiltered;
+  if (options_.max_age.count() != 0 && env_.clock.wall() - message.time > options_.max_age.count())
+    return Outcome::kExpired;
+  if (!limiter_) return Outcome::kCopied;
+  // What was judged in an earlier session stays so: asking again would see it as a repetition.
+  const uint64_t seq = message.seq.value();
+  if (seq <= judged_through_) {
+    if (!chosen_.contains(seq)) return Outcome::kSampled;
+    value = limiter_->value_of(message.subject, message.headers, message.payload);
+    return Outcome::kCopied;
+  }
+  judged_through_ = seq;
+  Limiter::Verdict verdict = limiter_->judge(message.subject, message.headers, message.payload);
+  value = std::move(verdict.value);
+  if (!verdict.copy) return Outcome::kSampled;
+  chosen_.insert(seq);
+  return Outcome::kCopied;
+}
+
+/// Fills in what is written to the target.
+void StreamCopy::address(CopyItem& item, Read message) {
+  const Provenance mark{copy_.stream, message.seq, copy_.replicator, copy_.worker, message.time / 1'000'000};
+  item.headers = copy_headers(message.headers, mark, ahead_.shared ? figures_.position : ahead_);
+  item.payload = std::move(message.payload);
+  if (item.outcome == Outcome::kDeadLettered) {
+    item.subject = options_.dead_letter_subject;
+    set_header(item.headers, "Nats-Msg-Id", "dead:" + copy_message_id(mark));
+    append_header(item.headers, "Sluice-Original-Subject", message.subject);
+    append_header(item.headers, "Sluice-Dead-Letter-Reason", refusal_);
     return;
   }
-  waiting_.push_back({message.stream_seq, std::string(message.subject), std::string(message.headers),
-                      std::string(message.payload)});
-  Waiting& copy = waiting_.back();
-  if (rename_ == message.stream_seq) {
-    auto id = find_header(copy.headers, "Nats-Msg-Id");
-    std::string original(id.value_or(""));
-    set_header(copy.headers, "Nats-Msg-Id", fmt::format("{}:{}", options_.stream, message.stream_seq.value()));
-    append_header(copy.headers, "Sluice-Original-Msg-Id", original);
+  item.subject = rewrite_.of_message(message.subject, rewrite_.has_transforms() ? env_.random() : 0);
+  const auto id = find_header(item.headers, "Nats-Msg-Id");
+  if (rename_ == message.seq || (id && message.seq <= rename_through_)) {
+    const std::string original(id.value_or(""));
+    set_header(item.headers, "Nats-Msg-Id",
+               fmt::format("{}:{}", copy_message_id(mark), target_attempt_id_));
+    if (!original.empty()) append_header(item.headers, kOriginalIdHeader, original);
     ++figures_.renamed_ids;
-  }
-  Provenance mark{options_.stream, message.stream_seq, replicator_name_, options_.name,
-                  message.time / 1'000'000};
-  // The fence is put in by publish(), which knows the target's sequence; the mark stands here.
-  copy.headers = copy_headers(copy.headers, mark, StreamSeq(next_target_.value() - 1 + waiting_.size() - 1));
-  waiting_bytes_ += copy.bytes();
-  pump();
-}
-
-bool StreamCopy::window_full() const {
-  return in_flight_.size() >= options_.window_messages ||
-         (in_flight_bytes_ >= options_.window_bytes && !in_flight_.empty());
-}
-
-void StreamCopy::pump() {
-  while (!waiting_.empty() && !window_full()) {
-    Waiting message = std::move(waiting_.front());
-    waiting_.pop_front();
-    waiting_bytes_ -= message.bytes();
-    publish(message);
-  }
-  // Reading stops while a whole window waits: memory is bounded by the windows, whatever the lag.
-  bool should_pause = waiting_.size() >= options_.window_messages || waiting_bytes_ >= options_.window_bytes;
-  if (pull_ && should_pause != paused_) {
-    paused_ = should_pause;
-    paused_ ? pull_->pause() : pull_->resume();
+  } else if (!id && options_.message_ids && message.seq > rename_through_) {
+    append_header(item.headers, "Nats-Msg-Id", copy_message_id(mark));
   }
 }
 
-void StreamCopy::publish(const Waiting& message) {
-  StreamSeq target_seq = next_target_;
-  next_target_ = next_target_.next();
-  in_flight_.push_back({message.source_seq, target_seq, message.bytes(), false, {}});
-  in_flight_bytes_ += message.bytes();
-  in_flight_.back().ticket = target_.publish(
-      {message.subject, "", message.headers, message.payload}, kPublishTimeout,
-      [this, session = session_, target_seq](Result<PubAck> ack) {
-        on_published(session, target_seq, std::move(ack));
-      });
+void StreamCopy::on_settled(const CopyItem& item, StreamSeq target_seq) {
+  CopyPosition& position = figures_.position;
+  position.source_seq = item.source_seq;
+  count(position.ledger, item);
+  // On a shared target nothing of ours may lie beyond target_seq that is not counted yet.
+  if (!target_seq.is_zero() && (!position.shared || item.source_seq.value() >= last_on_target_))
+    position.target_seq = std::max(position.target_seq, target_seq);
+  if (limiter_) chosen_.erase(item.source_seq.value());
+  switch (item.outcome) {
+    case Outcome::kCopied:
+      ++figures_.copied;
+      figures_.copied_bytes += item.size_bytes;
+      figures_.last_latency_seconds = static_cast<double>(std::max<WallNanos>(env_.clock.wall() - item.source_time, 0)) / 1e9;
+      if (limiter_ && !item.value.empty()) limiter_->copied(item.value);
+      break;
+    case Outcome::kSampled:
+      ++figures_.skipped;
+      figures_.skipped_bytes += item.size_bytes;
+      break;
+    case Outcome::kFiltered: break;
+    case Outcome::kExpired: ++figures_.expired; break;
+    case Outcome::kDeadLettered:
+      SLUICE_LOG(log_, kWarn, "message goes to the dead letters copy={} source_seq={} why=\"{}\"", options_.id(),
+                 item.source_seq.value(), refusal_);
+      break;
+  }
+  if (rename_ == item.source_seq) rename_.reset();
+  if (refused_ == item.source_seq) refused_ = StreamSeq();
 }
 
-void StreamCopy::on_published(uint64_t session, StreamSeq target_seq, Result<PubAck> ack) {
-  if (session != session_ || in_flight_.empty()) return;
-  SLUICE_CHECK(target_seq >= in_flight_.front().target_seq);
-  size_t index = target_seq.value() - in_flight_.front().target_seq.value();
-  SLUICE_CHECK(index < in_flight_.size());
-  InFlight& sent = in_flight_[index];
-  if (!ack) {
-    const Error& error = ack.error();
-    if (is_fence_error(error)) return end_session("the target moved on: " + error.detail);
-    return end_session(fmt::format("target refused source message {}: {}", sent.source_seq.value(), error.detail));
-  }
-  if (ack->duplicate) {
-    // Same Nats-Msg-Id as an older, different message: the source's window had passed, the target's not.
-    rename_ = sent.source_seq;
-    return end_session(fmt::format("Nats-Msg-Id of source message {} is known to the target", sent.source_seq.value()));
-  }
-  if (ack->seq != target_seq || ack->stream != options_.target_stream) {
-    return end_session(fmt::format("stored as {} {} instead of {} {}: is another stream listening on the subject?",
-                                   ack->stream, ack->seq.value(), options_.target_stream, target_seq.value()));
-  }
-  sent.acked = true;
-  sent.ticket.release();
-  advance();
-}
-
-void StreamCopy::advance() {
-  bool moved = false;
-  while (!in_flight_.empty() && in_flight_.front().acked) {
-    const InFlight& front = in_flight_.front();
-    position_.source_seq = front.source_seq;
-    position_.target_seq = front.target_seq;
-    ++figures_.copied;
-    figures_.copied_bytes += front.bytes;
-    in_flight_bytes_ -= front.bytes;
-    if (rename_ == front.source_seq) rename_.reset();
-    in_flight_.pop_front();
-    moved = true;
-  }
-  if (!moved) return;
-  figures_.source_seq = position_.source_seq;
-  figures_.target_seq = position_.target_seq;
+void StreamCopy::on_progress() {
+  remembered_ = figures_.position;
   back_off_ = 0ns;
+  lag_.progressed();
   schedule_position_write();
   if (stopped_) {
-    if (in_flight_.empty()) finish_stop();
+    if (writer_->idle()) stop_timer_->start(0ns);  // the writer is on the stack
     return;
   }
-  pump();
+  if (reading_paused_ && reader_ && !writer_->is_full()) {
+    reading_paused_ = false;
+    reader_->resume();
+  }
+}
+
+void StreamCopy::on_failed(const WriteFailure& failure) {
+  switch (failure.kind) {
+    case WriteFailure::Kind::kDuplicate:
+      rename_ = failure.source_seq;
+      break;
+    case WriteFailure::Kind::kRefused:
+      refusals_ = refused_ == failure.source_seq ? refusals_ + 1 : 1;
+      refused_ = failure.source_seq;
+      refusal_ = failure.why;
+      std::replace_if(refusal_.begin(), refusal_.end(), [](char c) { return c == '\r' || c == '\n'; }, ' ');
+      break;
+    case WriteFailure::Kind::kNoAnswer:
+    case WriteFailure::Kind::kMovedOn:
+    case WriteFailure::Kind::kElsewhere:
+      break;
+  }
+  end_session(failure.why);
+}
+
+/// The source holds nothing for this copy up to `through`: without this a filtered copy would never be
+/// seen to have caught up.
+void StreamCopy::pass_nothing(StreamSeq through) {
+  CopyPosition& position = figures_.position;
+  if (figures_.state != CopyState::kCopying || !writer_ || !writer_->idle() || !held_.empty() || !is_anchored_) return;
+  if (through <= position.source_seq || ahead_.source_seq != position.source_seq) return;
+  const uint64_t passed = through.value() - position.source_seq.value();
+  for (CopyPosition* p : {&position, &ahead_}) {
+    p->source_seq = through;
+    p->source_end = through;
+    p->ledger.read += passed;
+    (options_.filters().empty() ? p->ledger.removed : p->ledger.filtered) += passed;
+  }
+  remembered_ = position;
+  schedule_position_write();
+}
+
+void StreamCopy::note_gap(const std::string& gap) {
+  ++figures_.gaps;
+  figures_.last_gap = gap;
+  SLUICE_LOG(log_, kWarn, "gap at the source copy={} what=\"{}\"", options_.id(), gap);
 }
 
 void StreamCopy::drop_session() {
-  ++session_;
-  pull_.reset();
-  step_.cancel();
-  in_flight_.clear();
-  in_flight_bytes_ = 0;
-  waiting_.clear();
-  waiting_bytes_ = 0;
-  paused_ = false;
-  if (!consumer_.empty()) {
-    source_.delete_consumer(options_.stream, consumer_, [](const Status&) {}).release();
-    consumer_.clear();
-  }
+  if (reader_) figures_.repeated += reader_->repeated();
+  first_of_source_.cancel();
+  asking_first_ = false;
+  reading_paused_ = false;
+  reader_.reset();
+  writer_.reset();
+  resume_.reset();
+  held_.clear();
+  on_target_.clear();
 }
 
 void StreamCopy::end_session(const std::string& why) {
-  if (stopped_) return;
+  if (stopped_) return stop_timer_->start(0ns);
+  if (figures_.state == CopyState::kBackingOff) return;
   if (figures_.last_error != why) {
-    SLUICE_LOG(log_, kWarn, "copy pauses copy={} source_seq={} why=\"{}\"", options_.name,
-               figures_.source_seq.value(), why);
+    SLUICE_LOG(log_, kWarn, "copy pauses copy={} source_seq={} why=\"{}\"", options_.id(),
+               figures_.position.source_seq.value(), why);
   }
   figures_.last_error = why;
+  ++figures_.failures;
   figures_.state = CopyState::kBackingOff;
   back_off_ = std::clamp<std::chrono::nanoseconds>(back_off_ * 2, kFirstBackOff, kLongestBackOff);
   // The session's objects may be on the call stack: they go when the timer fires.
-  ++session_;
-  if (pull_) pull_->pause();
+  if (reader_) reader_->pause();
   retry_timer_->start(back_off_ / 2 + std::chrono::nanoseconds(env_.random.below(
                                           static_cast<uint64_t>(back_off_.count()))));
 }
 
 void StreamCopy::block(const std::string& why) {
   if (figures_.last_error != why) {
-    SLUICE_LOG(log_, kError, "copy is blocked copy={} why=\"{}\"", options_.name, why);
+    SLUICE_LOG(log_, kError, "copy is blocked copy={} why=\"{}\"", options_.id(), why);
   }
   figures_.last_error = why;
   figures_.state = CopyState::kBlocked;
@@ -353,57 +485,43 @@ void StreamCopy::write_position_now() {
   if (position_writing_ || !position_dirty_ || state_dir_.empty()) return;
   position_writing_ = true;
   position_dirty_ = false;
+  CopyPosition position = figures_.position;
+  position.source_end = std::max(position.source_end, lag_.figures().source_end);
   worker_->submit(
-      [&disk = env_.disk, dir = state_dir_, name = options_.name + ".position", position = position_] {
-        return write_position(disk, dir, name, position);
+      [&disk = env_.disk, dir = state_dir_, name = position_file(), text = encode_position(position)] {
+        return write_state_file(disk, dir, name, text);
       },
-      [this, written = position_](const Status& status) {
+      [this](const Status& status) {
         position_writing_ = false;
-        if (status) {
-          remembered_ = written;
-        } else {
-          SLUICE_LOG(log_, kWarn, "position file could not be written copy={} error=\"{}\"", options_.name,
+        if (!status) {
+          SLUICE_LOG(log_, kWarn, "position file could not be written copy={} error=\"{}\"", options_.id(),
                      status.error().detail);
         }
-        if (stopped_ && in_flight_.empty()) return finish_stop();
+        if (stopped_ && !stop_timer_->active()) return finish_stop();
         if (position_dirty_) position_timer_->start(kPositionInterval);
       });
-}
-
-void StreamCopy::probe() {
-  probe_timer_->start(kProbeInterval);
-  probe_step_ = source_.stream_info(options_.stream, [this](const Result<StreamFigures>& info) {
-    if (!info) {
-      figures_.lag.reset();
-      return;
-    }
-    uint64_t end = info->last_seq.value();
-    figures_.lag = end > figures_.source_seq.value() ? end - figures_.source_seq.value() : 0;
-  });
 }
 
 void StreamCopy::stop(std::move_only_function<void()> done) {
   stopped_ = std::move(done);
   retry_timer_->stop();
-  probe_timer_->stop();
-  waiting_.clear();
-  waiting_bytes_ = 0;
-  if (pull_) pull_->pause();
-  if (figures_.state != CopyState::kCopying) in_flight_.clear();
-  stop_timer_->start(in_flight_.empty() ? 0ns : std::chrono::nanoseconds(kStopDeadline));
+  lag_.rest();
+  held_.clear();
+  if (reader_) reader_->pause();
+  if (writer_) writer_->drop_waiting();
+  const bool waits = figures_.state == CopyState::kCopying && writer_ && !writer_->idle();
+  stop_timer_->start(waits ? std::chrono::nanoseconds(kStopDeadline) : 0ns);
 }
 
 void StreamCopy::finish_stop() {
   if (!stopped_) return;
-  if (position_dirty_ && !state_dir_.empty()) {
-    write_position_now();
-    return;
-  }
   if (position_writing_) return;
+  if (position_dirty_ && !state_dir_.empty()) return write_position_now();
   figures_.state = CopyState::kStopped;
   stop_timer_->stop();
   position_timer_->stop();
   auto done = std::exchange(stopped_, nullptr);
+  started_ = false;
   done();
 }
 

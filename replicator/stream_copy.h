@@ -1,15 +1,13 @@
 // Copies one stream to one target: in order, each message once, whoever is killed when.
 //
-// Happy path: locate() asks both ends where they stand; a fresh ack-none consumer reads the source from
-// there; each message is published with the fence Nats-Expected-Last-Sequence, a window of them on
-// the way at once; PubAcks move the position.
-// Failures: whatever goes wrong (a lost ack, a gap in the delivery, a cut link, a fence that does not
-// hold because an older connection's bytes arrived late) ends the session; after a pause the copier
-// asks the target again what it holds and goes on behind that. The target's newest message, with
-// its provenance header, *is* the position: it is stored with the data or not at all. When that message
-// was removed there, the position file and the count of messages since give the same answer.
-// What can't be decided (a target written by others, a source that was made anew) stops this copy with
-// a clear error in figures(); nothing is guessed.
+// Happy path: ResumePoint asks both ends where they stand; a StreamReader reads the source from there; each
+// message is decided upon (copied, left out, too old) and takes its place in the TargetWriter's line;
+// what settles at the line's head moves position and ledger.
+// Failures: whatever goes wrong (a lost ack, a gap in the delivery, a cut link, a fence that does not hold
+// because an older connection's bytes arrived late) ends the session; after a pause the copier asks
+// again and goes on behind what the target holds. What it can't decide is told in figures() as blocked.
+// A message that the target itself refuses is tried max_tries times, then goes to the dead-letter subject
+// if there is one; else the copy waits, and says so.
 #pragma once
 
 #include <chrono>
@@ -18,17 +16,25 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "client/stream_client.h"
 #include "io/env.h"
+#include "replicator/lag_watch.h"
+#include "replicator/limiter.h"
 #include "replicator/options.h"
 #include "replicator/position.h"
+#include "replicator/resume_point.h"
+#include "replicator/stream_reader.h"
+#include "replicator/subject_rewrite.h"
+#include "replicator/target_writer.h"
 
 namespace sluice {
 
 enum class CopyState : uint8_t {
   kStopped,
+  kPaused,     ///< by a person, or another one leads
   kLocating,   ///< asking both ends where they stand
   kCopying,
   kBackingOff, ///< a session ended; the next begins by itself
@@ -38,107 +44,143 @@ const char* to_string(CopyState state);
 
 struct CopyFigures {
   CopyState state = CopyState::kStopped;
-  StreamSeq source_seq;        ///< newest source message known to be on the target
-  StreamSeq target_seq;
-  uint64_t read = 0;           ///< messages taken from the source
-  uint64_t copied = 0;         ///< acknowledged by the target
-  uint64_t copied_bytes = 0;
+  CopyPosition position;       ///< with the ledger
+  uint64_t copied_bytes = 0;   ///< of this process, as the rest
+  uint64_t skipped_bytes = 0;  ///< of payloads left out
+  uint64_t read_bytes = 0;
+  uint64_t copied = 0;
+  uint64_t skipped = 0;        ///< sampled
+  uint64_t expired = 0;
   uint64_t repeated = 0;       ///< delivered again by the source and left out
-  uint64_t sessions = 0;       ///< times it located itself
+  uint64_t sessions = 0;       ///< times it asked where both ends stand
   uint64_t renamed_ids = 0;    ///< messages whose Nats-Msg-Id met another one inside the target's window
-  std::optional<uint64_t> lag; ///< messages behind the source's end, by an independent look; none = unknown
+  uint64_t gaps = 0;           ///< times that source messages vanished before they were copied
+  std::string last_gap;
+  uint64_t failures = 0;       ///< sessions that ended by themselves
   std::string last_error;
+  double last_latency_seconds = 0;  ///< from the source's store to the target's ack
+  std::vector<ConfigDifference> config_differences;
+  size_t in_flight = 0;
+  size_t waiting = 0;
+  size_t window_bytes = 0;
 };
 
 /// Loop thread only. The clients must outlive it.
 class StreamCopy {
  public:
-  StreamCopy(Env& env, const StreamCopyOptions& options, std::string replicator_name,
-             std::string state_dir, StreamClient& source, StreamClient& target);
+  struct Sites {
+    StreamClient& source;
+    StreamClient& target;
+    StreamClient& control;  ///< the source by a connection of its own
+  };
+  StreamCopy(Env& env, StreamCopyOptions options, std::string replicator_name, std::string state_dir, Sites sites,
+             std::unique_ptr<Limiter> limiter = nullptr);
   ~StreamCopy();
 
-  void start();
+  /// kInvalidArgument for a subject transform that can't be. `is_leading` false: waits for set_leading().
+  Status start(bool is_leading = true);
   /// Takes nothing more, waits up to 2 s for what is on its way, writes the position, reports once.
   void stop(std::move_only_function<void()> done);
-  const CopyFigures& figures() const { return figures_; }
+
+  void set_leading(bool leads);
+  void set_paused(bool paused);
+  /// Copies anew from this source message; nullopt = by the start settings.
+  void reset(std::optional<StreamSeq> from);
+
+  const CopyFigures& figures();
+  const LagFigures& lag() const { return lag_.figures(); }
   const StreamCopyOptions& options() const { return options_; }
+  Limiter* limiter() { return limiter_.get(); }
+  bool paused_by_person() const { return paused_; }
+  bool leads() const { return leads_; }
 
  private:
-  struct Waiting {
-    StreamSeq source_seq;
+  struct Read {
+    StreamSeq seq;
+    WallNanos time = 0;
     std::string subject, headers, payload;
-    size_t bytes() const { return subject.size() + headers.size() + payload.size(); }
   };
-  struct InFlight {
-    StreamSeq source_seq;
-    StreamSeq target_seq;
-    size_t bytes = 0;
-    bool acked = false;
-    Ticket ticket;
+  struct GapCounts {
+    uint64_t filtered = 0, removed = 0, purged = 0;
   };
 
+  bool should_run() const { return started_ && !stopped_ && !paused_ && leads_; }
+  void run_or_rest();
   void locate();
-  void on_source_info(Result<StreamFigures> info);
-  void on_target_info(Result<StreamFigures> info);
-  void create_target();
-  void on_target_last(Result<StoredCopy> last);
-  void begin_at(const CopyPosition& known);
-  void on_consumer(Result<std::string> name);
+  void begin(ResumePlan plan);
   void on_message(const ConsumedMessage& message);
-  void publish(const Waiting& message);
-  void on_published(uint64_t session, StreamSeq target_seq, Result<PubAck> ack);
-  void advance();
-  void pump();
-  bool window_full() const;
+  void classify_held();
+  void on_first_of_source(const Result<StreamFigures>& info);
+  void take(Read message, GapCounts gap);
+  Outcome decide(const Read& message, std::string& value);
+  void address(CopyItem& item, Read message);
+  void on_settled(const CopyItem& item, StreamSeq target_seq);
+  void on_progress();
+  void on_failed(const WriteFailure& failure);
+  void pass_nothing(StreamSeq through);
+  void note_gap(const std::string& gap);
   void end_session(const std::string& why);
   void block(const std::string& why);
   void drop_session();
   void schedule_position_write();
   void write_position_now();
   void finish_stop();
-  void probe();
+  std::string position_file() const { return options_.id() + ".position"; }
 
   Env& env_;
   StreamCopyOptions options_;
-  std::string replicator_name_;
+  const Provenance copy_;        ///< the words of our marks
   std::string state_dir_;
-  StreamClient& source_;
-  StreamClient& target_;
+  Sites sites_;
+  std::unique_ptr<Limiter> limiter_;
   Logger log_{"replicator"};
+  SubjectRewrite rewrite_;
   CopyFigures figures_;
 
+  bool started_ = false;
+  bool leads_ = true;
+  bool paused_ = false;
   std::unique_ptr<DiskWorker> worker_;
-  CopyPosition position_;                 ///< newest pair known to be durable on the target
-  std::optional<CopyPosition> remembered_;///< from the position file
+  std::optional<CopyPosition> remembered_;  ///< from the position file, or of the last session
+  bool begin_anew_ = false;
+  std::optional<StreamSeq> begin_at_;
   bool position_dirty_ = false;
   bool position_writing_ = false;
 
-  uint64_t session_ = 0;
-  StreamFigures source_info_;
-  StreamFigures target_info_;
-  std::string consumer_;
-  StreamSeq last_read_;
-  ConsumerSeq last_delivery_;
-  uint64_t to_skip_ = 0;                  ///< source messages known to be on the target although it lost them since
-  StreamSeq next_target_;                 ///< sequence the next publish will get
-  std::optional<StreamSeq> rename_;       ///< source message whose Msg-Id collides on the target
-  std::deque<Waiting> waiting_;
-  size_t waiting_bytes_ = 0;
-  std::deque<InFlight> in_flight_;
-  size_t in_flight_bytes_ = 0;
+  // Of one session:
+  CopyPosition ahead_;           ///< position once all that was read has settled
+  bool is_anchored_ = true;
+  uint64_t target_attempt_id_ = 0;  ///< makes a fresh id that no earlier attempt had
+  uint64_t to_skip_ = 0;
+  StreamSeq skip_target_;
+  SeqSet on_target_;
+  uint64_t last_on_target_ = 0;
+  std::deque<Read> held_;        ///< read, waiting until a gap before them is understood
+  bool asking_first_ = false;
+  bool reading_paused_ = false;
+
+  // Across sessions:
+  SeqSet chosen_;                ///< beyond the position: judged, and to be copied
+  uint64_t judged_through_ = 0;
+  std::optional<StreamSeq> rename_;  ///< source message whose Msg-Id collides on the target
+  StreamSeq rename_through_;         ///< copied anew: the target may know all ids up to here
+  StreamSeq refused_;
+  uint32_t refusals_ = 0;
+  std::string refusal_;
   std::chrono::nanoseconds back_off_{0};
-  bool paused_ = false;
+  bool config_looked_at_ = false;
   std::move_only_function<void()> stopped_;
 
   std::unique_ptr<Timer> retry_timer_;
   std::unique_ptr<Timer> position_timer_;
-  std::unique_ptr<Timer> probe_timer_;
   std::unique_ptr<Timer> stop_timer_;
+  LagWatch lag_;
   Ticket source_state_;
   Ticket target_state_;
-  Ticket step_;                           ///< the one request of locate() under way
-  Ticket probe_step_;
-  std::unique_ptr<PullSubscription> pull_;
+  Ticket first_of_source_;
+  std::unique_ptr<ResumePoint> resume_;
+  std::unique_ptr<TargetWriter> writer_;
+  std::unique_ptr<StreamReader> reader_;
 };
 
 }  // namespace sluice

@@ -336,7 +336,7 @@ replicator:
 )");
   EXPECT_EQ(problems, "");
   ASSERT_EQ(config.replicator.streams.size(), 2u);
-  EXPECT_EQ(config.replicator.streams[0].name, "A");
+  EXPECT_EQ(config.replicator.streams[0].name, "site");
   EXPECT_EQ(config.replicator.streams[0].target_stream, "A");
   EXPECT_TRUE(config.replicator.streams[0].source.embedded());
   EXPECT_EQ(config.replicator.streams[1].window_bytes, 1u << 20);

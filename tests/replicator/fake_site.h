@@ -1,14 +1,18 @@
 // A JetStream site played in memory: enough for the replicator, with faults drawn from a seed.
 #pragma once
 
-#include <charconv>
+#include <algorithm>
 #include <list>
 #include <map>
 #include <memory>
-#include <type_traits>
+#include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
+#include "base/base64.h"
 #include "base/headers.h"
 #include "client/stream_client.h"
 #include "io/env.h"
@@ -24,27 +28,60 @@ struct FakeFaults {
   uint64_t fail_call = 0;       ///< an API call answers with a timeout
 };
 
+/// Subscriptions hear what is published on exactly their subject, in a later callback.
 class FakeLink : public NatsLink {
  public:
+  explicit FakeLink(Env& env) : env_(env) {}
+  struct Sent {
+    std::string subject, headers, payload;
+  };
+  std::vector<Sent> sent;
   LinkState state() const override { return LinkState::kConnected; }
   Ticket on_state(std::move_only_function<void(LinkState)>) override { return Ticket([] {}); }
-  Status publish(const LinkMessage&) override { return {}; }
+  Status publish(const LinkMessage& m) override {
+    sent.push_back({std::string(m.subject), std::string(m.headers), std::string(m.payload)});
+    for (auto& handler : handlers_) {
+      if (handler->subject != m.subject) continue;
+      env_.executor.post([handler, copy = sent.back()] {
+        if (handler->call) handler->call({copy.subject, {}, copy.headers, copy.payload});
+      });
+    }
+    return {};
+  }
   Ticket request(const LinkMessage&, std::chrono::nanoseconds,
                  std::move_only_function<void(Result<LinkMessage>)>) override {
     return {};
   }
-  std::unique_ptr<LinkSubscription> subscribe(std::string_view, std::string_view,
-                                              std::move_only_function<void(const LinkMessage&)>) override {
-    return nullptr;
+  std::unique_ptr<LinkSubscription> subscribe(std::string_view subject, std::string_view,
+                                              std::move_only_function<void(const LinkMessage&)> handler) override {
+    handlers_.push_back(std::make_shared<Handler>(Handler{std::string(subject), std::move(handler)}));
+    return std::make_unique<FakeSubscription>(handlers_.back());
   }
   std::string new_inbox() override { return "_INBOX.fake"; }
   std::string peer() const override { return "fake"; }
   uint64_t dropped() const override { return 0; }
+
+ private:
+  struct Handler {
+    std::string subject;
+    std::move_only_function<void(const LinkMessage&)> call;
+  };
+  struct FakeSubscription : LinkSubscription {
+    explicit FakeSubscription(std::shared_ptr<Handler> h) : handler(std::move(h)) {}
+    ~FakeSubscription() override { handler->call = nullptr; }
+    void pause() override {}
+    void resume() override {}
+    std::shared_ptr<Handler> handler;
+  };
+  Env& env_;
+  std::vector<std::shared_ptr<Handler>> handlers_;
 };
 
 struct FakeStream {
   WallNanos created = 1;
   uint64_t last_seq = 0;
+  std::optional<uint64_t> first_seq{};  ///< beyond the messages, when the front was purged
+  std::string config = "{}";            ///< further fields of its configuration
   std::vector<std::string> subjects{"s.>"};
   std::map<uint64_t, StoredCopy> messages;
   std::map<std::string, uint64_t> ids;  ///< dedup, without end
@@ -52,19 +89,31 @@ struct FakeStream {
 
 class FakeSite : public StreamClient {
  public:
-  explicit FakeSite(Env& env) : env_(env) {}
+  explicit FakeSite(Env& env) : env_(env), link_(env) {}
 
   std::map<std::string, FakeStream> streams;
   FakeFaults faults;
   uint64_t refused_fences = 0;
+  bool silent = false;                  ///< answers nothing any more, though its connections stand
+  std::string listening = "TARGET";     ///< the stream that takes what is published
+  std::string refused_subject;          ///< publishes on it are refused for their own fault
+  std::vector<std::string> calls;       ///< of api()
 
-  void store(const std::string& stream, std::string subject, std::string headers, std::string payload) {
+  void store(const std::string& stream, std::string subject, std::string headers, std::string payload,
+             WallNanos time = 5'000'000) {
     FakeStream& s = streams[stream];
     uint64_t seq = ++s.last_seq;
-    s.messages[seq] = {StreamSeq(seq), std::move(subject), std::move(headers), std::move(payload), 5'000'000};
+    s.messages[seq] = {StreamSeq(seq), std::move(subject), std::move(headers), std::move(payload), time};
+  }
+  /// Its front goes: what is below `first` was purged or aged out.
+  void purge_below(const std::string& stream, uint64_t first) {
+    FakeStream& s = streams[stream];
+    s.messages.erase(s.messages.begin(), s.messages.lower_bound(first));
+    s.first_seq = first;
+    s.last_seq = std::max(s.last_seq, first - 1);
   }
 
-  NatsLink& link() override { return link_; }
+  FakeLink& link() override { return link_; }
 
   Ticket publish(const LinkMessage& m, std::chrono::nanoseconds timeout,
                  std::move_only_function<void(Result<PubAck>)> done) override {
@@ -99,6 +148,7 @@ class FakeSite : public StreamClient {
       f.subjects = it->second.subjects;
       f.created = it->second.created;
       f.messages = it->second.messages.size();
+      f.first_seq = StreamSeq(first_of(it->second));
       f.last_seq = StreamSeq(it->second.last_seq);
       result = f;
     }
@@ -118,25 +168,49 @@ class FakeSite : public StreamClient {
     return cancel(op);
   }
 
-  Ticket get_message(std::string_view, StreamSeq, std::move_only_function<void(Result<StoredCopy>)>) override {
-    return {};
+  Ticket get_message(std::string_view name, StreamSeq seq,
+                     std::move_only_function<void(Result<StoredCopy>)> done) override {
+    auto op = op_of(std::move(done));
+    auto& messages = streams[std::string(name)].messages;
+    const auto found = messages.find(seq.value());
+    Result<StoredCopy> result = fail_api(Errc::kNotFound, 10037, "no message found");
+    if (found != messages.end()) result = found->second;
+    answer(op, std::move(result), {});
+    return cancel(op);
   }
 
-  Ticket api(std::string_view, std::string_view, std::string_view,
-             std::move_only_function<void(Result<std::string>)>) override {
-    return {};
-  }
-  Ticket create_consumer(const ConsumerSpec& spec,
-                         std::move_only_function<void(Result<std::string>)> done) override {
+  Ticket api(std::string_view verb, std::string_view target, std::string_view body,
+             std::move_only_function<void(Result<std::string>)> done) override {
     auto op = op_of(std::move(done));
-    std::string name = "c" + std::to_string(++consumers_);
-    starts_[name] = spec.start_seq.is_zero() ? 1 : spec.start_seq.value();
-    answer(op, Result<std::string>(name), {});
+    calls.push_back(std::string(verb) + " " + std::string(target) + " " + std::string(body));
+    Result<std::string> result = fail_api(Errc::kNotFound, 10059, "stream not found");
+    const std::string name(target.substr(0, target.find('.')));
+    const auto request = nlohmann::json::parse(body, nullptr, false);
+    if (verb == "STREAM.CREATE") {
+      streams[name].subjects = request["subjects"].get<std::vector<std::string>>();
+      result = "{}";
+    } else if (verb == "CONSUMER.CREATE") {
+      result = make_consumer(request["config"]);
+    } else if (auto it = streams.find(name); it != streams.end()) {
+      if (verb == "STREAM.INFO") {
+        auto config = nlohmann::json::parse(it->second.config);
+        config["name"] = name;
+        config["subjects"] = it->second.subjects;
+        result = nlohmann::json{{"config", config}}.dump();
+      } else if (verb == "STREAM.MSG.GET") {
+        result = next_message(it->second, request["seq"].get<uint64_t>(), request["next_by_subj"].get<std::string>());
+      }
+    }
+    if (chance(faults.fail_call)) result = fail(Errc::kTimeout, "no answer");
+    answer(op, std::move(result), {});
     return cancel(op);
+  }
+  Ticket create_consumer(const ConsumerSpec&, std::move_only_function<void(Result<std::string>)>) override {
+    return {};
   }
   Ticket delete_consumer(std::string_view, std::string_view name,
                          std::move_only_function<void(Status)>) override {
-    starts_.erase(std::string(name));
+    consumers_.erase(std::string(name));
     return {};
   }
 
@@ -145,7 +219,7 @@ class FakeSite : public StreamClient {
                                          std::move_only_function<void(const Error&)>) override {
     auto sub = std::make_unique<FakePull>();
     sub->state->handler = std::move(handler);
-    sub->state->next = starts_[std::string(consumer)];
+    sub->state->consumer = consumers_[std::string(consumer)];
     feed(sub->state, std::string(stream));
     return sub;
   }
@@ -153,9 +227,14 @@ class FakeSite : public StreamClient {
   Ticket ack_sync(std::string_view, std::move_only_function<void(Status)>) override { return {}; }
 
  private:
+  struct Consumer {
+    uint64_t next = 1;
+    WallNanos from_time = 0;
+    std::vector<std::string> filters;
+  };
   struct PullState {
     std::move_only_function<void(const ConsumedMessage&)> handler;
-    uint64_t next = 1;
+    Consumer consumer;
     uint64_t deliveries = 0;
     bool paused = false;
     bool gone = false;
@@ -182,8 +261,13 @@ class FakeSite : public StreamClient {
   template <class T>
   void answer(std::shared_ptr<Op<T>> op, std::type_identity_t<Result<T>> result, std::chrono::nanoseconds after) {
     auto box = std::make_shared<Result<T>>(std::move(result));
-    at(after, [op, box] {
+    auto deliver = [op, box] {
       if (auto done = std::exchange(op->done, nullptr)) done(std::move(*box));
+    };
+    at(after, [this, box, deliver] {
+      if (!silent) return deliver();
+      *box = fail(Errc::kTimeout, "no answer");  // as the client has it
+      at(std::chrono::seconds(5), deliver);
     });
   }
   bool chance(uint64_t percent) { return percent != 0 && env_.random.below(100) < percent; }
@@ -200,8 +284,51 @@ class FakeSite : public StreamClient {
     (*it)->start(delay);
   }
 
+  static uint64_t first_of(const FakeStream& s) {
+    if (!s.messages.empty()) return s.messages.begin()->first;
+    return s.first_seq ? *s.first_seq : s.last_seq == 0 ? 0 : s.last_seq + 1;
+  }
+  /// "a.>", "a.*.b" or a literal.
+  static bool matches(const std::string& filter, const std::string& subject) {
+    size_t f = 0, t = 0;
+    while (f < filter.size()) {
+      if (filter[f] == '>') return t < subject.size();
+      const size_t fe = std::min(filter.find('.', f), filter.size()), te = std::min(subject.find('.', t), subject.size());
+      if (t >= subject.size() || (filter.substr(f, fe - f) != "*" && filter.substr(f, fe - f) != subject.substr(t, te - t)))
+        return false;
+      f = fe + 1;
+      t = te + 1;
+    }
+    return t > subject.size();
+  }
+  Result<std::string> make_consumer(const nlohmann::json& config) {
+    const std::string name = config["name"];
+    Consumer made;
+    if (config.contains("opt_start_seq")) made.next = config["opt_start_seq"];
+    if (config.contains("opt_start_time")) made.from_time = *parse_rfc3339(config["opt_start_time"].get<std::string>());
+    if (config.contains("filter_subject")) made.filters = {config["filter_subject"].get<std::string>()};
+    if (config.contains("filter_subjects")) made.filters = config["filter_subjects"].get<std::vector<std::string>>();
+    consumers_[name] = made;
+    return "{}";
+  }
+  static Result<std::string> next_message(const FakeStream& s, uint64_t seq, const std::string& filter) {
+    for (auto it = s.messages.lower_bound(seq); it != s.messages.end(); ++it) {
+      if (!matches(filter, it->second.subject)) continue;
+      return nlohmann::json{{"message", {{"seq", it->first}, {"subject", it->second.subject}, {"time", format_rfc3339(it->second.time)}}}}.dump();
+    }
+    return fail_api(Errc::kNotFound, 10037, "no message found");
+  }
+
   Result<PubAck> accept(StoredCopy& m) {
-    FakeStream& s = streams["TARGET"];
+    if (!refused_subject.empty() && m.subject == refused_subject)
+      return fail_api(Errc::kRefused, 10054, "message size exceeds maximum allowed");
+    if (m.subject == "dead.letters") {
+      FakeStream& dead = streams["DEAD"];
+      m.seq = StreamSeq(++dead.last_seq);
+      dead.messages[dead.last_seq] = m;
+      return PubAck{"DEAD", m.seq, false};
+    }
+    FakeStream& s = streams[listening];
     if (auto expected = find_header(m.headers, "Nats-Expected-Last-Sequence")) {
       if (*expected != std::to_string(s.last_seq)) {
         ++refused_fences;
@@ -210,21 +337,27 @@ class FakeSite : public StreamClient {
     }
     if (auto id = find_header(m.headers, "Nats-Msg-Id")) {
       auto [it, fresh] = s.ids.emplace(*id, s.last_seq + 1);
-      if (!fresh) return PubAck{"TARGET", StreamSeq(it->second), true};
+      if (!fresh) return PubAck{listening, StreamSeq(it->second), true};
     }
     m.seq = StreamSeq(++s.last_seq);
     s.messages[s.last_seq] = m;
-    return PubAck{"TARGET", m.seq, false};
+    return PubAck{listening, m.seq, false};
   }
 
   void feed(std::shared_ptr<PullState> state, std::string stream) {
     at(std::chrono::milliseconds(1), [this, state, stream] {
       if (state->gone) return;
       auto& messages = streams[stream].messages;
-      for (int i = 0; i < 20 && !state->paused && !state->gone; ++i) {
-        auto it = messages.lower_bound(state->next);
+      for (int i = 0; i < 20 && !state->paused && !state->gone && !silent; ++i) {
+        auto it = messages.lower_bound(state->consumer.next);
         if (it == messages.end()) break;
-        state->next = it->first + 1;
+        state->consumer.next = it->first + 1;
+        const auto& filters = state->consumer.filters;
+        if (it->second.time < state->consumer.from_time) continue;
+        if (!filters.empty() && std::none_of(filters.begin(), filters.end(), [&](const std::string& f) {
+              return matches(f, it->second.subject);
+            }))
+          continue;
         ++state->deliveries;
         if (chance(faults.lose_delivery)) continue;
         const StoredCopy& m = it->second;
@@ -237,8 +370,7 @@ class FakeSite : public StreamClient {
 
   Env& env_;
   FakeLink link_;
-  uint64_t consumers_ = 0;
-  std::map<std::string, uint64_t> starts_;
+  std::map<std::string, Consumer> consumers_;
   std::list<std::unique_ptr<Timer>> timers_;
   std::vector<std::unique_ptr<Timer>> spent_;
 };

@@ -5,37 +5,38 @@
 namespace sluice {
 namespace {
 
-const Provenance kMark{"REG", StreamSeq(42), "edge", "REG", 1700000000123};
+const Provenance kMark{"REG", StreamSeq(42), "edge", "w", 1700000000123};
+const CopyPosition kPosition{.origin_created = 5, .source_seq = StreamSeq(42), .ledger = {.read = 2, .copied = 2}};
+const std::string kTail = "Choria-SR-Source: REG 42 edge w 1700000000123\r\nSluice-Copy-Position: 5 42 2 0 0 0 0 0 0 0\r\n\r\n";
 
-TEST(Provenance, AddsTheMarkAndTheFenceBehindTheSourcesFields) {
-  EXPECT_EQ(copy_headers("", kMark, StreamSeq(7)),
-            "NATS/1.0\r\nChoria-SR-Source: REG 42 edge REG 1700000000123\r\nNats-Expected-Last-Sequence: 7\r\n\r\n");
-  EXPECT_EQ(copy_headers("NATS/1.0\r\nb: 1\r\nA:x\r\nb: 2\r\n\r\n", kMark, StreamSeq(0)),
-            "NATS/1.0\r\nb: 1\r\nA:x\r\nb: 2\r\nChoria-SR-Source: REG 42 edge REG 1700000000123\r\n"
-            "Nats-Expected-Last-Sequence: 0\r\n\r\n");
+TEST(Provenance, AddsMarkAndPositionBehindTheSourcesFields) {
+  EXPECT_EQ(copy_headers("", kMark, kPosition), "NATS/1.0\r\n" + kTail);
+  EXPECT_EQ(copy_headers("NATS/1.0\r\nb: 1\r\nA:x\r\nb: 2\r\n\r\n", kMark, kPosition),
+            "NATS/1.0\r\nb: 1\r\nA:x\r\nb: 2\r\n" + kTail);
 }
 
-TEST(Provenance, LeavesOutWhatSpokeOfTheSourcesSequences) {
+TEST(Provenance, LeavesOutWhatSpokeOfTheSourcesSequencesAndOfTheHopBefore) {
   EXPECT_EQ(copy_headers("NATS/1.0\r\nNats-Expected-Last-Sequence: 9\r\nNats-Msg-Id: i\r\n"
-                         "Nats-Expected-Stream: S\r\n\r\n",
-                         kMark, StreamSeq(1)),
-            "NATS/1.0\r\nNats-Msg-Id: i\r\nChoria-SR-Source: REG 42 edge REG 1700000000123\r\n"
-            "Nats-Expected-Last-Sequence: 1\r\n\r\n");
+                         "Nats-Expected-Stream: S\r\nSluice-Copy-Position: 1 1 1 0 0 0 0 0 0 0\r\n\r\n",
+                         kMark, kPosition),
+            "NATS/1.0\r\nNats-Msg-Id: i\r\n" + kTail);
 }
 
-TEST(Provenance, FindsTheNewestMarkOfThisWorkerAmongOthers) {
-  std::string block = copy_headers("", {"REG", StreamSeq(1), "edge", "REG", 1}, StreamSeq(0));
-  block = copy_headers(block, {"OTHER", StreamSeq(2), "hub", "REG", 2}, StreamSeq(0));
-  block = copy_headers(block, {"REG", StreamSeq(3), "edge", "REG", 3}, StreamSeq(0));
-  EXPECT_EQ(find_provenance(block, "REG", "REG")->seq, StreamSeq(3));
-  EXPECT_EQ(find_provenance(block, "OTHER", "REG")->seq, StreamSeq(2));
-  EXPECT_FALSE(find_provenance(block, "REG", "elsewhere"));
+TEST(Provenance, FindsTheNewestMarkOfThisCopyAmongOthers) {
+  std::string block = copy_headers("", {"REG", StreamSeq(1), "edge", "w", 1}, kPosition);
+  block = copy_headers(block, {"OTHER", StreamSeq(2), "hub", "w", 2}, kPosition);
+  block = copy_headers(block, {"REG", StreamSeq(3), "edge", "w", 3}, kPosition);
+  EXPECT_EQ(find_provenance(block, kMark)->seq, StreamSeq(3));
+  EXPECT_EQ(find_provenance(block, {"OTHER", {}, "hub", "w", 0})->seq, StreamSeq(2));
+  EXPECT_FALSE(find_provenance(block, {"REG", {}, "edge", "elsewhere", 0}));
+  EXPECT_FALSE(find_provenance(block, {"REG", {}, "another site", "w", 0}));
 }
 
 TEST(Provenance, RefusesWhatIsNotAMark) {
-  for (const char* value : {"", "REG", "REG 1 a b", "REG x a b 1", "REG 1 a b 1 more", "REG 1  b 1", "REG 1 a b x"}) {
+  for (const char* value : {"", "REG", "REG 1 a b", "REG x a b 1", "REG 1 a b 1 more", "REG 1  b 1", "REG 1 a b x",
+                            "REG -1 a b -1"}) {
     std::string block = std::string("NATS/1.0\r\nChoria-SR-Source: ") + value + "\r\n\r\n";
-    EXPECT_FALSE(find_provenance(block, "REG", "b")) << value;
+    EXPECT_FALSE(find_provenance(block, {"REG", {}, "a", "b", 0})) << value;
   }
 }
 

@@ -1,0 +1,285 @@
+// sluice replicator: look at the copies of a running daemon and steer them.
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <vector>
+
+#include "base/log.h"
+#include "config/load.h"
+#include "config/stream_replicator.h"
+#include "config/yaml.h"
+#include "gateway/cli/command_line.h"
+#include "gateway/cli/http_get.h"
+#include "gateway/cli/session.h"
+#include "gateway/cli/table.h"
+#include "gateway/cli/verbs.h"
+#include "replicator/tracker.h"
+
+namespace sluice {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct ReplicatorWords {
+  std::string config_path{kDefaultConfigPath};
+  std::string monitor;  ///< host:port
+  std::string copy;
+  std::string from = "start";
+  std::string file;
+  bool json = false;
+  bool force = false;
+};
+
+/// What a configuration, ours or Stream Replicator's, says about the running process.
+struct Place {
+  ReplicatorOptions replicator;
+  std::string host = "127.0.0.1";
+  uint16_t port = 0;
+};
+
+bool is_stream_replicator_file(const std::string& text) {
+  Problems ignored("");
+  const auto root = parse_yaml(text, ignored);
+  return root && std::any_of(root->entries.begin(), root->entries.end(), [](const YamlNode::Entry& entry) {
+           return entry.key.size() == 7 && std::equal(entry.key.begin(), entry.key.end(), "streams",
+                                                      [](char a, char b) { return (a | 0x20) == b; });
+         });
+}
+
+Result<Place> find_place(const ReplicatorWords& words) {
+  Problems problems(words.config_path);
+  const auto file = read_config_file(words.config_path, problems);
+  Place place;
+  if (file && is_stream_replicator_file(file->text)) {
+    Problems warnings(words.config_path);
+    StreamReplicatorFile settings = parse_stream_replicator(file->text, process_environment(), problems, warnings);
+    place.replicator = std::move(settings.replicator);
+    place.port = settings.monitor_port;
+  } else if (file) {
+    Config config = parse_config(file->text, file->world_readable, process_environment(), problems);
+    place.replicator = std::move(config.replicator);
+    if (config.monitor.enabled) place.port = config.monitor.port;
+    if (config.monitor.host != "0.0.0.0" && config.monitor.host != "::") place.host = config.monitor.host;
+  }
+  if (!words.monitor.empty()) {
+    const size_t colon = words.monitor.rfind(':');
+    const auto port = colon == std::string::npos ? Result<int64_t>(8222) : parse_integer(words.monitor.substr(colon + 1));
+    if (!port || *port < 1 || *port > 65535) return fail(Errc::kInvalidArgument, "--monitor must be host:port");
+    place.host = words.monitor.substr(0, colon);
+    place.port = static_cast<uint16_t>(*port);
+    return place;
+  }
+  if (!problems.empty()) return fail(Errc::kInvalidArgument, "the configuration can't be used\n" + problems.to_text());
+  return place;
+}
+
+Result<Json> read_page(const ReplicatorWords& words) {
+  const auto place = find_place(words);
+  if (!place) return std::unexpected(place.error());
+  if (place->port == 0)
+    return fail(Errc::kInvalidArgument, "this configuration opens no monitor port (--monitor host:port names one)");
+  configure_logging({.level = LogLevel::kError, .file = {}});
+  UvEnv world;
+  const auto text = http_get(world, place->host, place->port, "/replicator");
+  if (!text) return std::unexpected(text.error());
+  Json page = Json::parse(*text, nullptr, false);
+  if (!page.is_object() || !page["copies"].is_array()) return fail(Errc::kCorrupt, "the monitor's answer is no /replicator page");
+  return page;
+}
+
+std::string count(const Json& copy, const char* key) { return fmt::format("{}", copy["ledger"].value(key, uint64_t{0})); }
+
+std::string lag_of(const Json& copy) {
+  return copy["lag"].is_number() ? fmt::format("{}", copy["lag"].get<uint64_t>()) : "?";
+}
+std::string age_of(const Json& copy) {
+  return copy["lag_seconds"].is_number() ? short_duration(static_cast<int64_t>(copy["lag_seconds"].get<double>() * 1e9)) : "?";
+}
+std::string state_of(const Json& copy) {
+  return copy.value("stalled", false) ? "STALLED (" + copy.value("state", "") + ")" : copy.value("state", "");
+}
+
+/// kExitFailure when one is blocked or has stalled, so that scripts can ask.
+int exit_code_of(const Json& page) {
+  for (const Json& copy : page["copies"])
+    if (copy.value("stalled", false) || copy.value("state", "") == "blocked") return kExitFailure;
+  return kExitOk;
+}
+
+int status_verb(const ReplicatorWords& words) {
+  const auto page = read_page(words);
+  if (!page) return complain(page.error());
+  if (words.json) {
+    std::printf("%s\n", page->dump(2).c_str());
+    return exit_code_of(*page);
+  }
+  TextTable table({"COPY", "STATE", "LAG", "AGE", "READ", "COPIED", "FILTERED", "SAMPLED", "EXPIRED", "DEAD", "LOST"});
+  for (const Json& copy : (*page)["copies"]) {
+    const Json& lost = copy["ledger"]["lost"];
+    const uint64_t all_lost = lost.value("removed", uint64_t{0}) + lost.value("purged", uint64_t{0}) + lost.value("recreated", uint64_t{0});
+    table.add({copy.value("id", ""), state_of(copy), lag_of(copy), age_of(copy), count(copy, "read"), count(copy, "copied"),
+               count(copy, "filtered"), count(copy, "sampled"), count(copy, "expired"), count(copy, "dead_lettered"),
+               fmt::format("{}", all_lost)});
+  }
+  std::fputs(table.text().c_str(), stdout);
+  for (const Json& copy : (*page)["copies"]) {
+    const auto say = [&](const char* what, const std::string& text) {
+      if (!text.empty()) std::printf("%s: %s: %s\n", copy.value("id", "").c_str(), what, printable(text).c_str());
+    };
+    if (copy.value("state", "") != "copying") say("last error", copy.value("last_error", ""));
+    say("last gap", copy.value("last_gap", ""));
+    for (const Json& d : copy["target_differs"])
+      say("target differs", fmt::format("{} is {} at the source, {} here", d.value("field", ""), d.value("source", ""), d.value("target", "")));
+  }
+  return exit_code_of(*page);
+}
+
+int lag_verb(const ReplicatorWords& words) {
+  const auto page = read_page(words);
+  if (!page) return complain(page.error());
+  TextTable table({"COPY", "LAG", "AGE", "PASSED", "SOURCE END"});
+  for (const Json& copy : (*page)["copies"]) {
+    table.add({copy.value("id", ""), lag_of(copy), age_of(copy), fmt::format("{}", copy.value("source_seq", uint64_t{0})),
+               fmt::format("{}", copy.value("source_end", uint64_t{0}))});
+  }
+  std::fputs(table.text().c_str(), stdout);
+  return exit_code_of(*page);
+}
+
+/// The stem of a copy's files in the state folder; a copy may be named by its stream when that is clear.
+Result<std::string> stem_of(const ReplicatorWords& words) {
+  const auto place = find_place(words);
+  if (!place) return std::unexpected(place.error());
+  std::vector<std::string> fitting, all;
+  for (const StreamCopyOptions& copy : place->replicator.streams) {
+    all.push_back(copy.id());
+    if (copy.id() == words.copy) fitting = {copy.id()};
+    if (copy.stream == words.copy && (fitting.empty() || fitting.front() != words.copy)) fitting.push_back(copy.id());
+  }
+  if (fitting.size() != 1)
+    return fail(Errc::kInvalidArgument, fmt::format("'{}' names {} copy; there are: {}", words.copy,
+                                                    fitting.empty() ? "no" : "more than one", fmt::join(all, ", ")));
+  if (place->replicator.state_dir.empty())
+    return fail(Errc::kInvalidArgument, "this configuration has no state folder (state_store), through which copies are steered");
+  std::error_code ignored;
+  std::filesystem::create_directories(place->replicator.state_dir, ignored);
+  return place->replicator.state_dir + "/" + fitting.front();
+}
+
+int write_order(const std::string& path, const std::string& text) {
+  const std::string fresh = path + ".new";
+  std::ofstream out(fresh, std::ios::trunc);
+  out << text << '\n';
+  out.close();
+  if (!out || std::rename(fresh.c_str(), path.c_str()) != 0) return complain(path + " can't be written");
+  return kExitOk;
+}
+
+int pause_verb(const ReplicatorWords& words) {
+  const auto stem = stem_of(words);
+  if (!stem) return complain(stem.error());
+  if (int code = write_order(*stem + ".paused", "paused"); code != kExitOk) return code;
+  std::printf("%s rests within a second and stays so until it is resumed, over restarts too\n", words.copy.c_str());
+  return kExitOk;
+}
+
+int resume_verb(const ReplicatorWords& words) {
+  const auto stem = stem_of(words);
+  if (!stem) return complain(stem.error());
+  const std::string path = *stem + ".paused";
+  if (::unlink(path.c_str()) != 0) return complain(words.copy + " is not paused");
+  std::printf("%s goes on within a second\n", words.copy.c_str());
+  return kExitOk;
+}
+
+int reset_verb(const ReplicatorWords& words) {
+  const auto seq = parse_integer(words.from);
+  if (words.from != "start" && (!seq || *seq < 1)) return complain("--from must be 'start' or a source sequence");
+  const auto stem = stem_of(words);
+  if (!stem) return complain(stem.error());
+  if (!words.force && !confirm(fmt::format("Copy {} anew from {}? Messages that are on the target already may come there again.", words.copy, words.from)))
+    return kExitFailure;
+  if (int code = write_order(*stem + ".reset", words.from); code != kExitOk) return code;
+  std::printf("%s begins anew within a second\n", words.copy.c_str());
+  return kExitOk;
+}
+
+int state_verb(const ReplicatorWords& words) {
+  std::vector<std::filesystem::path> files;
+  std::error_code failed;
+  if (std::filesystem::is_directory(words.file, failed)) {
+    for (const auto& entry : std::filesystem::directory_iterator(words.file, failed))
+      if (entry.path().extension() == ".json") files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+  } else {
+    files.emplace_back(words.file);
+  }
+  TextTable table({"VALUE", "SEEN", "COPIED", "SIZE", "ADVISED"});
+  for (const auto& path : files) {
+    std::ifstream in(path);
+    std::stringstream text;
+    text << in.rdbuf();
+    Tracker tracker(SIZE_MAX);
+    if (auto read = in ? decode_tracker(text.str(), tracker) : Status(fail(Errc::kNotFound, "can't be read")); !read)
+      return complain(path.string() + ": " + read.error().detail);
+    if (words.json) {
+      std::printf("%s\n", encode_tracker(tracker).c_str());
+      continue;
+    }
+    tracker.each([&](std::string_view value, const TrackedItem& item) {
+      table.add({printable(value), format_rfc3339(item.seen), item.copied == kZeroTime ? "never" : format_rfc3339(item.copied),
+                 fmt::format("{}", item.size), item.advised ? "yes" : "no"});
+    });
+  }
+  if (!words.json) std::fputs(table.text().c_str(), stdout);
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_replicator_verbs(CLI::App& app, VerbRun& run) {
+  CLI::App* replicator = app.add_subcommand("replicator", "Look at the copies of a running daemon and steer them.");
+  replicator->require_subcommand(1);
+  auto words = std::make_shared<ReplicatorWords>();
+  const auto add = [&](const char* name, const char* doc, int (*verb)(const ReplicatorWords&)) {
+    CLI::App* added = replicator->add_subcommand(name, doc);
+    added->callback([words, &run, verb] { run = [words, verb] { return verb(*words); }; });
+    return added;
+  };
+  const auto add_config = [&](CLI::App* verb) {
+    verb->add_option("-c,--config", words->config_path, "the daemon's configuration, or Stream Replicator's")
+        ->envname("SLUICE_CONFIG")
+        ->capture_default_str();
+  };
+  CLI::App* status = add("status", "State, lag and ledger of each copy; ends with 1 when one is blocked or has stalled.", status_verb);
+  status->add_flag("--json", words->json, "print the page as it is");
+  CLI::App* lag = add("lag", "How far behind each copy is.", lag_verb);
+  for (CLI::App* verb : {status, lag}) {
+    add_config(verb);
+    verb->add_option("--monitor", words->monitor, "host:port of the daemon's monitor, instead of the configuration's");
+  }
+  CLI::App* pause = add("pause", "Let a copy rest, over restarts too.", pause_verb);
+  CLI::App* resume = add("resume", "Let it go on.", resume_verb);
+  CLI::App* reset = add("reset", "Copy anew.", reset_verb);
+  for (CLI::App* verb : {pause, resume, reset}) {
+    add_config(verb);
+    verb->add_option("COPY", words->copy, "stream, or stream_name")->required();
+  }
+  reset->add_option("--from", words->from, "'start' (by the configuration's start settings) or a source sequence")->capture_default_str();
+  reset->add_flag("-f,--force", words->force, "do not ask");
+  CLI::App* state = add("state", "Print what sampling knows: a state file, or all of a folder.", state_verb);
+  state->add_option("FILE", words->file, "file or folder")->required();
+  state->add_flag("--json", words->json, "print it as JSON");
+  add_replicator_advisories_verb(*replicator, run);
+}
+
+}  // namespace sluice

@@ -1,0 +1,290 @@
+#include "replicator/resume_point.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/headers.h"
+
+namespace sluice {
+
+ResumePoint::ResumePoint(Env& env, StreamClient& source, StreamClient& target, const StreamCopyOptions& options,
+                         const SubjectRewrite& rewrite, Provenance copy, Known known, Events events)
+    : env_(env),
+      source_(source),
+      target_(target),
+      options_(options),
+      rewrite_(rewrite),
+      copy_(std::move(copy)),
+      known_(std::move(known)),
+      events_(std::move(events)),
+      later_(env.timers.make([this] { scan_done(); })) {}
+
+void ResumePoint::ask() {
+  step_ = source_.stream_info(options_.stream, [this](Result<StreamFigures> info) { on_source(std::move(info)); });
+}
+
+void ResumePoint::on_source(Result<StreamFigures> info) {
+  if (!info) return events_.on_failed(fmt::format("source stream '{}': {}", options_.stream, info.error().detail));
+  plan_.source = *std::move(info);
+  step_ = target_.stream_info(options_.target_stream,
+                              [this](Result<StreamFigures> found) { on_target(std::move(found)); });
+}
+
+void ResumePoint::on_target(Result<StreamFigures> info) {
+  if (!info) {
+    if (info.error().code == Errc::kNotFound && options_.create_target)
+      return read_source_config([this](const std::string& source) { create_target(source); });
+    return events_.on_failed(fmt::format("target stream '{}': {}", options_.target_stream, info.error().detail));
+  }
+  plan_.target = *std::move(info);
+  if (std::exchange(known_.look_at_config, false))
+    return read_source_config([this](const std::string& source) { compare_configs(source); });
+  weigh();
+}
+
+void ResumePoint::read_source_config(std::move_only_function<void(const std::string&)> then) {
+  step_ = source_.api("STREAM.INFO", options_.stream, "",
+                      [this, go_on = std::move(then)](Result<std::string> info) mutable {
+                        if (!info) return events_.on_failed(fmt::format("source stream '{}': {}", options_.stream, info.error().detail));
+                        go_on(*info);
+                      });
+}
+
+void ResumePoint::create_target(const std::string& source_info) {
+  auto config = target_config(source_info, options_, rewrite_);
+  if (!config) return events_.on_blocked(fmt::format("target stream '{}': {}", options_.target_stream, config.error().detail));
+  step_ = target_.api("STREAM.CREATE", options_.target_stream, *config, [this](Result<std::string> made) {
+    if (!made)
+      return events_.on_failed(fmt::format("target stream '{}' can't be made: {}", options_.target_stream, made.error().detail));
+    known_.look_at_config = false;
+    step_ = target_.stream_info(options_.target_stream,
+                                [this](Result<StreamFigures> found) { on_target(std::move(found)); });
+  });
+}
+
+void ResumePoint::compare_configs(const std::string& source_info) {
+  step_ = target_.api("STREAM.INFO", options_.target_stream, "", [this, source_info](Result<std::string> target) {
+    if (!target)
+      return events_.on_failed(fmt::format("target stream '{}': {}", options_.target_stream, target.error().detail));
+    const auto differences = config_differences(source_info, *target, options_, rewrite_);
+    events_.on_differences(differences);
+    if (differences.empty() || !options_.update_target) return weigh();
+    auto updated = updated_config(*target, differences);
+    if (!updated) return weigh();
+    step_ = target_.api("STREAM.UPDATE", options_.target_stream, *updated, [this](Result<std::string> done) {
+      if (!done)
+        return events_.on_blocked(fmt::format("target stream '{}' can't be made like the source: {}", options_.target_stream, done.error().detail));
+      events_.on_differences({});
+      weigh();
+    });
+  });
+}
+
+void ResumePoint::weigh() {
+  if (known_.begin_anew || known_.begin_at) {
+    CopyPosition base = known_.remembered.value_or(CopyPosition{});
+    base.target_seq = plan_.target.last_seq;
+    if (!known_.begin_at) return begin_fresh(base, true);
+    base.origin_created = plan_.source.created;
+    base.source_seq = std::min(StreamSeq(std::max<uint64_t>(known_.begin_at->value(), 1) - 1), plan_.source.last_seq);
+    base.source_end = plan_.source.last_seq;
+    plan_.position = base;
+    return found();
+  }
+  const auto& remembered = known_.remembered;
+  if (plan_.target.last_seq.is_zero()) {
+    // Nothing was ever written there: then the file tells only of what needed no writing.
+    if (remembered && remembered->target_seq.is_zero()) return go_on_at(*remembered);
+    CopyPosition base = remembered.value_or(CopyPosition{});
+    base.target_seq = StreamSeq(0);
+    base.shared = false;
+    return begin_fresh(base, true);
+  }
+  step_ = target_.last_message(options_.target_stream, ">",
+                               [this](Result<StoredCopy> last) { on_target_last(std::move(last)); });
+}
+
+void ResumePoint::on_target_last(Result<StoredCopy> last) {
+  if (!last && last.error().code != Errc::kNotFound)
+    return events_.on_failed(fmt::format("target's last message: {}", last.error().detail));
+  const auto& remembered = known_.remembered;
+  const bool shared = options_.target_writers == TargetWriters::kShared ||
+                      (options_.target_writers == TargetWriters::kAuto && remembered && remembered->shared);
+  const bool unchanged = remembered && remembered->target_seq <= plan_.target.last_seq &&
+                         (!last || last->seq <= remembered->target_seq);
+  if (!shared && !unchanged && last) {
+    if (const auto mark = find_provenance(last->headers, copy_)) {
+      CopyPosition position;
+      const auto header = find_header(last->headers, kPositionHeader);
+      if (auto record = header ? parse_position_header(*header) : std::nullopt) position = *record;
+      position.source_seq = mark->seq;
+      position.target_seq = last->seq;
+      return go_on_at(position);
+    }
+  }
+  if (!shared && unchanged) {
+    // Only this copy writes there, so each sequence beyond the remembered pair is one source message more.
+    CopyPosition position = *remembered;
+    plan_.to_skip = plan_.target.last_seq.value() - position.target_seq.value();
+    return go_on_at(position);
+  }
+  if (!last) {  // emptied: nothing that begins anew could be there twice
+    CopyPosition base = remembered.value_or(CopyPosition{});
+    base.target_seq = plan_.target.last_seq;
+    if (remembered && remembered->target_seq <= base.target_seq) return go_on_at(base);
+    return begin_fresh(base, true);
+  }
+  if (options_.target_writers == TargetWriters::kExclusive) {
+    return events_.on_blocked(fmt::format("target stream '{}' ends with a message that this copy did not write: give "
+                                          "the copy a target of its own, or set target_writers: shared",
+                                          options_.target_stream));
+  }
+  const StreamSeq after = remembered && remembered->target_seq <= plan_.target.last_seq ? remembered->target_seq : StreamSeq(0);
+  scan_target(after, last->seq);
+}
+
+void ResumePoint::scan_target(StreamSeq after, StreamSeq last) {
+  scan_end_ = last;
+  if (after >= last) return scan_done();
+  ReadPlan plan{.stream = options_.target_stream,
+                .first = after.next(),
+                .headers_only = true,
+                .consumer_prefix = "SR_resume",
+                .description = fmt::format("Sluice replicator {}: looks for its copies", copy_.replicator)};
+  scan_ = std::make_unique<StreamReader>(
+      env_, target_, std::move(plan),
+      StreamReader::Events{[this](const ConsumedMessage& message) { on_scanned(message.headers, message.stream_seq); },
+                           [this](const std::string& why) { events_.on_failed(why); }});
+  scan_->start();
+}
+
+void ResumePoint::on_scanned(std::string_view headers, StreamSeq seq) {
+  if (later_->active()) return;
+  if (const auto mark = find_provenance(headers, copy_)) {
+    CopyPosition record;
+    const auto header = find_header(headers, kPositionHeader);
+    if (auto parsed = header ? parse_position_header(*header) : std::nullopt)
+      record = *parsed;
+    else
+      record.source_seq = mark->seq;  // Stream Replicator's own: it copies one after the other
+    // Another life of the source: its sequences say nothing about this one.
+    if (record.origin_created == 0 || record.origin_created == plan_.source.created) {
+      marks_.insert(mark->seq.value());
+      if (!scanned_ || record.source_seq >= scanned_->source_seq) scanned_ = record;
+    }
+  }
+  if (seq >= scan_end_) {
+    scan_->pause();
+    later_->start({});  // the reader is on the stack
+  }
+}
+
+void ResumePoint::scan_done() {
+  scan_.reset();
+  const auto& remembered = known_.remembered;
+  const bool same_life = remembered && remembered->origin_created == plan_.source.created;
+  CopyPosition position;
+  if (same_life && (!scanned_ || remembered->source_seq >= scanned_->source_seq)) {
+    position = *remembered;
+  } else if (scanned_) {
+    position = *scanned_;
+    position.target_seq = remembered ? remembered->target_seq : StreamSeq(0);
+  } else {
+    CopyPosition base = remembered.value_or(CopyPosition{});
+    base.target_seq = scan_end_;
+    base.shared = true;
+    if (remembered) return go_on_at(base);  // of another life: told there
+    return begin_fresh(base, true);
+  }
+  position.shared = true;
+  marks_.erase_below(position.source_seq.value() + 1);
+  plan_.on_target = std::move(marks_);
+  if (plan_.on_target.empty()) position.target_seq = scan_end_;
+  go_on_at(position);
+}
+
+void ResumePoint::begin_fresh(CopyPosition base, bool by_start_settings) {
+  const uint64_t first = plan_.source.first_seq.value();
+  const uint64_t last = plan_.source.last_seq.value();
+  uint64_t start = std::max<uint64_t>(first, 1);
+  plan_.is_anchored = true;
+  if (by_start_settings) {
+    if (options_.start_at_end) {
+      start = last + 1;
+    } else if (options_.start_sequence != 0) {
+      start = std::max(start, options_.start_sequence);
+    } else if (options_.start_delta.count() != 0 || options_.start_time != 0) {
+      plan_.is_anchored = false;
+      plan_.start_time = options_.start_delta.count() != 0 ? env_.clock.wall() - options_.start_delta.count()
+                                                           : options_.start_time;
+    }
+  }
+  plan_.position = base;
+  plan_.position.origin_created = plan_.source.created;
+  plan_.position.source_seq = StreamSeq(start - 1);
+  plan_.position.source_end = plan_.source.last_seq;
+  found();
+}
+
+void ResumePoint::go_on_at(CopyPosition position) {
+  const StreamFigures& source = plan_.source;
+  const bool other_life = position.origin_created != 0 && position.origin_created != source.created;
+  if (other_life || position.source_seq > source.last_seq) {
+    plan_.gap = other_life ? fmt::format("source stream '{}' was made anew since the last copy", options_.stream)
+                           : fmt::format("source stream '{}' ends at {} but {} was copied already: it was made anew "
+                                         "or restored to an older state",
+                                         options_.stream, source.last_seq.value(), position.source_seq.value());
+    if (options_.on_gap == OnGap::kStop) return events_.on_blocked(plan_.gap);
+    if (position.source_end > position.source_seq) {
+      const uint64_t lost = position.source_end.value() - position.source_seq.value();
+      position.ledger.read += lost;
+      position.ledger.recreated += lost;
+    }
+    plan_.to_skip = 0;
+    plan_.on_target.clear();
+    position.target_seq = plan_.target.last_seq;
+    return begin_fresh(position, options_.on_gap == OnGap::kRestart);
+  }
+  position.origin_created = source.created;
+  if (!pass_vanished_front(position)) return;
+  position.source_end = source.last_seq;
+  plan_.position = position;
+  found();
+}
+
+/// @return false when this ended otherwise.
+bool ResumePoint::pass_vanished_front(CopyPosition& position) {
+  const uint64_t first = plan_.source.first_seq.value();
+  if (first <= position.source_seq.value() + 1) return true;
+  const uint64_t gone = first - position.source_seq.value() - 1;
+  const uint64_t copied = std::min(gone, plan_.to_skip);  // the target took them before
+  plan_.to_skip -= copied;
+  const uint64_t lost = gone - copied;
+  if (lost != 0) {
+    plan_.gap = fmt::format("{} messages of source stream '{}' went before they were copied, the last one {}", lost,
+                            options_.stream, first - 1);
+    if (options_.on_gap == OnGap::kStop) {
+      events_.on_blocked(plan_.gap);
+      return false;
+    }
+  }
+  position.ledger.read += gone;
+  position.ledger.copied += copied;
+  position.ledger.purged += lost;
+  position.source_seq = StreamSeq(first - 1);
+  if (lost != 0 && options_.on_gap == OnGap::kRestart) {
+    position.target_seq = plan_.target.last_seq;
+    begin_fresh(position, true);
+    return false;
+  }
+  return true;
+}
+
+void ResumePoint::found() {
+  plan_.position.shared = plan_.position.shared || options_.target_writers == TargetWriters::kShared;
+  events_.on_found(std::move(plan_));
+}
+
+}  // namespace sluice

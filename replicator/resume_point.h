@@ -1,0 +1,95 @@
+// Where a copy goes on: asks both ends, and weighs what the target, the position file and the source say.
+//
+// The target decides: its newest message carries our mark and the position as of then. When that message is not
+// ours, others write there too, and all that lies beyond the remembered place is looked through for marks of
+// ours. The file wins only while the target has taken nothing since it was written (then it also knows of
+// messages that were passed without being copied).
+// The source is then held against that: made anew, shortened, or its front gone before it was copied.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/seq_set.h"
+#include "client/stream_client.h"
+#include "io/env.h"
+#include "replicator/options.h"
+#include "replicator/position.h"
+#include "replicator/provenance.h"
+#include "replicator/stream_reader.h"
+#include "replicator/subject_rewrite.h"
+#include "replicator/target_config.h"
+
+namespace sluice {
+
+/// What was found and how to begin.
+struct ResumePlan {
+  CopyPosition position;
+  /// false: the start is a time, the first message read tells its sequence.
+  bool is_anchored = true;
+  WallNanos start_time = 0;
+  StreamFigures source;
+  StreamFigures target;
+  SeqSet on_target;      ///< beyond the position, written by us already (shared targets)
+  uint64_t to_skip = 0;  ///< next messages that the target took and lost since
+  std::string gap;       ///< in words, when something vanished before it was copied; empty = nothing
+};
+
+/// Loop thread only. One question after the other; destroying it asks no more.
+class ResumePoint {
+ public:
+  struct Known {
+    std::optional<CopyPosition> remembered;
+    bool begin_anew = false;   ///< by the start settings, whatever was copied
+    std::optional<StreamSeq> begin_at;  ///< at this source message, whatever was copied
+    bool look_at_config = false;
+  };
+  struct Events {
+    std::move_only_function<void(ResumePlan)> on_found;
+    /// Goes on by itself later.
+    std::move_only_function<void(const std::string& why)> on_failed;
+    /// Needs a person.
+    std::move_only_function<void(const std::string& why)> on_blocked;
+    std::move_only_function<void(const std::vector<ConfigDifference>&)> on_differences;
+  };
+  ResumePoint(Env& env, StreamClient& source, StreamClient& target, const StreamCopyOptions& options,
+              const SubjectRewrite& rewrite, Provenance copy, Known known, Events events);
+
+  void ask();
+
+ private:
+  void on_source(Result<StreamFigures> info);
+  void on_target(Result<StreamFigures> info);
+  void read_source_config(std::move_only_function<void(const std::string&)> then);
+  void create_target(const std::string& source_info);
+  void compare_configs(const std::string& source_info);
+  void weigh();
+  void on_target_last(Result<StoredCopy> last);
+  void scan_target(StreamSeq after, StreamSeq last);
+  void on_scanned(std::string_view headers, StreamSeq seq);
+  void scan_done();
+  void begin_fresh(CopyPosition base, bool by_start_settings);
+  void go_on_at(CopyPosition position);
+  bool pass_vanished_front(CopyPosition& position);
+  void found();
+
+  Env& env_;
+  StreamClient& source_;
+  StreamClient& target_;
+  const StreamCopyOptions& options_;
+  const SubjectRewrite& rewrite_;
+  const Provenance copy_;
+  Known known_;
+  Events events_;
+  ResumePlan plan_;
+  // Of a scan:
+  std::optional<CopyPosition> scanned_;
+  SeqSet marks_;
+  StreamSeq scan_end_;
+  std::unique_ptr<StreamReader> scan_;
+  std::unique_ptr<Timer> later_;
+  Ticket step_;
+};
+
+}  // namespace sluice

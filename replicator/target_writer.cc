@@ -1,0 +1,170 @@
+#include "replicator/target_writer.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/headers.h"
+
+namespace sluice {
+namespace {
+
+using Kind = WriteFailure::Kind;
+
+constexpr uint16_t kStreamFull = 10077;
+constexpr uint16_t kInsufficientResources = 10023;
+
+bool is_fence_error(const Error& error) { return error.api_code == 10071 || error.api_code == 10164; }
+
+/// Errors of the target's own state, not of the message: they pass, or a person ends them.
+bool passes_by_itself(const Error& error) {
+  if (error.code == Errc::kInvalidArgument) return false;
+  if (error.api_code == 0) return true;
+  return error.api_code == kStreamFull || error.api_code == kInsufficientResources;
+}
+
+}  // namespace
+
+TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Events events)
+    : env_(env),
+      target_(target),
+      plan_(std::move(plan)),
+      events_(std::move(events)),
+      window_(plan_.max_messages, plan_.max_bytes),
+      window_max_bytes_(plan_.max_bytes),
+      next_target_(plan_.target_last.next()) {}
+
+void TargetWriter::add(CopyItem item) {
+  if (dead_) return;
+  Place& place = line_.emplace_back();
+  place.bytes = item.needs_writing() ? item.bytes() : 0;
+  place.item = std::move(item);
+  waiting_bytes_ += place.bytes;
+  pump();
+}
+
+void TargetWriter::pump() {
+  while (!dead_ && published_ < line_.size()) {
+    Place& place = line_[published_];
+    if (place.item.needs_writing()) {
+      if (!window_.has_room(in_flight_, in_flight_bytes_)) break;
+      if (plan_.shared && !subjects_in_flight_.insert(place.item.subject).second) break;
+      waiting_bytes_ -= place.bytes;
+      ++published_;
+      publish(place, first_number_ + published_ - 1);
+    } else {
+      place.target_seq = place.item.target_seq;
+      place.settled = true;
+      ++published_;
+    }
+  }
+  settle();
+}
+
+void TargetWriter::publish(Place& place, uint64_t number) {
+  std::string headers = std::move(place.item.headers);
+  const bool fenced = !plan_.shared && place.item.outcome == Outcome::kCopied;
+  if (fenced) {
+    append_header(headers, "Nats-Expected-Last-Sequence", fmt::format("{}", next_target_.value() - 1));
+    place.target_seq = next_target_;
+    next_target_ = next_target_.next();
+  }
+  place.sent = env_.clock.now();
+  ++in_flight_;
+  in_flight_bytes_ += place.bytes;
+  place.ticket = target_.publish({place.item.subject, "", headers, place.item.payload}, window_.timeout(),
+                                 [this, number](Result<PubAck> ack) { on_answer(number, std::move(ack)); });
+  place.item.payload = {};  // the link has it; it is never sent again in this session
+}
+
+TargetWriter::Place* TargetWriter::find(uint64_t number) {
+  SLUICE_CHECK(number >= first_number_);
+  const uint64_t index = number - first_number_;
+  SLUICE_CHECK(index < line_.size());
+  return &line_[index];
+}
+
+void TargetWriter::on_answer(uint64_t number, Result<PubAck> ack) {
+  if (dead_) return;
+  Place& place = *find(number);
+  place.ticket.release();
+  const StreamSeq seq = place.item.source_seq;
+  if (!ack) {
+    const Error& error = ack.error();
+    if (is_fence_error(error)) return failed(Kind::kMovedOn, seq, "the target moved on: " + error.detail);
+    const Kind kind = passes_by_itself(error) ? Kind::kNoAnswer : Kind::kRefused;
+    return failed(kind, seq, fmt::format("target refused source message {}: {}", seq.value(), error.detail));
+  }
+  if (place.item.outcome == Outcome::kDeadLettered) return acknowledged(number, StreamSeq(0));
+  if (ack->stream != plan_.target_stream) {
+    return failed(Kind::kElsewhere, seq,
+                  fmt::format("stored in {} instead of {}: is another stream listening on the subject?", ack->stream,
+                              plan_.target_stream));
+  }
+  if (ack->duplicate) return check_duplicate(number, ack->seq);
+  if (!plan_.shared && ack->seq != place.target_seq) {
+    return failed(Kind::kMovedOn, seq,
+                  fmt::format("stored as {} instead of {}", ack->seq.value(), place.target_seq.value()));
+  }
+  acknowledged(number, ack->seq);
+}
+
+/// Within its window of ids the target knows this one: by ourselves, when the ack of an earlier attempt was
+/// lost, or by another message that happens to have the same.
+void TargetWriter::check_duplicate(uint64_t number, StreamSeq target_seq) {
+  const StreamSeq seq = find(number)->item.source_seq;
+  const std::string why = fmt::format("Nats-Msg-Id of source message {} is known to the target", seq.value());
+  // On a fenced target an earlier attempt would have been seen when the session began.
+  if (!plan_.shared) return failed(Kind::kDuplicate, seq, why);
+  find(number)->ticket = target_.get_message(
+      plan_.target_stream, target_seq, [this, number, seq, why, target_seq](Result<StoredCopy> stored) {
+        if (dead_) return;
+        find(number)->ticket.release();
+        if (!stored) return failed(Kind::kNoAnswer, seq, why + ", which can't be looked at: " + stored.error().detail);
+        const auto mark = find_provenance(stored->headers, plan_.copy);
+        if (!mark || mark->seq != seq) return failed(Kind::kDuplicate, seq, why);
+        acknowledged(number, target_seq);
+      });
+}
+
+void TargetWriter::acknowledged(uint64_t number, StreamSeq target_seq) {
+  Place& place = *find(number);
+  place.settled = true;
+  if (plan_.shared) {
+    place.target_seq = target_seq;
+    subjects_in_flight_.erase(place.item.subject);
+  }
+  --in_flight_;
+  in_flight_bytes_ -= place.bytes;
+  window_.on_ack(env_.clock.now(), env_.clock.now() - place.sent, place.bytes);
+  pump();
+}
+
+void TargetWriter::settle() {
+  if (settling_) return;  // on_settled and on_progress may add
+  settling_ = true;
+  bool moved = false;
+  while (!dead_ && published_ > 0 && line_.front().settled) {
+    const Place place = std::move(line_.front());
+    line_.pop_front();
+    ++first_number_;
+    --published_;
+    moved = true;
+    events_.on_settled(place.item, place.item.outcome == Outcome::kCopied ? place.target_seq : StreamSeq(0));
+  }
+  settling_ = false;
+  if (moved && !dead_) events_.on_progress();
+}
+
+void TargetWriter::drop_waiting() {
+  line_.resize(published_);
+  waiting_bytes_ = 0;
+}
+
+void TargetWriter::failed(Kind kind, StreamSeq source_seq, std::string why) {
+  if (std::exchange(dead_, true)) return;
+  events_.on_failed({kind, source_seq, std::move(why)});
+}
+
+}  // namespace sluice

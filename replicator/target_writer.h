@@ -1,0 +1,135 @@
+// Writes one session's copies to the target, many at once, and settles them in the source's order.
+//
+// Happy path: each message gets its place in a line; the first ones in the line, a window of them, are published
+// without waiting; whatever stands at the head and is acknowledged, or needed no writing, is settled.
+// Exclusive target: each publish carries Nats-Expected-Last-Sequence, one more than the one before, so nothing is
+// taken twice or out of order, whatever arrives late from a connection that broke.
+// Shared target: no such fence can hold; of each subject one message is on its way at a time, which keeps
+// the order there, and a duplicate is looked at before it is believed.
+//
+// Failures: the first one is told (on_failed) and the writer is dead; where the target stands has to be
+// asked anew.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <unordered_set>
+
+#include "client/stream_client.h"
+#include "io/env.h"
+#include "replicator/copy_window.h"
+#include "replicator/ledger.h"
+#include "replicator/position.h"
+#include "replicator/provenance.h"
+
+namespace sluice {
+
+/// One source message with what was decided about it.
+struct CopyItem {
+  StreamSeq source_seq;
+  Outcome outcome = Outcome::kCopied;
+  uint64_t filtered_before = 0;  ///< sequences between this one and the one before it in the line
+  uint64_t removed_before = 0;
+  uint64_t purged_before = 0;
+  WallNanos source_time = 0;
+  size_t size_bytes = 0;         ///< of the payload
+  std::string value{};           ///< inspected; empty = none
+  bool on_target = false;        ///< copied in an earlier session: nothing to write
+  StreamSeq target_seq{};        ///< with on_target, when known
+  std::string subject{};         ///< of what is to be written, as the next two
+  std::string headers{};
+  std::string payload{};
+  size_t bytes() const { return subject.size() + headers.size() + payload.size(); }
+  bool needs_writing() const {
+    return !on_target && (outcome == Outcome::kCopied || outcome == Outcome::kDeadLettered);
+  }
+};
+
+struct WriteFailure {
+  enum class Kind : uint8_t {
+    kNoAnswer,   ///< nobody there, cut off, timed out, or full for now
+    kMovedOn,    ///< the fence did not hold: the target has got something else
+    kRefused,    ///< the target will not have this very message
+    kDuplicate,  ///< its Nats-Msg-Id belongs to another message on the target
+    kElsewhere,  ///< another stream took it
+  };
+  Kind kind = Kind::kNoAnswer;
+  StreamSeq source_seq;
+  std::string why;
+};
+
+struct WriterPlan {
+  std::string target_stream;
+  Provenance copy;             ///< stream, replicator, worker: what our marks look like
+  StreamSeq target_last;
+  bool shared = false;
+  size_t max_messages = 1000;
+  size_t max_bytes = 8 * 1024 * 1024;
+};
+
+/// Loop thread only.
+class TargetWriter {
+ public:
+  struct Events {
+    /// In the source's order. target_seq is zero for what is not on the target.
+    std::move_only_function<void(const CopyItem&, StreamSeq target_seq)> on_settled;
+    /// After each batch of on_settled: there may be room again.
+    std::move_only_function<void()> on_progress;
+    /// Once. The writer is on the stack: whoever hears this destroys it later.
+    std::move_only_function<void(const WriteFailure&)> on_failed;
+  };
+  TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Events events);
+
+  void add(CopyItem item);
+  /// A whole window waits that is not yet on its way: read no more for now.
+  bool is_full() const {
+    return waiting_messages() >= window_.max_messages() || waiting_bytes_ >= window_max_bytes_;
+  }
+  bool idle() const { return line_.empty(); }
+  /// Drops what was not published yet; what is on its way settles.
+  void drop_waiting();
+  /// Of the oldest message in the line; 0 = none.
+  WallNanos oldest_time() const { return line_.empty() ? 0 : line_.front().item.source_time; }
+  size_t in_flight_messages() const { return in_flight_; }
+  size_t waiting_messages() const { return line_.size() - published_; }
+  size_t window_bytes() const { return window_.bytes(); }
+
+ private:
+  struct Place {
+    CopyItem item;
+    StreamSeq target_seq;
+    MonoTime sent{};
+    size_t bytes = 0;
+    bool settled = false;
+    Ticket ticket{};
+  };
+
+  void pump();
+  void publish(Place& place, uint64_t number);
+  void on_answer(uint64_t number, Result<PubAck> ack);
+  void check_duplicate(uint64_t number, StreamSeq target_seq);
+  void acknowledged(uint64_t number, StreamSeq target_seq);
+  void settle();
+  void failed(WriteFailure::Kind kind, StreamSeq source_seq, std::string why);
+  Place* find(uint64_t number);
+
+  Env& env_;
+  StreamClient& target_;
+  const WriterPlan plan_;
+  Events events_;
+  CopyWindow window_;
+  size_t window_max_bytes_;
+  StreamSeq next_target_;          ///< of the next publish, on an exclusive target
+  std::deque<Place> line_;
+  uint64_t first_number_ = 0;      ///< of the line's head; numbers rise by one
+  size_t published_ = 0;           ///< of the line: already sent, or needing none
+  size_t waiting_bytes_ = 0;
+  size_t in_flight_ = 0;
+  size_t in_flight_bytes_ = 0;
+  std::unordered_set<std::string> subjects_in_flight_;  ///< shared target only
+  bool dead_ = false;
+  bool settling_ = false;
+};
+
+}  // namespace sluice
