@@ -1,7 +1,6 @@
 // From a file to options: parse, read by the field tables, check what belongs together.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,13 +15,6 @@ namespace sluice {
 /// @param world_readable  whether everybody may read the file; then it may hold no secrets.
 Config parse_config(std::string_view text, bool world_readable, const Environment& environment,
                     Problems& problems);
-
-struct ConfigText {
-  std::string text;
-  bool world_readable = false;
-};
-/// nullopt, with a problem, when it can't be read; a little more than kMaxConfig_bytes of a larger one.
-std::optional<ConfigText> read_config_file(const std::string& path, Problems& problems);
 
 /// As parse_config, from disk.
 Config load_config(const std::string& path, const Environment& environment, Problems& problems);

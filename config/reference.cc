@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "config/sections.h"
+#include "config/spool_config.h"
 
 namespace sluice {
 namespace {
@@ -102,6 +103,11 @@ std::string configuration_reference() {
       "errors.\n";
   write_rows(out, "The file", config_fields(), "");
   write_rows(out, "A far system", link_fields(), "…");
+  out +=
+      "\n# The spool's own file\n\n"
+      "Of the small daemon `sluice-spool --config FILE` (default `/etc/sluice/spool.yaml`); the same grammar. See "
+      "[the spool](spool.md).\n";
+  write_rows(out, "The spool", spool_config_fields(), "");
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "config/config_file.h"
 #include "config/load.h"
 #include "config/replicator_rules.h"
 #include "config/sections.h"

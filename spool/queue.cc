@@ -219,6 +219,13 @@ void SpoolQueue::submit(Submission submission, bool held, SubmitDone done) {
 void SpoolQueue::submit_quarantined(Submission broken, std::string_view reason, std::string_view text, SubmitDone done) {
   if (broken.id.empty()) broken.id = make_uuid(env_.random);
   if (!is_valid_literal(broken.subject)) broken.subject = "malformed";
+  if (const auto known = find(broken.id); known && known->quarantined) {
+    ++figures_.duplicates;
+    return wait_durable([accepted = Accepted{broken.id, true, *known}, told = std::move(done)](Status s) mutable {
+      if (s) return told(std::move(accepted));
+      told(std::unexpected(std::move(s.error())));
+    });
+  }
   if (Status s = store_->writable(); !s) return refuse(std::move(s.error()), std::move(done));
   SpoolEntry entry = make_entry(std::move(broken));
   entry.reason = fmt::format("{} {}", reason, one_line(text));
@@ -357,6 +364,19 @@ bool SpoolQueue::discard(const SpoolPlace& quarantined) {
   quarantine_->remove(quarantined.seq, false);
   forget(found->entry.submission.id, quarantined);
   return true;
+}
+
+uint64_t SpoolQueue::repair() {
+  uint64_t moved = 0;
+  for (SpoolLane lane : all_spool_lanes()) {
+    for (auto found = next(lane, {}); found; found = next(lane, found->place.seq.next())) {
+      const Status good = check_submission(found->entry.submission, SIZE_MAX);
+      if (good) continue;
+      quarantine(found->place, kReasonInvalid, good.error().detail);
+      ++moved;
+    }
+  }
+  return moved;
 }
 
 // -- looking

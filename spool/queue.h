@@ -96,6 +96,8 @@ class SpoolQueue {
   /// Straight into the quarantine: what came in some way and can't be a submission. Never refused for fullness.
   void submit_quarantined(Submission broken, std::string_view reason, std::string_view text, SubmitDone done);
   void release(const SpoolPlace& place);
+  /// Whether submit() would find room now.
+  bool has_room(const Submission& submission) const { return room_for(submission).has_value(); }
 
   /// The oldest entry of a lane that is on disk and not held. Expired ones are moved away first.
   std::optional<QueuedEntry> head(SpoolLane lane);
@@ -113,6 +115,9 @@ class SpoolQueue {
   void replay(const SpoolPlace& quarantined, SubmitDone done);
   /// Forgets a quarantined entry for good. @return false when there is none.
   bool discard(const SpoolPlace& quarantined);
+
+  /// Walks all lanes; what can't be sent as it is goes to the quarantine. @return how many.
+  uint64_t repair();
 
   std::optional<QueuedEntry> load(const SpoolPlace& place);
   /// The next entry of a lane or of the quarantine with sequence ≥ `from`; held ones too.

@@ -64,6 +64,10 @@ SpoolSender::SpoolSender(Env& env, SpoolQueue& queue, NatsLink& link, StreamClie
     pump_later();
   });
   queue_.on_change([this] { pump(); });
+}
+
+void SpoolSender::start() {
+  started_ = true;
   pump_later();
 }
 
@@ -79,7 +83,7 @@ void SpoolSender::pump_later() {
 }
 
 void SpoolSender::pump() {
-  if (link_.state() != LinkState::kConnected) return;
+  if (!started_ || link_.state() != LinkState::kConnected) return;
   for (uint8_t p = 0; p < kSpoolPriorities; ++p) {
     pump_reliable(p);
     pump_plain(p);
@@ -102,6 +106,10 @@ void SpoolSender::pump_reliable(uint8_t priority) {
       return;
     }
     const Submission& submission = next->entry.submission;
+    if (const Status good = check_submission(submission, SIZE_MAX); !good) {
+      queue_.quarantine(next->place, kReasonInvalid, good.error().detail);
+      continue;
+    }
     const uint32_t tries = submission.tries + queue_.tries_of(next->place);
     if (submission.max_tries != 0 && tries >= submission.max_tries) {
       queue_.quarantine(next->place, kReasonTries, lane.trouble.empty() ? "tried often enough" : lane.trouble);
@@ -138,6 +146,10 @@ void SpoolSender::pump_plain(uint8_t priority) {
     const auto next = queue_.head(place);
     if (!next) return;
     const Submission& submission = next->entry.submission;
+    if (const Status good = check_submission(submission, SIZE_MAX); !good) {
+      queue_.quarantine(next->place, kReasonInvalid, good.error().detail);
+      continue;
+    }
     const auto signer = signer_for(submission);
     if (!signer) {
       if (figures_.unsignable++ == 0) SLUICE_LOG(kLog, kError, "messages can't be signed and wait reason={}", signer.error().detail);

@@ -46,8 +46,12 @@ class SpoolSender {
   SpoolSender& operator=(const SpoolSender&) = delete;
   ~SpoolSender();
 
+  /// Begins to send. Not before a folder's files have been looked at (SpoolFolder::start).
+  void start();
   bool can_sign() const { return !options_.seed_file.empty(); }
   const Figures& figures() const { return figures_; }
+  bool connected() const { return link_.state() == LinkState::kConnected; }
+  std::string peer() const { return link_.peer(); }
   std::vector<LaneTrouble> troubles() const;
   void collect(MetricSink& sink) const;
 
@@ -87,6 +91,7 @@ class SpoolSender {
   std::unique_ptr<Timer> probe_timer_;
   std::unique_ptr<Timer> plain_timer_;
   Ticket state_listener_;
+  bool started_ = false;
   bool pump_posted_ = false;
   Figures figures_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();

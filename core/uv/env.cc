@@ -36,6 +36,12 @@ UvEnv::~UvEnv() = default;
 
 Env& UvEnv::env() { return seams_->env; }
 
+Result<std::unique_ptr<Listener>> UvEnv::listen_local(
+    const std::string& path, unsigned mode,
+    std::move_only_function<void(std::unique_ptr<Transport>)> on_accept) {
+  return seams_->network->listen_local(path, mode, std::move(on_accept));
+}
+
 void UvEnv::collect(MetricSink& sink) const {
   loop_.collect(sink);
   seams_->mailboxes->collect(sink);

@@ -1,7 +1,9 @@
 // The real world: a loop and every seam of io/env.h on it.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "base/metrics.h"
 #include "io/env.h"
@@ -19,6 +21,10 @@ class UvEnv {
 
   Env& env();
   Loop& loop() { return loop_; }
+  /// As UvNetwork::listen_local().
+  Result<std::unique_ptr<Listener>> listen_local(
+      const std::string& path, unsigned mode,
+      std::move_only_function<void(std::unique_ptr<Transport>)> on_accept);
   /// Figures of the loop, the mailboxes and the network.
   void collect(MetricSink& sink) const;
 

@@ -4,134 +4,46 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <set>
 #include <system_error>
 #include <utility>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "uv/listener.h"
 #include "uv/transport.h"
 
 namespace sluice {
 namespace {
 
-constexpr Logger kLog{"uv"};
 constexpr int kBacklog = 1024;
-/// Connections taken in one round by one listener; the kernel keeps the others for the next.
-constexpr int kMaxAccepts = 128;
-constexpr uint64_t kFirstBackOff_ms = 10;
-constexpr uint64_t kLongestBackOff_ms = 1000;
-
-struct NetworkCounts {
-  uint64_t accepted = 0;
-  uint64_t accept_back_offs = 0;
-};
 
 std::string in_words(const std::string& host, uint16_t port) {
   return host + ":" + std::to_string(port);
 }
 
-/// Accepts by itself, so that without free descriptors it can leave connections in the kernel's
-/// queue for a while (libuv's own listener would accept and close them).
-class UvListener final : public Listener {
- public:
-  UvListener(std::shared_ptr<TransportPool> pool, std::shared_ptr<NetworkCounts> counts, int fd,
-             std::move_only_function<void(std::unique_ptr<Transport>)> on_accept)
-      : pool_(std::move(pool)),
-        counts_(std::move(counts)),
-        fd_(fd),
-        on_accept_(std::move(on_accept)) {
-    SLUICE_CHECK(uv_poll_init(pool_->loop.raw(), poll_.get(), fd_) == 0);
-    poll_.armed(this);
-    SLUICE_CHECK(uv_timer_init(pool_->loop.raw(), again_.get()) == 0);
-    again_.armed(this);
-    watch();
-  }
-  ~UvListener() override {
-    if (destroyed_ != nullptr) *destroyed_ = true;
-    poll_.close();  // takes the descriptor out of epoll at once
-    ::close(fd_);
-  }
-  UvListener(const UvListener&) = delete;
-  UvListener& operator=(const UvListener&) = delete;
+/// @return null when the descriptor can't be used.
+std::unique_ptr<Transport> tcp_from(const std::shared_ptr<TransportPool>& pool, int fd) {
+  UvHandle<uv_tcp_t> tcp;
+  SLUICE_CHECK(uv_tcp_init(pool->loop.raw(), tcp.get()) == 0);
+  tcp.armed(nullptr);
+  if (uv_tcp_open(tcp.get(), fd) != 0) return nullptr;
+  std::string peer = peer_name(tcp.get());
+  return make_tcp_transport(pool, std::move(tcp), std::move(peer));
+}
 
-  uint16_t port() const override {
-    sockaddr_storage address{};
-    socklen_t length = sizeof address;
-    if (getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
-    return ntohs(address.ss_family == AF_INET6
-                     ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
-                     : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
-  }
-
- private:
-  void watch() {
-    uv_poll_start(poll_.get(), UV_READABLE, [](uv_poll_t* poll, int, int) noexcept {
-      auto* self = static_cast<UvListener*>(poll->data);
-      if (self != nullptr) self->accept_waiting();
-    });
-  }
-
-  void accept_waiting() {
-    bool destroyed = false;
-    destroyed_ = &destroyed;
-    for (int taken = 0; taken < kMaxAccepts; ++taken) {
-      int fd = ::accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (fd < 0) {
-        if (errno == EINTR || errno == ECONNABORTED) continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK) back_off(errno);
-        break;
-      }
-      back_off_ms_ = kFirstBackOff_ms;
-      hand_over(fd);
-      if (destroyed) return;
-    }
-    destroyed_ = nullptr;
-  }
-
-  void hand_over(int fd) {
-    UvHandle<uv_tcp_t> tcp;
-    SLUICE_CHECK(uv_tcp_init(pool_->loop.raw(), tcp.get()) == 0);
-    tcp.armed(nullptr);
-    if (uv_tcp_open(tcp.get(), fd) != 0) {
-      ::close(fd);
-      return;
-    }
-    ++counts_->accepted;
-    std::string peer = peer_name(tcp.get());
-    on_accept_(make_tcp_transport(pool_, std::move(tcp), std::move(peer)));
-  }
-
-  void back_off(int code) {
-    ++counts_->accept_back_offs;
-    if (back_off_ms_ == kFirstBackOff_ms) {
-      SLUICE_LOG(kLog, kError, "connections cannot be accepted, waiting error={}",
-                 std::generic_category().message(code));
-    }
-    uv_poll_stop(poll_.get());
-    uv_timer_start(
-        again_.get(),
-        [](uv_timer_t* timer) noexcept {
-          auto* self = static_cast<UvListener*>(timer->data);
-          if (self != nullptr) self->watch();
-        },
-        back_off_ms_, 0);
-    back_off_ms_ = std::min(back_off_ms_ * 2, kLongestBackOff_ms);
-  }
-
-  std::shared_ptr<TransportPool> pool_;
-  std::shared_ptr<NetworkCounts> counts_;
-  int fd_;
-  std::move_only_function<void(std::unique_ptr<Transport>)> on_accept_;
-  UvHandle<uv_poll_t> poll_;
-  UvHandle<uv_timer_t> again_;
-  uint64_t back_off_ms_ = kFirstBackOff_ms;
-  bool* destroyed_ = nullptr;
-};
+std::unique_ptr<Transport> local_from(const std::shared_ptr<TransportPool>& pool, int fd) {
+  UvHandle<uv_pipe_t> pipe;
+  SLUICE_CHECK(uv_pipe_init(pool->loop.raw(), pipe.get(), 0) == 0);
+  pipe.armed(nullptr);
+  if (uv_pipe_open(pipe.get(), fd) != 0) return nullptr;
+  return make_local_transport(pool, std::move(pipe), "local");
+}
 
 /// One outbound connection being made: look the name up, then try its addresses in turn.
 class Connecting : public std::enable_shared_from_this<Connecting> {
@@ -262,6 +174,34 @@ Result<int> bind_and_listen(const std::string& host, uint16_t port) {
   return fd;
 }
 
+/// A socket file that nobody listens on any more is replaced.
+Result<int> bind_local(const std::string& path, unsigned mode) {
+  const auto failed = [&](const std::string& why) { return fail(Errc::kIo, "listen " + path + ": " + why); };
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) return failed("the path is too long for a socket");
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const auto* name = reinterpret_cast<const sockaddr*>(&address);
+  struct stat found{};
+  if (::lstat(path.c_str(), &found) == 0) {
+    if (!S_ISSOCK(found.st_mode)) return failed("there is a file that is no socket");
+    const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool taken = probe >= 0 && ::connect(probe, name, sizeof address) == 0;
+    if (probe >= 0) ::close(probe);
+    if (taken) return fail(Errc::kExists, "listen " + path + ": another process listens there");
+    ::unlink(path.c_str());
+  }
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  // Nobody can connect before listen(), so the mode is right in time.
+  if (fd < 0 || ::bind(fd, name, sizeof address) != 0 || ::chmod(path.c_str(), static_cast<mode_t>(mode)) != 0 ||
+      ::listen(fd, kBacklog) != 0) {
+    const int code = errno;
+    if (fd >= 0) ::close(fd);
+    return failed(std::generic_category().message(code));
+  }
+  return fd;
+}
+
 class TcpNetwork final : public UvNetwork {
  public:
   explicit TcpNetwork(Loop& loop) : pool_(std::make_shared<TransportPool>(loop)) {}
@@ -277,7 +217,15 @@ class TcpNetwork final : public UvNetwork {
       std::move_only_function<void(std::unique_ptr<Transport>)> on_accept) override {
     auto fd = bind_and_listen(host, port);
     if (!fd) return std::unexpected(std::move(fd.error()));
-    return std::make_unique<UvListener>(pool_, counts_, *fd, std::move(on_accept));
+    return std::make_unique<UvListener>(pool_, counts_, *fd, &tcp_from, std::move(on_accept));
+  }
+
+  Result<std::unique_ptr<Listener>> listen_local(
+      const std::string& path, unsigned mode,
+      std::move_only_function<void(std::unique_ptr<Transport>)> on_accept) override {
+    auto fd = bind_local(path, mode);
+    if (!fd) return std::unexpected(std::move(fd.error()));
+    return std::make_unique<UvListener>(pool_, counts_, *fd, &local_from, std::move(on_accept));
   }
 
   Ticket connect(const std::string& host, uint16_t port,
@@ -301,7 +249,7 @@ class TcpNetwork final : public UvNetwork {
 
  private:
   std::shared_ptr<TransportPool> pool_;
-  std::shared_ptr<NetworkCounts> counts_ = std::make_shared<NetworkCounts>();
+  std::shared_ptr<AcceptCounts> counts_ = std::make_shared<AcceptCounts>();
   Connecting::Registry connecting_;
 };
 

@@ -31,9 +31,9 @@ void on_write_done(uv_write_t* request, int status) noexcept {
 void on_shutdown_done(uv_shutdown_t* request, int) noexcept { delete request; }
 
 /// @return 0 or libuv's code. A failing stream reports through on_read.
-int start_reading(UvHandle<uv_tcp_t>& tcp) {
+int start_reading(uv_stream_t* from) {
   return uv_read_start(
-      tcp.stream(),
+      from,
       [](uv_handle_t* handle, size_t, uv_buf_t* buffer) noexcept {
         // Any owner reads into the same block: its callback follows at once.
         buffer->base = static_cast<char*>(handle->loop->data);
@@ -52,10 +52,11 @@ int start_reading(UvHandle<uv_tcp_t>& tcp) {
 
 /// A closed transport whose last bytes still go out: writes, sends FIN, and waits for the peer's
 /// end (closing with unread bytes would send RST, which takes what we wrote away from the peer).
+template <class H>
 class UvLinger final : public HandleOwner {
  public:
-  UvLinger(TransportPool& pool, UvHandle<uv_tcp_t> tcp) : pool_(pool), tcp_(std::move(tcp)) {
-    tcp_.set_owner(static_cast<HandleOwner*>(this));
+  UvLinger(TransportPool& pool, UvHandle<H> handle) : pool_(pool), handle_(std::move(handle)) {
+    handle_.set_owner(static_cast<HandleOwner*>(this));
     SLUICE_CHECK(uv_timer_init(pool_.loop.raw(), deadline_.get()) == 0);
     deadline_.armed(this);
     uv_timer_start(
@@ -65,12 +66,12 @@ class UvLinger final : public HandleOwner {
           if (self != nullptr) self->end();
         },
         static_cast<uint64_t>(kFlushDeadline.count()), 0);
-    uv_read_stop(tcp_.stream());
+    uv_read_stop(handle_.stream());
     auto* request = new uv_shutdown_t{};
-    if (uv_shutdown(request, tcp_.stream(), &on_shutdown_done) != 0) {
+    if (uv_shutdown(request, handle_.stream(), &on_shutdown_done) != 0) {
       delete request;
       failed_ = true;
-    } else if (start_reading(tcp_) != 0) {
+    } else if (start_reading(handle_.stream()) != 0) {
       failed_ = true;
     }
   }
@@ -95,7 +96,7 @@ class UvLinger final : public HandleOwner {
   }
 
   TransportPool& pool_;
-  UvHandle<uv_tcp_t> tcp_;
+  UvHandle<H> handle_;
   UvHandle<uv_timer_t> deadline_;
   bool failed_ = false;
 };
@@ -113,12 +114,13 @@ TransportPool::~TransportPool() {
 
 namespace {
 
+/// H: uv_tcp_t or uv_pipe_t.
+template <class H>
 class UvTransport final : public Transport, public HandleOwner {
  public:
-  UvTransport(std::shared_ptr<TransportPool> pool, UvHandle<uv_tcp_t> tcp, std::string peer)
-      : pool_(std::move(pool)), tcp_(std::move(tcp)), peer_(std::move(peer)) {
-    tcp_.set_owner(static_cast<HandleOwner*>(this));
-    uv_tcp_nodelay(tcp_.get(), 1);
+  UvTransport(std::shared_ptr<TransportPool> pool, UvHandle<H> handle, std::string peer)
+      : pool_(std::move(pool)), handle_(std::move(handle)), peer_(std::move(peer)) {
+    handle_.set_owner(static_cast<HandleOwner*>(this));
   }
   UvTransport(const UvTransport&) = delete;
   UvTransport& operator=(const UvTransport&) = delete;
@@ -129,14 +131,14 @@ class UvTransport final : public Transport, public HandleOwner {
   }
 
   void write(std::string& bytes) override {
-    if (!tcp_ || broken_) {
+    if (!handle_ || broken_) {
       bytes.clear();
       return;
     }
     size_t written = 0;
     if (queued_bytes() == 0 && writes_under_way_ == 0) {
       uv_buf_t buffer = uv_buf_init(bytes.data(), static_cast<unsigned>(bytes.size()));
-      int rc = bytes.empty() ? 0 : uv_try_write(tcp_.stream(), &buffer, 1);
+      int rc = bytes.empty() ? 0 : uv_try_write(handle_.stream(), &buffer, 1);
       if (rc == UV_EAGAIN) rc = 0;
       if (rc < 0) {
         bytes.clear();
@@ -153,27 +155,27 @@ class UvTransport final : public Transport, public HandleOwner {
   }
 
   size_t queued_bytes() const override {
-    return tcp_ ? uv_stream_get_write_queue_size(tcp_.stream()) : 0;
+    return handle_ ? uv_stream_get_write_queue_size(handle_.stream()) : 0;
   }
 
   void pause_reading() override {
-    if (tcp_) uv_read_stop(tcp_.stream());
+    if (handle_) uv_read_stop(handle_.stream());
   }
 
   void resume_reading() override {
-    if (!tcp_ || handler_ == nullptr || broken_) return;
-    int rc = start_reading(tcp_);
+    if (!handle_ || handler_ == nullptr || broken_) return;
+    int rc = start_reading(handle_.stream());
     if (rc != 0 && rc != UV_EALREADY) break_later(rc);
   }
 
   void close(bool flush) override {
     handler_ = nullptr;
-    if (!tcp_) return;
+    if (!handle_) return;
     if (!flush || broken_) {
-      tcp_.close();
+      handle_.close();
       return;
     }
-    auto linger = std::make_unique<UvLinger>(*pool_, std::move(tcp_));
+    auto linger = std::make_unique<UvLinger<H>>(*pool_, std::move(handle_));
     if (!linger->failed()) pool_->lingering.insert(std::move(linger));
   }
 
@@ -203,7 +205,7 @@ class UvTransport final : public Transport, public HandleOwner {
     write->request.data = write;
     uv_buf_t buffer = uv_buf_init(write->bytes.data() + written,
                                   static_cast<unsigned>(write->bytes.size() - written));
-    int rc = uv_write(&write->request, tcp_.stream(), &buffer, 1, &on_write_done);
+    int rc = uv_write(&write->request, handle_.stream(), &buffer, 1, &on_write_done);
     if (rc != 0) {
       delete write;
       break_later(rc);
@@ -215,7 +217,7 @@ class UvTransport final : public Transport, public HandleOwner {
   /// write() must not call back into its caller: on_closed comes in a later callback.
   void break_later(int code) {
     if (std::exchange(broken_, true)) return;
-    uv_read_stop(tcp_.stream());
+    uv_read_stop(handle_.stream());
     alive_ = std::make_shared<UvTransport*>(this);
     pool_->loop.executor().post([alive = std::weak_ptr(alive_), code] {
       if (auto self = alive.lock()) (*self)->tell_closed(code);
@@ -224,7 +226,7 @@ class UvTransport final : public Transport, public HandleOwner {
 
   void tell_closed(int code) {
     broken_ = true;
-    if (tcp_) uv_read_stop(tcp_.stream());
+    if (handle_) uv_read_stop(handle_.stream());
     TransportHandler* handler = std::exchange(handler_, nullptr);
     if (handler == nullptr) return;
     if (code == UV_EOF) {
@@ -235,7 +237,7 @@ class UvTransport final : public Transport, public HandleOwner {
   }
 
   std::shared_ptr<TransportPool> pool_;
-  UvHandle<uv_tcp_t> tcp_;
+  UvHandle<H> handle_;
   std::string peer_;
   TransportHandler* handler_ = nullptr;
   size_t writes_under_way_ = 0;
@@ -247,7 +249,13 @@ class UvTransport final : public Transport, public HandleOwner {
 
 std::unique_ptr<Transport> make_tcp_transport(std::shared_ptr<TransportPool> pool,
                                               UvHandle<uv_tcp_t> tcp, std::string peer) {
-  return std::make_unique<UvTransport>(std::move(pool), std::move(tcp), std::move(peer));
+  uv_tcp_nodelay(tcp.get(), 1);
+  return std::make_unique<UvTransport<uv_tcp_t>>(std::move(pool), std::move(tcp), std::move(peer));
+}
+
+std::unique_ptr<Transport> make_local_transport(std::shared_ptr<TransportPool> pool,
+                                                UvHandle<uv_pipe_t> pipe, std::string peer) {
+  return std::make_unique<UvTransport<uv_pipe_t>>(std::move(pool), std::move(pipe), std::move(peer));
 }
 
 std::string peer_name(uv_tcp_t* tcp) {

@@ -1,4 +1,4 @@
-// TCP streams as Transports. Internal to this room (network.cc makes them).
+// TCP streams and UNIX sockets as Transports. Internal to this room (network.cc makes them).
 #pragma once
 
 #include <chrono>
@@ -48,6 +48,10 @@ struct TransportPool {
 /// Takes a connected handle. `peer` is the address in words.
 std::unique_ptr<Transport> make_tcp_transport(std::shared_ptr<TransportPool> pool,
                                               UvHandle<uv_tcp_t> tcp, std::string peer);
+
+/// The same for a connected UNIX socket.
+std::unique_ptr<Transport> make_local_transport(std::shared_ptr<TransportPool> pool,
+                                                UvHandle<uv_pipe_t> pipe, std::string peer);
 
 /// "1.2.3.4:5678" or "[::1]:5678"; "" when the peer is gone.
 std::string peer_name(uv_tcp_t* tcp);

@@ -42,9 +42,11 @@ int run_command_line(int argc, char** argv) {
   add_governor_verbs(app, verb);
   add_kv_verbs(app, verb);
   add_replay_verb(app, verb);
+  add_spool_verbs(app, verb);
   add_replicate_verb(app, verb);
   add_replicator_verbs(app, verb);
   add_store_verbs(app, verb);
+  add_submit_verb(app, verb);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

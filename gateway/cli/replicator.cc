@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "config/config_file.h"
 #include "config/load.h"
 #include "config/stream_replicator.h"
 #include "config/yaml.h"

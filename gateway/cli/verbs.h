@@ -16,9 +16,11 @@ void add_election_verbs(CLI::App& app, VerbRun& run);
 void add_kv_verbs(CLI::App& app, VerbRun& run);
 void add_governor_verbs(CLI::App& app, VerbRun& run);
 void add_replay_verb(CLI::App& app, VerbRun& run);
+void add_spool_verbs(CLI::App& app, VerbRun& run);
 void add_replicate_verb(CLI::App& app, VerbRun& run);
 void add_replicator_verbs(CLI::App& app, VerbRun& run);
 void add_replicator_advisories_verb(CLI::App& replicator, VerbRun& run);
 void add_store_verbs(CLI::App& app, VerbRun& run);
+void add_submit_verb(CLI::App& app, VerbRun& run);
 
 }  // namespace sluice

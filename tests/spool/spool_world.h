@@ -44,6 +44,7 @@ struct SpoolWorld {
   void start_sender() {
     client = StreamClient::make(sim.env(), gateway);
     sender = std::make_unique<SpoolSender>(sim.env(), *queue, gateway, *client, sender_options);
+    sender->start();
   }
   void stop() {
     sender.reset();

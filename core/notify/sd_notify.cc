@@ -1,4 +1,4 @@
-#include "gateway/sd_notify.h"
+#include "notify/sd_notify.h"
 
 #include <fmt/format.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 // The test plays systemd: a datagram socket named by NOTIFY_SOCKET.
-#include "gateway/sd_notify.h"
+#include "notify/sd_notify.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

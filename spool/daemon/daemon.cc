@@ -1,0 +1,186 @@
+#include "spool/daemon/daemon.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "base/log.h"
+#include "http/server.h"
+#include "monitor/prometheus_text.h"
+#include "notify/sd_notify.h"
+#include "remote/remote_link.h"
+#include "spool/entrance.h"
+#include "spool/folder.h"
+#include "spool/queue.h"
+#include "spool/requests.h"
+#include "spool/sender.h"
+#include "uv/env.h"
+#include "uv/signals.h"
+
+namespace sluice {
+namespace {
+
+constexpr Logger kLog{"spool"};
+constexpr std::chrono::seconds kHealthLook{1};
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
+class SpoolDaemon {
+ public:
+  explicit SpoolDaemon(SpoolConfig config) : config_(std::move(config)) {
+    if (config_.identity.empty()) config_.identity = host_name();
+  }
+
+  Status start();
+  int serve() {
+    world_.loop().run();
+    return exit_code_;
+  }
+
+ private:
+  Status start_entrances();
+  Status start_metrics();
+  void start_sender();
+  void look_after();
+  void stop();
+
+  SpoolConfig config_;
+  UvEnv world_;
+  Env& env_ = world_.env();
+  int exit_code_ = 0;
+  bool stopping_ = false;
+  // Built in this order, taken down in reverse.
+  std::unique_ptr<SpoolQueue> queue_;
+  std::unique_ptr<NatsLink> link_;
+  std::unique_ptr<StreamClient> client_;
+  std::unique_ptr<SpoolSender> sender_;
+  std::unique_ptr<SpoolRequests> requests_;
+  std::unique_ptr<SpoolFolder> folder_;
+  std::unique_ptr<SpoolEntrance> entrance_;
+  std::unique_ptr<Listener> socket_;
+  std::unique_ptr<HttpServer> metrics_;
+  std::unique_ptr<Signals> signals_;
+  std::unique_ptr<Timer> health_timer_;
+};
+
+Status SpoolDaemon::start() {
+  configure_logging(config_.log);
+  {
+    StartupExtension extension;
+    auto queue = SpoolQueue::open(env_, config_.queue);
+    if (!queue) return std::unexpected(queue.error());
+    queue_ = std::move(*queue);
+  }
+  auto link = make_remote_link(env_, config_.server);
+  if (!link) return std::unexpected(link.error());
+  link_ = std::move(*link);
+  client_ = StreamClient::make(env_, *link_);
+  sender_ = std::make_unique<SpoolSender>(env_, *queue_, *link_, *client_, config_.sender);
+  if (Status s = start_entrances(); !s) return s;
+  if (Status s = start_metrics(); !s) return s;
+  signals_ = std::make_unique<Signals>(world_.loop(), std::initializer_list<int>{SIGTERM, SIGINT}, [this](int) { stop(); });
+  health_timer_ = env_.timers.make([this] { look_after(); });
+  look_after();
+  uint64_t waiting = 0;
+  for (const auto& lane : queue_->lanes()) waiting += lane.messages;
+  SLUICE_LOG(kLog, kInfo, "spool open dir={} waiting={} identity={}", config_.queue.dir, waiting, config_.identity);
+  notify_ready(fmt::format("spooling in {}", config_.queue.dir));
+  return {};
+}
+
+Status SpoolDaemon::start_entrances() {
+  requests_ = std::make_unique<SpoolRequests>(env_, *queue_, sender_.get(), config_.identity, sender_->can_sign());
+  if (!config_.folder.empty()) {
+    folder_ = std::make_unique<SpoolFolder>(env_, *queue_, config_.folder, config_.queue.max_payload_bytes);
+    if (Status s = folder_->start([this] { sender_->start(); }); !s) return s;
+  } else {
+    sender_->start();
+  }
+  if (config_.socket.empty()) return {};
+  entrance_ = std::make_unique<SpoolEntrance>(env_.executor, *requests_, config_.queue.max_payload_bytes / 3 * 4 + 256 * kKiB);
+  auto listening = world_.listen_local(config_.socket, config_.socket_mode,
+                                       [this](std::unique_ptr<Transport> accepted) { entrance_->accept(std::move(accepted)); });
+  if (!listening) return std::unexpected(listening.error());
+  socket_ = std::move(*listening);
+  return {};
+}
+
+Status SpoolDaemon::start_metrics() {
+  if (config_.metrics_host.empty()) return {};
+  HttpServerOptions options;
+  options.max_connections = 16;
+  metrics_ = std::make_unique<HttpServer>(env_.timers, options);
+  metrics_->add("/metrics", [this](const HttpRequest&) {
+    PrometheusText text;
+    queue_->collect(text);
+    sender_->collect(text);
+    if (folder_) folder_->collect(text);
+    if (entrance_) entrance_->collect(text);
+    world_.collect(text);
+    HttpResponse page;
+    page.content_type = "text/plain; version=0.0.4";
+    page.body = text.text();
+    return page;
+  });
+  metrics_->add("/healthz", [this](const HttpRequest&) {
+    const bool well = queue_->writable().has_value();
+    HttpResponse page;
+    page.status = well ? 200 : 503;
+    page.body = well ? "{\"status\":\"ok\"}" : "{\"status\":\"error\",\"error\":\"the disk refuses messages\"}";
+    return page;
+  });
+  return metrics_->listen(env_.network, config_.metrics_host, config_.metrics_port);
+}
+
+/// A disk that failed does not come back in this process; another one may recover what is on it.
+void SpoolDaemon::look_after() {
+  if (queue_->broken() && !stopping_) {
+    SLUICE_LOG(kLog, kError, "the disk has failed, ending");
+    exit_code_ = 1;
+    return world_.loop().stop();
+  }
+  notify_watchdog();
+  health_timer_->start(watchdog_interval() ? std::min<std::chrono::nanoseconds>(kHealthLook, *watchdog_interval() / 2)
+                                           : std::chrono::nanoseconds(std::chrono::seconds(10)));
+}
+
+void SpoolDaemon::stop() {
+  if (std::exchange(stopping_, true)) return;
+  notify_stopping();
+  socket_.reset();
+  if (!config_.socket.empty()) (void)env_.disk.remove(config_.socket);
+  metrics_.reset();
+  entrance_.reset();
+  folder_.reset();
+  sender_.reset();
+  client_.reset();
+  link_.reset();
+  queue_->close([this](const Status& closed) {
+    if (!closed) {
+      SLUICE_LOG(kLog, kError, "closing failed error={}", closed.error().detail);
+      exit_code_ = 1;
+    }
+    env_.executor.post([this] { world_.loop().stop(); });
+  });
+}
+
+}  // namespace
+
+int run_spool(SpoolConfig config) {
+  SpoolDaemon daemon(std::move(config));
+  if (const Status s = daemon.start(); !s) {
+    std::fprintf(stderr, "sluice-spool: %s\n", s.error().detail.c_str());
+    return 1;
+  }
+  return daemon.serve();
+}
+
+}  // namespace sluice
