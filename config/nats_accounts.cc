@@ -18,13 +18,12 @@ constexpr std::array kRefused = std::to_array<std::string_view>(
      "no_system", "no_sys_acc", "proxies"});
 constexpr std::array kOperatorKeys = std::to_array<std::string_view>(
     {"operator", "operators", "roots", "root", "root_operators", "root_operator"});
+constexpr std::array kResolverRefused =
+    std::to_array<std::string_view>({"hard_delete", "ttl", "url"});
 constexpr std::array kAccountRefused = std::to_array<std::string_view>({"msg_trace", "trace_dest"});
 constexpr std::array kExportRefused = std::to_array<std::string_view>({"latency", "allow_trace"});
 constexpr std::array kImportRefused = std::to_array<std::string_view>({"allow_trace"});
-constexpr std::array kJetStreamRefused = std::to_array<std::string_view>(
-    {"max_bytes_required", "max_stream_bytes", "max_bytes", "mem_max_stream_bytes",
-     "memory_max_stream_bytes", "disk_max_stream_bytes", "store_max_stream_bytes",
-     "cluster_traffic"});
+constexpr std::array kJetStreamRefused = std::to_array<std::string_view>({"cluster_traffic"});
 constexpr std::array kNone = std::array<std::string_view, 0>{};
 
 /// One account's block, or an export or an import in it.
@@ -120,6 +119,12 @@ void AccountReader::jetstream(Value value) {
       limit(entry, key, out.max_consumers);
     } else if (key == "max_ack_pending") {
       limit(entry, key, out.max_ack_pending);
+    } else if (key == "max_bytes_required" || key == "max_stream_bytes" || key == "max_bytes") {
+      reader_.flag(entry.value, out.max_bytes_required);
+    } else if (key == "mem_max_stream_bytes" || key == "memory_max_stream_bytes") {
+      bytes(out.memory_max_stream_bytes);
+    } else if (key == "disk_max_stream_bytes" || key == "store_max_stream_bytes") {
+      bytes(out.storage_max_stream_bytes);
     } else {
       reader_.refuse_or_unknown(entry, kJetStreamRefused);
     }
@@ -270,12 +275,41 @@ void read_operator(NatsReader& reader, const ConfValue& value, OperatorMode& mod
   }
 }
 
-void read_resolver(NatsReader& reader, const ConfEntry& entry) {
-  const std::string word =
-      entry.value.kind == ConfValue::Kind::kText ? to_conf_lower(entry.value.text) : "";
-  if (word == "memory" || word == "mem") return;
-  reader.tell(entry.value.place,
-              "this version of Sluice knows accounts by resolver_preload only: resolver must be MEMORY");
+/// MEMORY, or `{type: full, dir: …}`: all accounts in one folder. One server has nobody to be in step
+/// with, so what tunes that is without effect.
+void read_resolver(NatsReader& reader, const ConfEntry& entry, OperatorMode& mode) {
+  const auto refuse = [&reader](const ConfValue& value) {
+    reader.tell(value.place, "this version of Sluice carries out the resolvers MEMORY and full");
+  };
+  if (entry.value.kind == ConfValue::Kind::kText) {
+    const std::string word = to_conf_lower(entry.value.text);
+    if (word != "memory" && word != "mem") refuse(entry.value);
+    return;
+  }
+  if (!reader.is_map(entry.value)) return;
+  std::string type;
+  for (const ConfEntry& one : entry.value.entries) {
+    const std::string key = to_conf_lower(one.key);
+    if (key == "type") {
+      reader.text(one.value, type);
+    } else if (key == "dir") {
+      reader.text(one.value, mode.directory);
+    } else if (key == "allow_delete") {
+      reader.flag(one.value, mode.allow_delete);
+    } else if (key == "interval" || key == "timeout" || key == "limit") {
+      reader.note(one.value.place, fmt::format("\"{}\" is without effect here", one.key));
+    } else {
+      reader.refuse_or_unknown(one, kResolverRefused);
+    }
+  }
+  type = to_conf_lower(type);
+  if (type == "mem" || type == "memory") {
+    mode.directory.clear();
+  } else if (type != "full") {
+    refuse(entry.value);
+  } else if (mode.directory.empty()) {
+    reader.tell(entry.value.place, "dir has no value and needs to point to a directory");
+  }
 }
 
 void read_preload(NatsReader& reader, const ConfValue& value, OperatorMode& mode) {
@@ -302,7 +336,7 @@ bool read_accounts_stanza(NatsReader& reader, std::string_view key, const ConfEn
   } else if (std::ranges::find(kOperatorKeys, key) != kOperatorKeys.end()) {
     read_operator(reader, entry.value, settings.server.operator_mode);
   } else if (key == "resolver" || key == "account_resolver") {
-    read_resolver(reader, entry);
+    read_resolver(reader, entry, settings.server.operator_mode);
   } else if (key == "resolver_preload") {
     read_preload(reader, entry.value, settings.server.operator_mode);
   } else if (key == "trusted" || key == "trusted_keys") {

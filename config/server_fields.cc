@@ -102,8 +102,13 @@ const FieldRows& jetstream_fields() {
     t.count("max_memory", &O::max_memory).doc("Bytes of all streams in memory.");
     t.count("max_storage", &O::max_storage).doc("Bytes of all streams on disk.");
     t.count("max_streams", &O::max_streams).doc("Streams.");
-    t.count("max_consumers", &O::max_consumers).doc("Consumers.");
+    t.count("max_consumers", &O::max_consumers).doc("Consumers of one stream.");
     t.count("max_ack_pending", &O::max_ack_pending).doc("Unacknowledged messages of a consumer.");
+    t.count("max_memory_stream_bytes", &O::memory_max_stream_bytes)
+        .doc("Largest max_bytes of a stream in memory.");
+    t.count("max_storage_stream_bytes", &O::storage_max_stream_bytes)
+        .doc("Largest max_bytes of a stream on disk.");
+    t.flag("max_bytes_required", &O::max_bytes_required).doc("Every stream must have max_bytes.");
     return t.take();
   }();
   return rows;
@@ -208,6 +213,10 @@ const FieldRows& operator_fields() {
     t.own("preload", FieldKind::kTextList, "",
           [](ReadContext& c, const YamlNode& n, const FieldRow&, O& o) { read_preload(c, n, o); })
         .doc("Accounts' JWTs.");
+    t.text("directory", &O::directory)
+        .doc("Folder with accounts' JWTs, changed by `$SYS.REQ.CLAIMS` requests. Empty: those of `preload` are all.");
+    t.flag("allow_delete", &O::allow_delete)
+        .doc("With `directory`: requests may delete accounts.");
     return t.take();
   }();
   return rows;

@@ -12,6 +12,7 @@
 #include "gateway/pages.h"
 #include "gateway/process_figures.h"
 #include "gateway/reload.h"
+#include "gateway/system_answers.h"
 #include "monitor/monitor.h"
 #include "leaf/leaf_nodes.h"
 #include "monitor/summed_metrics.h"
@@ -78,6 +79,11 @@ class App::Running final : public RunningDaemon {
 
   // -- RunningDaemon
   Result<ReloadReport> reload_server(const ServerOptions& fresh) override {
+    // Of its leaf listener the certificates are read again, under the names that it began with.
+    if (LeafNodes* leaf = node_->leaf(); leaf != nullptr) {
+      if (auto loaded = leaf->reload_tls(options_.config.leafnodes.tls); !loaded)
+        return std::unexpected(loaded.error());
+    }
     return node_->server().reload(fresh);
   }
   Status prepare_adapters(const Config& fresh) override { return adapters_->prepare(fresh); }
@@ -127,6 +133,7 @@ class App::Running final : public RunningDaemon {
   std::vector<std::unique_ptr<NatsLink>> remotes_;  ///< of mirrors and sources
   std::unique_ptr<Node> node_;
   std::unique_ptr<MonitorPages> pages_;
+  std::unique_ptr<SystemAnswers> system_;
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<Replicator> replicator_;
   std::unique_ptr<AdapterHost> adapters_;
@@ -194,6 +201,8 @@ Status App::Running::start_monitor() {
     if (phase_ == Phase::kSettling || phase_ == Phase::kStoppingNode) return "stopping";
     return adapters_ ? adapters_->trouble() : "";
   });
+  system_ = std::make_unique<SystemAnswers>(*pages_, [this] { reload(SIGHUP); });
+  node_->server().set_system_host(system_.get());
   if (!settings.enabled) return {};
   monitor_ = std::make_unique<Monitor>(env_, *pages_, settings.base_path);
   monitor_->add_metrics([this](MetricSink& sink) {

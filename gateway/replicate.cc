@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "gateway/cli/session.h"
 #include "gateway/pages.h"
-#include "gateway/sd_notify.h"
+#include "notify/sd_notify.h"
 #include "http/server.h"
 #include "monitor/prometheus_text.h"
 #include "remote/remote_link.h"

@@ -40,9 +40,10 @@ ApiAnswer account_info(ApiContext& context, const ApiCall&) {
       context.streams.size(), context.consumers.size());
   out += fmt::format(
       R"("limits":{{"max_memory":{},"max_storage":{},"max_streams":{},"max_consumers":{},)"
-      R"("max_ack_pending":-1,"memory_max_stream_bytes":-1,"storage_max_stream_bytes":-1,)"
-      R"("max_bytes_required":false}},)",
-      o.max_memory_bytes, o.max_file_bytes, o.max_streams, o.max_consumers);
+      R"("max_ack_pending":{},"memory_max_stream_bytes":{},"storage_max_stream_bytes":{},)"
+      R"("max_bytes_required":{}}},)",
+      o.max_memory_bytes, o.max_file_bytes, o.max_streams, o.max_consumers, o.max_ack_pending,
+      o.max_memory_stream_bytes, o.max_file_stream_bytes, o.max_bytes_required);
   if (!o.domain.empty()) out += fmt::format(R"("domain":{},)", json_quoted(o.domain));
   // This request counts as answered.
   out += fmt::format(R"("api":{{"level":{},"total":{},"errors":{}}}}})", o.api_level,

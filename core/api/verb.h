@@ -38,6 +38,10 @@ struct ApiOptions {
   int64_t max_file_bytes = -1;
   int64_t max_streams = -1;
   int64_t max_consumers = -1;
+  int64_t max_ack_pending = -1;
+  int64_t max_file_stream_bytes = -1;
+  int64_t max_memory_stream_bytes = -1;
+  bool max_bytes_required = false;
   std::chrono::nanoseconds max_duplicate_window{0};  ///< server limit; 0 = none
 };
 

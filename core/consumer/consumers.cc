@@ -205,8 +205,9 @@ Result<Consumer*> LocalConsumers::create(Stream& stream, const ConsumerConfig& c
   if (!config.direct) {  // those of mirrors and sources do not count
     const int64_t bound = stream.config().max_consumers;
     if (bound > 0 && count(stream.config().name) >= static_cast<size_t>(bound)) return no(10026);
-    const int64_t of_account = options_.max_consumers_per_account;
-    if (of_account > 0 && size() >= static_cast<size_t>(of_account)) return no(10026);
+    const int64_t of_account = options_.max_consumers_per_stream;
+    if (of_account > 0 && count(stream.config().name) >= static_cast<size_t>(of_account))
+      return no(10026);
   }
   if (Status s = check_among_others(stream, config); !s) return std::unexpected(s.error());
   return adopt_new(stream, config);

@@ -24,7 +24,7 @@ class Consumer;
 struct ConsumersOptions {
   int64_t max_ack_pending_limit = -1;         ///< server or account limit; -1 = none
   int64_t max_request_batch = 0;              ///< server limit of a pull's batch; 0 = none
-  int64_t max_consumers_per_account = -1;
+  int64_t max_consumers_per_stream = -1;      ///< the account's max_consumers: the reference counts each stream
   std::string domain;                         ///< empty = none; also the first token of v2 acks ("_")
   std::string account = "$G";                 ///< as advisories name it
   std::string account_hash = "szMpdrwD";      ///< token of v2 ack subjects ($G)

@@ -16,7 +16,8 @@ std::vector<AccountFigures> account_figures(const Server& server) {
                    .in_bytes = c.in_bytes,
                    .out_msgs = c.out_msgs,
                    .out_bytes = c.out_bytes,
-                   .slow_consumers = c.slow_consumers});
+                   .slow_consumers = c.slow_consumers,
+                   .options = &account.options()});
   });
   return out;
 }

@@ -14,6 +14,41 @@ PageJson traffic(uint64_t msgs, uint64_t bytes) {
   return {{"msgs", msgs}, {"bytes", bytes}, {"gateways", none}, {"routes", none}, {"leafs", none}};
 }
 
+/// What the account maps, exports and imports by its options.
+void add_crossings(PageJson& detail, const AccountOptions& options) {
+  PageJson mappings = PageJson::object(), exports = PageJson::array(), imports = PageJson::array();
+  for (const MappingOptions& mapping : options.mappings) {
+    PageJson& list = mappings[mapping.source] = PageJson::array();
+    for (const MappingDestination& d : mapping.destinations)
+      list.push_back({{"subject", d.subject}, {"weight", d.weight}});
+  }
+  for (const ExportOptions& e : options.exports) {
+    PageJson one = {{"subject", e.subject}, {"type", e.service ? "service" : "stream"}};
+    if (e.service)
+      one["response_type"] = e.response == ResponseType::kStream    ? "Stream"
+                             : e.response == ResponseType::kChunked ? "Chunked"
+                                                                    : "Singleton";
+    if (!e.accounts.empty()) one["approved_accounts"] = e.accounts;
+    exports.push_back(std::move(one));
+  }
+  for (const ImportOptions& i : options.imports) {
+    const std::string here = !i.to.empty()     ? i.to
+                             : i.prefix.empty() ? i.subject
+                                                : i.prefix + '.' + i.subject;
+    imports.push_back({{"subject", i.subject},
+                       {"account", i.account},
+                       {"local_subject", here},
+                       {"type", i.service ? "service" : "stream"},
+                       {"invalid", false},
+                       {"share", i.share},
+                       {"tracking", false}});
+  }
+  if (!mappings.empty()) detail["mappings"] = std::move(mappings);
+  if (!exports.empty()) detail["exports"] = std::move(exports);
+  if (!imports.empty()) detail["imports"] = std::move(imports);
+  detail["name_tag"] = options.display_name.empty() ? options.name : options.display_name;
+}
+
 }  // namespace
 
 PageAnswer MonitorPages::accountz(const PageQuery& query) {
@@ -44,6 +79,7 @@ PageAnswer MonitorPages::accountz(const PageQuery& query) {
                  {"leafnode_connections", found->leaf_connections},
                  {"client_connections", found->connections},
                  {"subscriptions", found->subscriptions}});
+  add_crossings(detail, *found->options);
   j["account_detail"] = std::move(detail);
   return json_page(j);
 }

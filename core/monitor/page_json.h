@@ -41,6 +41,7 @@ struct AccountFigures {
   size_t subscriptions = 0;
   uint64_t in_msgs = 0, in_bytes = 0, out_msgs = 0, out_bytes = 0;
   uint64_t slow_consumers = 0;
+  const AccountOptions* options = nullptr;  ///< for this callback only
 };
 /// In order of name.
 std::vector<AccountFigures> account_figures(const Server& server);

@@ -25,11 +25,12 @@ std::string http_name(const std::string& member) {
 
 }  // namespace
 
-Result<PageQuery> PageQuery::of_json(std::string_view text) {
-  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) return PageQuery();
+Result<PageQuery> PageQuery::of_json(std::string_view text, Parameters first) {
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
+    return PageQuery(std::move(first));
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return fail(Errc::kInvalidArgument, "the request is no JSON object");
-  Parameters out;
+  Parameters out = std::move(first);
   for (const auto& [name, value] : json.items()) {
     if (name == "subscriptions_detail" && value == true) {
       out.insert(out.begin(), {"subs", "detail"});

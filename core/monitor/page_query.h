@@ -19,7 +19,8 @@ class PageQuery {
   explicit PageQuery(Parameters parameters) : parameters_(std::move(parameters)) {}
   /// Members that are texts, numbers and booleans, under the names that HTTP has for them; empty
   /// text = nothing asked. kInvalidArgument when it is no JSON object.
-  static Result<PageQuery> of_json(std::string_view text);
+  /// `first` go before them.
+  static Result<PageQuery> of_json(std::string_view text, Parameters first = {});
 
   /// The first of that name; "" when there is none.
   std::string_view text(std::string_view name) const;

@@ -21,10 +21,19 @@ PageAnswer MonitorPages::subsz(const PageQuery& query) {
   }
   const std::string_view account = query.text("acc");
   const Server& server = subject_.server;
-  const InterestStats stats = server.interest_stats();
+  const Account* only = account.empty() ? nullptr : server.accounts().find(account);
+  InterestStats stats;
+  size_t count = 0;
+  if (account.empty()) {
+    stats = server.interest_stats();
+    count = server.subscription_count();
+  } else if (only != nullptr) {
+    stats = only->router().interest_stats();
+    count = only->router().subscription_count();
+  }
   PageJson j = {{"server_id", server.id()},
                 {"now", format_rfc3339(env_.clock.wall())},
-                {"num_subscriptions", server.subscription_count()},
+                {"num_subscriptions", count},
                 {"num_cache", stats.remembered},
                 {"num_inserts", stats.inserts},
                 {"num_removes", stats.removes},

@@ -4,10 +4,16 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "crypto/digest.h"
 #include "server/version.h"
 
 namespace sluice {
+namespace {
+
+constexpr Logger log_{"node"};
+
+}  // namespace
 
 Node::Node(Env& env, NodeOptions options) : env_(env), options_(std::move(options)) {}
 
@@ -28,21 +34,33 @@ Status Node::open() {
   }
   server_ = std::make_unique<Server>(env_, options_.server);
   if (!options_.server.jetstream) return {};
-  server_->accounts().each([this](Account& account) {
-    if (account.options().jetstream) {
-      engines_.push_back(make_engine(account));
-    } else if (!account.is_system()) {
-      refusals_.push_back(ApiRefusal::make(account.router(), 10039));
-    }
-  });
+  server_->accounts().each([this](Account& account) { serve_jetstream(account); });
+  server_->on_account_changed([this](Account& account) { serve_jetstream(account); });
   return {};
+}
+
+/// Streams of an account that gets JetStream while running are there at once. New limits of one that
+/// has it, and its end, wait for a restart.
+void Node::serve_jetstream(Account& account) {
+  const auto& wanted = account.options().jetstream;
+  if (const AccountEngine* running = engine(account.name()); running != nullptr) {
+    if (!wanted || *wanted != running->asked)
+      SLUICE_LOG(log_, kWarn, "JetStream limits of an account change at the next start account={}", account.name());
+  } else if (wanted) {
+    refusals_.erase(account.name());
+    auto made = make_engine(account);
+    const auto after = std::ranges::find_if(engines_, [&](const auto& e) { return e->account > made->account; });
+    engines_.insert(after, std::move(made));
+  } else if (!account.is_system() && !refusals_.contains(account.name())) {
+    refusals_.emplace(account.name(), ApiRefusal::make(account.router(), 10039));
+  }
 }
 
 std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   const bool global = account.name() == kGlobalAccount;
   auto engine = std::make_unique<AccountEngine>();
   engine->account = account.name();
-  engine->limits = *account.options().jetstream;
+  engine->limits = engine->asked = *account.options().jetstream;
   JetStreamLimits& limits = engine->limits;
   if (limits.max_storage < 0) limits.max_storage = options_.max_file_bytes;
   if (limits.max_memory < 0) limits.max_memory = options_.max_memory_bytes;
@@ -54,6 +72,9 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   streams.max_file_bytes = limits.max_storage;
   streams.max_memory_bytes = limits.max_memory;
   if (limits.max_streams >= 0) streams.max_streams = limits.max_streams;
+  streams.max_file_stream_bytes = limits.storage_max_stream_bytes;
+  streams.max_memory_stream_bytes = limits.memory_max_stream_bytes;
+  streams.max_bytes_required = limits.max_bytes_required;
   engine->streams = Streams::make(env_, account.router(), engine->store.get(), streams);
 
   ConsumersOptions consumers = options_.consumers;
@@ -62,7 +83,7 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   consumers.account = account.name();
   consumers.account_hash = short_hash(account.name());
   if (limits.max_ack_pending >= 0) consumers.max_ack_pending_limit = limits.max_ack_pending;
-  if (limits.max_consumers >= 0) consumers.max_consumers_per_account = limits.max_consumers;
+  if (limits.max_consumers >= 0) consumers.max_consumers_per_stream = limits.max_consumers;
   engine->consumers = Consumers::make(env_, account.router(), *engine->streams,
                                       engine->store.get(), consumers);
 
@@ -76,7 +97,11 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   api.max_file_bytes = limits.max_storage;
   api.max_memory_bytes = limits.max_memory;
   api.max_streams = streams.max_streams;
-  api.max_consumers = consumers.max_consumers_per_account;
+  api.max_consumers = consumers.max_consumers_per_stream;
+  api.max_ack_pending = consumers.max_ack_pending_limit;
+  api.max_file_stream_bytes = streams.max_file_stream_bytes;
+  api.max_memory_stream_bytes = streams.max_memory_stream_bytes;
+  api.max_bytes_required = streams.max_bytes_required;
   engine->api = ApiDispatcher::make(env_, account.router(), engine->store.get(), *engine->streams,
                                     *engine->consumers, api);
   engine->sourcing = Sourcing::make(

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,7 +29,8 @@ namespace sluice {
 /// JetStream of one account. Built in this order, taken down in reverse.
 struct AccountEngine {
   std::string account;
-  JetStreamLimits limits;
+  JetStreamLimits asked;   ///< by the account's options
+  JetStreamLimits limits;  ///< in force
   std::unique_ptr<Store> store;  ///< the account's part of the directory
   std::unique_ptr<Streams> streams;
   std::unique_ptr<Consumers> consumers;
@@ -85,6 +87,7 @@ class Node {
  private:
   Node(Env& env, NodeOptions options);
   Status open();
+  void serve_jetstream(Account& account);
   std::unique_ptr<AccountEngine> make_engine(Account& account);
   AccountEngine& global_engine();
 
@@ -95,7 +98,7 @@ class Node {
   std::unique_ptr<Server> server_;
   std::unique_ptr<AccountStores> account_stores_;
   std::vector<std::unique_ptr<AccountEngine>> engines_;
-  std::vector<std::unique_ptr<ApiRefusal>> refusals_;  ///< accounts without JetStream
+  std::map<std::string, std::unique_ptr<ApiRefusal>> refusals_;  ///< accounts without JetStream
   std::unique_ptr<LeafNodes> leaf_;                    ///< null when there are none
 };
 

@@ -7,7 +7,13 @@ namespace sluice {
 
 Account::Account(AccountOptions options, Executor& executor, Random& random,
                  Congestion& congestion)
-    : options_(std::move(options)), router_(executor, random, congestion) {
+    : router_(executor, random, congestion) {
+  change(std::move(options));
+}
+
+void Account::change(AccountOptions options) {
+  options_ = std::move(options);
+  mappings_.reset();
   if (options_.mappings.empty()) return;
   auto mappings = SubjectMappings::make(options_.mappings, {});
   SLUICE_CHECK(mappings.has_value());  // check_options() has seen them

@@ -32,6 +32,9 @@ class Account {
 
   const std::string& name() const { return options_.name; }
   const AccountOptions& options() const { return options_; }
+  /// Takes other options, checked and of the same name. What exists of JetStream, imports and
+  /// clients is for others to bring in line.
+  void change(AccountOptions options);
   Router& router() { return router_; }
   const Router& router() const { return router_; }
   bool is_system() const { return is_system_; }

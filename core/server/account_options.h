@@ -124,6 +124,9 @@ struct OperatorMode {
   std::vector<std::string> operators = {};          ///< their JWTs
   std::vector<std::string> trusted_keys = {};       ///< public keys "O…" besides
   std::map<std::string, std::string> preload = {};  ///< account key "A…" → its JWT
+  /// Folder of the full resolver; "" = the preloaded accounts are all there are.
+  std::string directory = {};
+  bool allow_delete = false;  ///< $SYS.REQ.CLAIMS.DELETE is obeyed
   bool enabled() const { return !operators.empty() || !trusted_keys.empty(); }
   bool operator==(const OperatorMode&) const = default;
 };

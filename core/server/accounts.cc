@@ -4,17 +4,25 @@
 
 namespace sluice {
 
-Accounts::Accounts(Env& env, const ServerOptions& options)
-    : env_(env), congestion_(env.executor) {
+std::vector<AccountOptions> Accounts::options_of(const ServerOptions& options) {
+  std::vector<AccountOptions> out;
   AccountOptions global{.name = std::string(kGlobalAccount),
                         .default_permissions = options.default_permissions,
                         .mappings = options.mappings};
   if (options.jetstream && options.global_jetstream) global.jetstream = JetStreamLimits{};
-  global_ = &add(std::move(global));
+  out.push_back(std::move(global));
   for (const AccountOptions& account : options.accounts) {
-    AccountOptions own = account;
+    AccountOptions& own = out.emplace_back(account);
     if (!options.jetstream) own.jetstream.reset();
-    add(std::move(own));
+  }
+  return out;
+}
+
+Accounts::Accounts(Env& env, const ServerOptions& options)
+    : env_(env), congestion_(env.executor) {
+  for (AccountOptions& account : options_of(options)) {
+    Account& added = add(std::move(account));
+    if (global_ == nullptr) global_ = &added;
   }
   const std::string_view system =
       options.system_account.empty() ? kSystemAccount : std::string_view(options.system_account);

@@ -23,6 +23,12 @@ class Accounts {
   Account& system() { return *system_; }
   /// By name, or by the public key that is its other name. nullptr = none.
   Account* find(std::string_view name);
+  const Account* find(std::string_view name) const {
+    return const_cast<Accounts*>(this)->find(name);
+  }
+  /// The options of all accounts that these options of a server make, the global one first.
+  static std::vector<AccountOptions> options_of(const ServerOptions& options);
+  Account& add(AccountOptions options);
   /// In order of name.
   void each(const std::function<void(Account&)>& visit);
   void each(const std::function<void(const Account&)>& visit) const;
@@ -32,8 +38,6 @@ class Accounts {
   const Congestion& congestion() const { return congestion_; }
 
  private:
-  Account& add(AccountOptions options);
-
   Env& env_;
   Congestion congestion_;
   std::map<std::string, std::unique_ptr<Account>, std::less<>> accounts_;

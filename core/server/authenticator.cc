@@ -138,6 +138,12 @@ AuthAnswer Authenticator::check(const Credentials& given) const {
   return answer;
 }
 
+IdentityPtr Authenticator::identity_of(std::string_view user) const {
+  if (const auto found = users_.find(user); found != users_.end()) return found->second.identity;
+  if (const auto found = keys_.find(user); found != keys_.end()) return found->second;
+  return nullptr;
+}
+
 AuthAnswer Authenticator::compare(std::string_view secret, std::string_view expected,
                                   IdentityPtr identity) {
   if (is_bcrypt(expected))

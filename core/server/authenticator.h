@@ -88,6 +88,8 @@ class Authenticator {
   /// INFO must carry a nonce.
   bool needs_nonce() const { return !keys_.empty() || jwts_ != nullptr; }
   AuthAnswer check(const Credentials& given) const;
+  /// Of a configured user, by name or key; nullptr = none.
+  IdentityPtr identity_of(std::string_view user) const;
   /// nullptr but in operator mode.
   const JwtAuthority* jwts() const { return jwts_.get(); }
 

@@ -181,7 +181,7 @@ void Connection::on_bytes(std::string_view bytes) {
 void Connection::on_error(WireError error) {
   if (error == WireError::kNotConnect) {
     ++world_.counters.auth_failures;
-    world_.host.on_connection_refused(*this);
+    world_.host.on_connection_refused(*this, {});
   } else {
     ++world_.counters.protocol_errors;
   }

@@ -67,7 +67,7 @@ class ConnectionHost {
   virtual std::string info_line(const Connection& connection, InfoKind kind) = 0;
   /// It logged in (again), or was refused.
   virtual void on_connection_bound(Connection& connection) = 0;
-  virtual void on_connection_refused(Connection& connection) = 0;
+  virtual void on_connection_refused(Connection& connection, std::string_view user) = 0;
   virtual std::string client_info_json(const Connection& connection) = 0;
   /// Told once. Must not destroy the connection before a later callback.
   virtual void on_connection_closed(Connection& connection) = 0;
@@ -107,6 +107,9 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   void close(CloseReason reason, std::string_view error_text);
   /// The options it refers to are others now.
   void options_changed();
+  /// Its user is the same, but what the user may do is another thing now: subscriptions that are no
+  /// longer allowed are dropped, each with an -ERR.
+  void change_identity(IdentityPtr identity);
   /// An INFO outside the order of things; only clients that can take one get it.
   void send_async_info(InfoKind kind);
 
@@ -134,6 +137,8 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   uint64_t out_bytes() const { return out_bytes_; }
   /// Until its identity ends; negative = it never does.
   std::chrono::nanoseconds expires_in() const;
+  /// It has been a client of an account.
+  bool was_bound() const { return counted_in_ != nullptr; }
   /// It has logged in where that is needed, and counts as a client of its account.
   bool bound() const { return bound_; }
   bool open() const { return state_ != State::kClosed; }
@@ -186,6 +191,7 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   bool accept_connect(const ConnectOptions& options, IdentityPtr identity);
   bool bind(IdentityPtr identity);
   void unbind();
+  void take_identity(IdentityPtr identity);
   void on_expired();
   bool refuse_publish(std::string_view subject, std::string_view reply);
   bool may_subscribe(const SubOp& op);

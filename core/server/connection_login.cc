@@ -1,6 +1,9 @@
 // A connection's way in: CONNECT, the check of its secret, the account and the user that it becomes.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "server/connection.h"
@@ -68,7 +71,7 @@ bool Connection::refuse(const ConnectOptions& options) {
   name_ = options.name;
   lang_ = options.lang;
   version_ = options.version;
-  world_.host.on_connection_refused(*this);
+  world_.host.on_connection_refused(*this, options.user);
   const auto delay = world_.auth_failures.note(ip_, world_.clock.now());
   if (delay.count() == 0) {
     close(CloseReason::kAuthenticationFailure, "Authorization Violation");
@@ -118,7 +121,7 @@ bool Connection::accept_connect(const ConnectOptions& options, IdentityPtr ident
 bool Connection::bind(IdentityPtr identity) {
   unbind();
   account_ = identity->account;
-  identity_ = std::move(identity);
+  identity_ = identity;
   if (!account_->has_room_for_connection()) {
     ++world_.counters.refused_connections;
     close(CloseReason::kMaxAccountConnections, "maximum account active connections exceeded");
@@ -128,6 +131,12 @@ bool Connection::bind(IdentityPtr identity) {
   ++account_->connections;
   if (account_ != counted_in_) ++account_->counters.total_connections;
   counted_in_ = account_;
+  take_identity(std::move(identity));
+  return true;
+}
+
+void Connection::take_identity(IdentityPtr identity) {
+  identity_ = std::move(identity);
   permissions_ = identity_->permissions == nullptr
                      ? nullptr
                      : std::make_unique<PermissionState>(identity_->permissions);
@@ -137,7 +146,24 @@ bool Connection::bind(IdentityPtr identity) {
     expiry_timer_ = world_.timers.make([this] { on_expired(); });
     expiry_timer_->start(std::chrono::nanoseconds(identity_->expires - world_.clock.wall()));
   }
-  return true;
+}
+
+void Connection::change_identity(IdentityPtr identity) {
+  take_identity(std::move(identity));
+  std::vector<ClientSubscription*> refused;
+  for (const auto& [sid, subscription] : subscriptions_) {
+    const bool allowed = permissions_ == nullptr || permissions_->rules().may_subscribe(
+                                                        subscription->subject(), subscription->queue());
+    if (!allowed) refused.push_back(subscription);
+    subscription->filtered_ =
+        permissions_ != nullptr && permissions_->rules().needs_filter(subscription->subject());
+  }
+  for (ClientSubscription* subscription : refused) {
+    send_error(fmt::format("Permissions Violation for Subscription to \"{}\" (sid \"{}\")",
+                           subscription->subject(), subscription->sid()));
+    if (!open()) return;
+    drop(*subscription);
+  }
 }
 
 void Connection::unbind() {

@@ -21,6 +21,7 @@ constexpr nanoseconds kLongestGap = std::chrono::seconds(1);
 void Server::drain(DrainPlan plan, std::move_only_function<void()> done) {
   SLUICE_CHECK(!draining_);
   draining_ = true;
+  if (plan.spread > nanoseconds::zero()) events_->lame_duck();
   drained_ = std::move(done);
   listener_.reset();
   if (websocket_ != nullptr) websocket_->stop_listening();
@@ -68,6 +69,7 @@ void Server::hurry_drain() {
 
 void Server::finish_drain() {
   drain_timer_->stop();
+  events_->shut_down();
   close_all();
   env_.executor.post(std::exchange(drained_, nullptr));
 }

@@ -31,6 +31,8 @@ class JwtAccounts {
   Result<bool> take(const std::string& key, const std::string& token);
   bool drop(std::string_view key);
 
+  /// What take() would say of a token that is read already.
+  Status check(const std::string& key, const AccountJwt& account) const;
   const AccountJwt* find(std::string_view key) const;
   const std::map<std::string, AccountJwt, std::less<>>& all() const { return tokens_; }
   /// That the operator names; "" = none.
@@ -43,7 +45,6 @@ class JwtAccounts {
   WallNanos next_change(WallNanos now) const;
 
  private:
-  Status check(const std::string& key, const AccountJwt& account) const;
   std::vector<ExportOptions> open_exports(const AccountJwt& exporter, int64_t now_s) const;
 
   std::set<std::string, std::less<>> trusted_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <map>
@@ -65,8 +66,8 @@ constexpr Row kRows[] = {
     row<&O::users, kSecret>("users", "Users"),
     row<&O::no_auth_user>("no_auth_user", "NoAuthUser"),
     row<&O::default_permissions, kSecret>("default_permissions", "DefaultPermissions"),
-    row<&O::mappings, kSecret>("mappings", "Mappings", kFixed),
-    row<&O::accounts, kSecret>("accounts", "Accounts", kFixed),
+    row<&O::mappings, kSecret>("mappings", "Mappings"),
+    row<&O::accounts, kSecret>("accounts", "Accounts"),
     row<&O::operator_mode, kSecret>("operator", "TrustedOperators", kFixed),
     row<&O::system_account>("system_account", "SystemAccount", kFixed),
     row<&O::max_payload>("max_payload", "MaxPayload"),
@@ -90,6 +91,16 @@ constexpr Row kRows[] = {
     row<&O::domain>("domain", "JetStreamDomain", kFixed),
 };
 
+/// An account that has JetStream and is to have another one, or none: that needs a restart.
+const AccountOptions* find_waiting_jetstream(const ServerOptions& running, const ServerOptions& fresh) {
+  for (const AccountOptions& before : running.accounts) {
+    const auto after = std::ranges::find(fresh.accounts, before.name, &AccountOptions::name);
+    if (before.jetstream && after != fresh.accounts.end() && after->jetstream != before.jetstream)
+      return &before;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 ReloadReport compare_options(const ServerOptions& running, const ServerOptions& fresh) {
@@ -101,6 +112,12 @@ ReloadReport compare_options(const ServerOptions& running, const ServerOptions& 
                     .reference_field = std::string(row.reference_field),
                     .before = row.text(running),
                     .after = row.text(fresh)});
+  }
+  if (const AccountOptions* account = find_waiting_jetstream(running, fresh); account != nullptr) {
+    out.waiting.push_back({.name = "accounts.jetstream",
+                           .reference_field = "JetStreamLimits of account " + account->name,
+                           .before = "…",
+                           .after = "…"});
   }
   return out;
 }

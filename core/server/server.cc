@@ -9,13 +9,13 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "crypto/nkey.h"
+#include "server/operator_mode.h"
 #include "server/version.h"
 
 namespace sluice {
 namespace {
 
 constexpr Logger log_{"server"};
-constexpr std::string_view kUserInfoSubject = "$SYS.REQ.USER.INFO";
 
 /// Nobody signs with it: the id only has to look like a server's key and be unique.
 std::string make_server_id(Random& random) {
@@ -36,22 +36,6 @@ ServerOptions without_accounts(ServerOptions options) {
   return options;
 }
 
-std::unique_ptr<JwtAccounts> make_jwt_accounts(const ServerOptions& options) {
-  if (!options.operator_mode.enabled()) return nullptr;
-  auto made = JwtAccounts::make(options.operator_mode);
-  SLUICE_CHECK(made.has_value());  // check_options() has seen it
-  return std::make_unique<JwtAccounts>(std::move(*made));
-}
-
-/// In operator mode the accounts are those of the tokens, and "$G" is only there.
-ServerOptions with_jwt_accounts(ServerOptions options, const JwtAccounts* jwts, WallNanos now) {
-  if (jwts == nullptr) return options;
-  options.accounts = jwts->options(now);
-  options.global_jetstream = false;
-  if (options.system_account.empty()) options.system_account = jwts->system_account();
-  return options;
-}
-
 }  // namespace
 
 Server::Server(Env& env, ServerOptions options)
@@ -60,7 +44,8 @@ Server::Server(Env& env, ServerOptions options)
       id_(make_server_id(env.random)),
       start_wall_(env.clock.wall()),
       fine_(check_options(options_)),
-      jwts_(fine_ ? make_jwt_accounts(options_) : nullptr),
+      directory_(fine_ ? make_jwt_directory(env.disk, options_) : nullptr),
+      jwts_(fine_ ? make_jwt_accounts(options_, directory_.get()) : nullptr),
       outbox_options_(make_outbox_options(options_.max_pending, options_.write_deadline)),
       accounts_(env, fine_ ? with_jwt_accounts(options_, jwts_.get(), start_wall_)
                            : without_accounts(options_)),
@@ -86,17 +71,13 @@ Server::Server(Env& env, ServerOptions options)
              .host = *this},
       self_(std::make_shared<Server*>(this)) {
   if (options_.server_name.empty()) options_.server_name = id_;
-  accounts_.each([this](Account& account) {
-    services_.push_back(account.router().subscribe(
-        kUserInfoSubject, {}, [this, &account](const Message& request, const Origin& origin) {
-          answer_user_info(account, request, origin);
-        }));
-  });
+  make_system();
   std::tie(advertised_host_, advertised_port_) = split_advertised(options_);
 }
 
 Server::~Server() {
   *self_ = nullptr;
+  events_->shut_down();
   listener_.reset();
   if (websocket_ != nullptr) websocket_->stop_listening();
   close_all();
@@ -158,6 +139,7 @@ void Server::begin_session(std::unique_ptr<Transport> transport, ConnectionKind 
 }
 
 void Server::on_connection_closed(Connection& connection) {
+  if (connection.was_bound()) events_->disconnected(connection);
   closed_.push_back(connection.info());
   while (closed_.size() > options_.max_closed_connections) closed_.pop_front();
   const auto found = connections_.find(connection.id());
@@ -210,7 +192,7 @@ std::string Server::info_line(const Connection& connection, InfoKind kind) {
   info.client_id = connection.id();
   info.client_ip = connection.ip();
   info.domain = options_.domain;
-  info.ldm = draining_;
+  info.ldm = draining_ || kind == InfoKind::kLameDuck;
   if (kind == InfoKind::kConnected) {
     info.connect_info = true;
     info.remote_account = connection.account().name();
@@ -220,9 +202,11 @@ std::string Server::info_line(const Connection& connection, InfoKind kind) {
   return make_info_line(info);
 }
 
-void Server::on_connection_bound(Connection& /*connection*/) {}
+void Server::on_connection_bound(Connection& connection) { events_->connected(connection); }
 
-void Server::on_connection_refused(Connection& /*connection*/) {}
+void Server::on_connection_refused(Connection& connection, std::string_view user) {
+  events_->refused(connection, user);
+}
 
 std::string Server::client_info_json(const Connection& connection) {
   nlohmann::ordered_json json;
@@ -262,26 +246,6 @@ ServerCounters Server::counters() const {
     all.out_bytes += account.counters.out_bytes;
   });
   return all;
-}
-
-void Server::answer_user_info(Account& account, const Message& request, const Origin& origin) {
-  if (request.reply.empty()) return;
-  const Connection* asker = connection(origin.connection_id);
-  nlohmann::ordered_json answer;
-  answer["server"] = {{"name", options_.server_name},
-                      {"host", options_.host},
-                      {"id", id_},
-                      {"ver", kCompatVersion},
-                      {"jetstream", options_.jetstream},
-                      {"flags", options_.jetstream ? 1 : 0},
-                      {"seq", ++answers_},
-                      {"time", format_rfc3339(env_.clock.wall())}};
-  if (!options_.domain.empty()) answer["server"]["domain"] = options_.domain;
-  answer["data"] = {{"user", asker == nullptr ? std::string() : std::string(asker->user())},
-                    {"account", account.name()}};
-  const std::string text =
-      answer.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  account.router().publish(Message{.subject = request.reply, .reply = {}, .headers = {}, .payload = text});
 }
 
 Status Server::reload_tls(const TlsListenerOptions& tls, bool allow_non_tls) {

@@ -29,7 +29,11 @@
 #include "server/password_checks.h"
 #include "server/reload.h"
 #include "server/router.h"
+#include "server/claims_services.h"
+#include "server/jwt_directory.h"
 #include "server/server_options.h"
+#include "server/system_events.h"
+#include "server/system_services.h"
 #include "websocket/ws_acceptor.h"
 
 namespace sluice {
@@ -46,7 +50,7 @@ struct DrainPlan {
 };
 
 /// Loop thread only. Destroying it cuts all connections at once; drain() first is the polite way.
-class Server final : public ConnectionHost {
+class Server final : public ConnectionHost, public ServerControl {
  public:
   Server(Env& env, ServerOptions options);
   ~Server() override;
@@ -66,6 +70,13 @@ class Server final : public ConnectionHost {
   /// `fresh` has passed check_options(); its host and port are not looked at. Certificates are read
   /// again; when they can't be used that is the error, and nothing else has changed.
   Result<ReloadReport> reload(const ServerOptions& fresh);
+
+  /// Called after an account was made or got other options while running.
+  void on_account_changed(std::function<void(Account&)> listener) {
+    account_changed_ = std::move(listener);
+  }
+  /// Who answers for the pages on $SYS.REQ; nullptr = nobody (any more).
+  void set_system_host(SystemHost* host) { services_->set_host(host); }
 
   /// The bus of the global account.
   Bus& bus() { return accounts_.global().router(); }
@@ -103,7 +114,10 @@ class Server final : public ConnectionHost {
   /// The last of those that have closed, oldest first.
   const std::deque<ConnectionInfo>& closed_connections() const { return closed_; }
   /// nullptr when there is none of that cid (any more). For this callback only.
-  const Connection* connection(uint64_t cid) const;
+  const Connection* connection(uint64_t cid) const override;
+  // -- ServerControl
+  bool kick(uint64_t cid) override;
+  bool send_lame_duck(uint64_t cid) override;
   /// Who a client is, as JSON, for services and advisories; "" when it is gone or was none.
   std::string client_info(uint64_t cid, bool everything) const;
   void collect(MetricSink& sink) const;
@@ -117,17 +131,24 @@ class Server final : public ConnectionHost {
   std::string info_line(const Connection& connection, InfoKind kind) override;
   void on_connection_closed(Connection& connection) override;
   void on_connection_bound(Connection& connection) override;
-  void on_connection_refused(Connection& connection) override;
+  void on_connection_refused(Connection& connection, std::string_view user) override;
   std::string client_info_json(const Connection& connection) override;
 
  private:
   void accept(std::unique_ptr<Transport> transport);
-  void answer_user_info(Account& account, const Message& request, const Origin& origin);
+  void make_system();
+  std::string statsz_json() const;
+  void update_accounts(const ServerOptions& options);
+  void take_tokens();
+  void check_clients_again();
+  void check_again(Connection& connection, const JwtAuthority& authority);
+  void cut_surplus_of(Account& account);
   void collect_routers(MetricSink& sink) const;
   void begin_session(std::unique_ptr<Transport> transport, ConnectionKind kind,
                      std::unique_ptr<const WsCookies> cookies, bool throttled);
   Status start_websocket();
   void cut_those_who_may_not_stay(const std::vector<Connection*>& all, const ServerOptions& before);
+  void renew_identities(const std::vector<Connection*>& all);
   void cut_surplus(const std::vector<Connection*>& all);
   void close_spread(std::chrono::nanoseconds spread);
   void close_some(std::chrono::nanoseconds gap, size_t at_once);
@@ -140,7 +161,8 @@ class Server final : public ConnectionHost {
   const std::string id_;
   const WallNanos start_wall_;
   const Status fine_;  ///< what check_options() says; start() fails with it
-  std::unique_ptr<JwtAccounts> jwts_;  ///< in operator mode
+  std::unique_ptr<JwtDirectory> directory_;  ///< of the tokens, null without
+  std::unique_ptr<JwtAccounts> jwts_;        ///< in operator mode
   OutboxOptions outbox_options_;
   ServerCounters counters_;
   Accounts accounts_;
@@ -160,11 +182,14 @@ class Server final : public ConnectionHost {
   std::string advertised_host_;
   uint16_t advertised_port_ = 0;  ///< 0 = the listener's
   uint64_t last_id_ = 0;
-  uint64_t answers_ = 0;  ///< to $SYS requests
   bool draining_ = false;
   std::move_only_function<void()> drained_;
   std::unique_ptr<Timer> drain_timer_;
-  std::vector<std::unique_ptr<BusSubscription>> services_;
+  std::function<void(Account&)> account_changed_;
+  std::unique_ptr<SystemEvents> events_;
+  std::unique_ptr<SystemServices> services_;
+  std::unique_ptr<ClaimsServices> claims_;  ///< in operator mode
+  std::unique_ptr<Timer> tokens_timer_;     ///< until one of them ends
   std::unique_ptr<Listener> listener_;
   std::shared_ptr<Server*> self_;  ///< null once destroyed; posted tasks look
 };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "server/operator_mode.h"
 #include "server/server.h"
 
 namespace sluice {
@@ -19,12 +20,26 @@ const UserOptions* find_user(const ServerOptions& options, std::string_view name
   return found == options.users.end() ? nullptr : &*found;
 }
 
-bool in_an_account(const ServerOptions& options, std::string_view name) {
-  return std::ranges::any_of(options.accounts, [&](const AccountOptions& account) {
-    return std::ranges::any_of(account.users, [&](const UserOptions& user) {
-      return user.user == name || user.nkey == name;
-    });
-  });
+/// A user of an account, and the account.
+struct Home {
+  const AccountOptions* account = nullptr;
+  const UserOptions* user = nullptr;
+};
+
+Home find_home(const ServerOptions& options, std::string_view name) {
+  for (const AccountOptions& account : options.accounts) {
+    for (const UserOptions& user : account.users) {
+      if ((user.nkey.empty() ? user.user : user.nkey) == name) return {&account, &user};
+    }
+  }
+  return {};
+}
+
+/// The same account, the same secret, the same leave.
+bool same_home(const Home& before, const Home& after) {
+  return after.user != nullptr && *before.user == *after.user &&
+         before.account->name == after.account->name &&
+         before.account->default_permissions == after.account->default_permissions;
 }
 
 /// Whether a client that came in as `name` under `before` would come in under `after` as the same,
@@ -39,7 +54,10 @@ bool may_stay(std::string_view name, const ServerOptions& before, const ServerOp
   }
   if (!before.user.empty() && name == before.user)
     return before.user == after.user && before.password == after.password;
-  if (in_an_account(before, name)) return before.accounts == after.accounts;
+  if (const Home home = find_home(before, name); home.user != nullptr) {
+    if (name == before.no_auth_user && before.no_auth_user != after.no_auth_user) return false;
+    return same_home(home, find_home(after, name));
+  }
   return before.token == after.token && before.no_auth_user == after.no_auth_user;
 }
 
@@ -66,6 +84,7 @@ Result<ReloadReport> Server::reload(const ServerOptions& fresh) {
   const ServerOptions before = options_;
   take_reloadable(options_, fresh);
   outbox_options_ = make_outbox_options(options_.max_pending, options_.write_deadline);
+  update_accounts(with_jwt_accounts(options_, jwts_.get(), env_.clock.wall()));
   // In place: the connections' world refers to it.
   std::destroy_at(&authenticator_);
   std::construct_at(&authenticator_, options_, accounts_, env_.clock, jwts_.get());
@@ -76,7 +95,11 @@ Result<ReloadReport> Server::reload(const ServerOptions& fresh) {
   for (const auto& [id, connection] : connections_) all.push_back(connection.get());
   std::ranges::sort(all, {}, &Connection::id);
   for (Connection* connection : all) connection->options_changed();
-  cut_those_who_may_not_stay(all, before);
+  if (jwts_ == nullptr) {
+    cut_those_who_may_not_stay(all, before);
+    renew_identities(all);
+  }
+  accounts_.each([this](Account& account) { cut_surplus_of(account); });
   cut_surplus(all);
   for (const ChangedSetting& changed : report.applied)
     SLUICE_LOG(log_, kInfo, "reloaded setting={}", changed.name);
@@ -96,6 +119,15 @@ void Server::cut_those_who_may_not_stay(const std::vector<Connection*>& all,
     connection->close(CloseReason::kAuthenticationFailure, "Authorization Violation");
   }
   if (cut > 0) SLUICE_LOG(log_, kInfo, "cut at reload, no longer allowed connections={}", cut);
+}
+
+/// Those who stay are let go on with what the same user may do now.
+void Server::renew_identities(const std::vector<Connection*>& all) {
+  for (Connection* connection : all) {
+    if (!connection->open() || !connection->bound() || connection->user().empty()) continue;
+    if (IdentityPtr fresh = authenticator_.identity_of(connection->user()); fresh != nullptr)
+      connection->change_identity(std::move(fresh));
+  }
 }
 
 /// The newest go, as they would not have come in.

@@ -68,6 +68,7 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
  private:
   Status check_overlap(const StreamConfig& config) const;
   Status check_reservation(const StreamConfig& config, int64_t had) const;
+  Status check_size(const StreamConfig& config) const;
   Status check_new(const StreamConfig& config) const;
   Result<StreamStore*> new_file(const StreamConfig& config, std::string_view meta, StreamSeq first);
   Result<LocalStream*> add(StreamMeta meta, StreamStore* file, std::unique_ptr<StreamStore> memory = nullptr);
@@ -182,12 +183,23 @@ Status LocalStreams::check_reservation(const StreamConfig& config, int64_t had) 
   return fail_api(Errc::kFull, config.storage == StorageKind::kFile ? 10047 : 10028, "");
 }
 
+/// What the account says of the size of one stream.
+Status LocalStreams::check_size(const StreamConfig& config) const {
+  if (options_.max_bytes_required && config.max_bytes <= 0)
+    return fail_api(Errc::kInvalidArgument, 10113, "");
+  const int64_t most = config.storage == StorageKind::kFile ? options_.max_file_stream_bytes
+                                                            : options_.max_memory_stream_bytes;
+  if (most > 0 && config.max_bytes > most) return fail_api(Errc::kInvalidArgument, 10122, "");
+  return {};
+}
+
 /// What stands in the way of one more stream of that name.
 Status LocalStreams::check_new(const StreamConfig& config) const {
   if (offline_.contains(config.name) || restoring_.contains(config.name))
     return fail_api(Errc::kExists, 10058, "");
   if (options_.max_streams >= 0 && streams_.size() >= static_cast<size_t>(options_.max_streams))
     return fail_api(Errc::kFull, 10027, "");
+  if (auto status = check_size(config); !status) return status;
   if (auto status = check_reservation(config, 0); !status) return status;
   return check_overlap(config);
 }
@@ -272,6 +284,7 @@ Result<Stream*> LocalStreams::update(const StreamConfig& config) {
   const StreamConfig& was = stream.config();
   if (auto status = check_stream_update(was, updated); !status)
     return std::unexpected(status.error());
+  if (auto status = check_size(updated); !status) return std::unexpected(status.error());
   if (auto status = check_reservation(updated, was.max_bytes); !status)
     return std::unexpected(status.error());
   if (auto status = check_overlap(updated); !status) return std::unexpected(status.error());

@@ -25,6 +25,9 @@ struct StreamsOptions {
   int64_t max_streams = -1;
   int64_t max_file_bytes = -1;    ///< account limit over all file streams; -1 = none
   int64_t max_memory_bytes = -1;
+  int64_t max_file_stream_bytes = -1;    ///< largest max_bytes of one stream; -1 = none
+  int64_t max_memory_stream_bytes = -1;
+  bool max_bytes_required = false;       ///< every stream must have max_bytes
   std::chrono::nanoseconds max_duplicate_window{0};  ///< 0 = no server limit
   std::string domain;             ///< shown in PubAcks when set
   size_t max_buffered_msgs = 100'000;            ///< appended, not yet durable, of one stream; beyond: 429/10167

@@ -216,7 +216,7 @@ TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
               HasSubstr("not carried out"));
   EXPECT_THAT(refusal("accounts { A { exports: [{service: s, latency: l}] } }"),
               HasSubstr("\"latency\" is not carried out"));
-  EXPECT_THAT(refusal("accounts { A { jetstream { max_bytes_required: true } } }"),
+  EXPECT_THAT(refusal("accounts { A { jetstream { cluster_traffic: owner } } }"),
               HasSubstr("not carried out"));
   EXPECT_THAT(refusal("max_payload: 64MB"), HasSubstr("max_payload of 67108864"));
   EXPECT_THAT(refusal("port: 70000"), HasSubstr("port of 70000"));

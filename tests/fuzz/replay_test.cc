@@ -17,6 +17,7 @@
 // Each target's LLVMFuzzerTestOneInput, renamed by the build.
 extern "C" int fuzz_connect(const uint8_t* data, size_t size);
 extern "C" int fuzz_headers(const uint8_t* data, size_t size);
+extern "C" int fuzz_jwt(const uint8_t* data, size_t size);
 extern "C" int fuzz_nats_conf(const uint8_t* data, size_t size);
 extern "C" int fuzz_wire_parser(const uint8_t* data, size_t size);
 
@@ -32,6 +33,7 @@ struct Target {
 };
 constexpr Target kTargets[] = {{"connect", fuzz_connect},
                                {"headers", fuzz_headers},
+                               {"jwt", fuzz_jwt},
                                {"nats_conf", fuzz_nats_conf},
                                {"wire_parser", fuzz_wire_parser}};
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pathlib
+import signal
 
 import nats
 import nkeys
@@ -46,6 +47,10 @@ accounts {
     ]
   }
   C { users: [{user: c, password: p}], limits: {max_conn: 1} }
+  D {
+    users: [{user: d, password: p}]
+    jetstream: {max_bytes_required: true, mem_max_stream_bytes: 1000, disk_max_stream_bytes: 2000, max_ack_pending: 7, max_consumers: 1}
+  }
 }
 """
 
@@ -237,6 +242,71 @@ def test_jetstream_of_accounts(server):
         while (await ja.consumer_info("S", "D")).ack_floor.stream_seq != 2:
             await asyncio.sleep(0.02)
         for client in (a, other, c):
+            await client.close()
+
+    run(program())
+
+
+def test_limits_of_one_stream(server):
+    async def program():
+        d = await log_in(server, "d")
+        js = d.jetstream()
+        info = json.loads((await d.request("$JS.API.INFO", b"", timeout=10)).data)
+        assert {key: info["limits"][key] for key in ("max_ack_pending", "memory_max_stream_bytes", "storage_max_stream_bytes",
+                                                     "max_bytes_required", "max_consumers")} == {
+            "max_ack_pending": 7, "memory_max_stream_bytes": 1000, "storage_max_stream_bytes": 2000, "max_bytes_required": True,
+            "max_consumers": 1}
+
+        async def refused_with(code, call):
+            with pytest.raises(nats.js.errors.APIError) as told:
+                await call
+            assert told.value.err_code == code
+
+        await refused_with(10113, js.add_stream(name="S", subjects=["s"]))
+        await refused_with(10122, js.add_stream(name="S", subjects=["s"], max_bytes=2001))
+        await refused_with(10122, js.add_stream(name="S", subjects=["s"], max_bytes=1001, storage="memory"))
+        for name in ("S", "T"):
+            await js.add_stream(name=name, subjects=[name], max_bytes=2000)
+            await js.add_consumer(name, durable_name="one", ack_policy="explicit")
+            await refused_with(10026, js.add_consumer(name, durable_name="two", ack_policy="explicit"))
+        await refused_with(10122, js.update_stream(name="S", subjects=["S"], max_bytes=2001))
+        await refused_with(10113, js.update_stream(name="S", subjects=["S"], max_bytes=-1))
+        await d.close()
+
+    run(program())
+
+
+def test_accounts_change_by_reload(server, farm):
+    async def until_welcome(user):
+        while True:
+            try:
+                return await log_in(server, user)
+            except nats.errors.Error:
+                await asyncio.sleep(0.05)
+
+    async def program():
+        a, few = await log_in(server, "a"), await log_in(server, "few")
+        gone = asyncio.Event()
+
+        async def on_closed():
+            gone.set()
+
+        cut = await log_in(server, "other", closed_cb=on_closed)
+        conf = farm.folder / "accounts.conf"
+        text = conf.read_text()
+        text = text.replace("{user: other, password: p}", "{user: other, password: new}, {user: more, password: p}")
+        text = text.replace("max_conn: 1}", "max_conn: 2}, mappings: {from: to}")
+        conf.write_text(text.replace('{service: "q.*"}', '{service: "q.*"}, {service: "r"}'))
+        server.process.send_signal(signal.SIGHUP)
+        more = await until_welcome("more")
+        await asyncio.wait_for(gone.wait(), 20)  # another password
+        c = await log_in(server, "c")
+        got = await c.subscribe("to")
+        await c.publish("from", b"1")
+        assert (await got.next_msg(10)).data == b"1"
+        for client in (a, few):  # not concerned
+            await client.flush()
+        for client in (a, few, more, c, cut):
             await client.close()
 
     run(program())

@@ -331,3 +331,57 @@ def test_leaf_node_with_credentials(farm, kind):
         await asyncio.gather(at_spoke.close(), at_hub.close())
 
     run(program())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_accounts_change_while_the_server_runs(farm, kind):
+    """The full resolver: what an operator's tool does by $SYS.REQ.CLAIMS."""
+    folder = farm.folder / "jwts"
+    folder.mkdir()
+    (farm.folder / "full.conf").write_text(
+        f'operator: {OPERATOR.operator(system_account=SYSTEM.key)}\nresolver: {{ type: full, dir: "{folder}", allow_delete: true }}\n'
+        f"resolver_preload {{ {SYSTEM.key}: {OPERATOR.account(SYSTEM.key, name='SYS')} }}\nmax_control_line: 65536\n")
+    server = starter(kind, farm)(extra=["-c", str(farm.folder / "full.conf")])
+    server.start()
+
+    async def program():
+        admin = await log_in(server, SYSTEM.user(ADMIN), ADMIN)
+
+        async def ask(verb, body):
+            answer = json.loads((await admin.request(f"$SYS.REQ.CLAIMS.{verb}", body.encode(), timeout=20)).data)
+            return answer.get("data") or answer["error"]
+
+        assert await ask("UPDATE", OPERATOR.account(A.key, limits=JETSTREAM)) == {"account": A.key, "code": 200, "message": "jwt updated"}
+        a = await log_in(server, A.user(USER))
+        assert (await a.jetstream().add_stream(name="S", subjects=["s"])).config.name == "S"
+        assert await ask("LIST", "") == sorted([A.key, SYSTEM.key])
+        token = (await admin.request(f"$SYS.REQ.ACCOUNT.{A.key}.CLAIMS.LOOKUP", b"", timeout=20)).data.decode()
+        assert token == OPERATOR.account(A.key, limits=JETSTREAM)
+        assert (folder / f"{A.key}.jwt").read_text() == token
+        wrong = await ask("UPDATE", "nonsense")
+        assert (wrong["code"], wrong["account"]) == (500, "n/a")
+
+        raw = Raw(server)
+        assert raw.log_in(A.user(USER)) == "PONG"
+        raw.ask("SUB b 2\r\nPING\r\n")
+        await ask("UPDATE", OPERATOR.account(A.key, iat=1100, default_permissions={"sub": {"deny": ["b"]}}))
+        assert raw.line() == "-ERR 'Permissions Violation for Subscription to \"b\" (sid \"2\")'"
+        await ask("UPDATE", OPERATOR.account(A.key, iat=1200, revocations={USER.key: 1000}))
+        assert raw.line() == "-ERR 'User Authentication Revoked'"
+        assert raw.line() == ""
+        assert Raw(server).log_in(A.user(USER)) == VIOLATION
+        await ask("UPDATE", OPERATOR.account(A.key, iat=1300, limits=JETSTREAM))
+        raw = Raw(server)
+        assert raw.log_in(A.user(USER)) == "PONG"
+        assert await ask("DELETE", OPERATOR.issue(OPERATOR.key, {"accounts": [A.key]})) == {"code": 200, "message": "deleted 1 accounts"}
+        assert raw.line() == "-ERR 'Account Authentication Expired'"
+        assert (folder / f"{A.key}.jwt.deleted").exists()
+        await ask("UPDATE", OPERATOR.account(B.key))
+        await asyncio.gather(admin.close(), a.close())
+
+    run(program())
+    server.kill()
+    server.start()
+    assert Raw(server).log_in(B.user(USER)) == "PONG"
+    if kind == "sluice":  # the reference asks others for two seconds first
+        assert Raw(server).log_in(A.user(USER)) == VIOLATION

@@ -221,5 +221,108 @@ TEST_F(OperatorTest, AnActivationOfAnotherIsNone) {
   EXPECT_FALSE(server->accounts().find(kOther.key)->router().has_interest("q", ""));
 }
 
+class ClaimsTest : public OperatorTest {
+ protected:
+  static std::string token_of(const Signer& account, std::string_view more = "", std::string_view head = "") {
+    return kOperator.issue(account.key, fmt::format(R"("type":"account",{}{}{})", kNoLimits, more.empty() ? "" : ",", more), head);
+  }
+  void start_with_directory() {
+    start({.system_account = kOther.key,
+           .operator_mode = {.operators = {kOperator.issue(kOperator.key, R"("type":"operator")")},
+                             .preload = {{kOther.key, token_of(kOther)}},
+                             .directory = "/jwt",
+                             .allow_delete = true}});
+    EXPECT_EQ(show(kOther.issue(kUser.key, kUserClaims)), "");
+    admin = peers.back().get();
+  }
+  std::string request(std::string_view subject, std::string_view body) {
+    return ask(*admin, fmt::format("SUB r 77\r\nPUB {} r {}\r\n{}\r\nUNSUB 77\r\n", subject, body.size(), body));
+  }
+  std::string update(const std::string& token) { return request("$SYS.REQ.CLAIMS.UPDATE", token); }
+  sim::SimPeer* admin = nullptr;
+};
+
+TEST_F(ClaimsTest, AccountsComeWhileTheServerRuns) {
+  start_with_directory();
+  EXPECT_EQ(show(kAccount.issue(kUser.key, kUserClaims)), kRefused);
+  EXPECT_NE(update(token_of(kAccount)).find(fmt::format(R"("data":{{"account":"{}","code":200,"message":"jwt updated"}})", kAccount.key)), std::string::npos);
+  EXPECT_EQ(show(kAccount.issue(kUser.key, kUserClaims)), "");
+  EXPECT_NE(request("$SYS.REQ.CLAIMS.LIST", "").find(kAccount.key), std::string::npos);
+  EXPECT_NE(request(fmt::format("$SYS.REQ.ACCOUNT.{}.CLAIMS.LOOKUP", kAccount.key), "").find(token_of(kAccount)), std::string::npos);
+  EXPECT_NE(request("$SYS.REQ.CLAIMS.PACK", "").find(kAccount.key + "|eyJ"), std::string::npos);
+  // They are there after a restart.
+  admin = nullptr;
+  peers.clear();
+  server.reset();
+  start_with_directory();
+  EXPECT_EQ(show(kAccount.issue(kUser.key, kUserClaims)), "");
+}
+
+TEST_F(ClaimsTest, WhatCannotBeRightChangesNothing) {
+  start_with_directory();
+  for (const std::string& bad : {std::string("nonsense"), kAccount.issue(kAccount.key, fmt::format(R"("type":"account",{})", kNoLimits)),
+                                 kOther.issue(kUser.key, kUserClaims), std::string()})
+    EXPECT_NE(update(bad).find(R"("code":500,"description":"jwt update resulted in error - )"), std::string::npos) << bad;
+  EXPECT_NE(request(fmt::format("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", kScoped.key), token_of(kAccount))
+                .find("subject does not match jwt content"), std::string::npos);
+  EXPECT_EQ(request("$SYS.REQ.CLAIMS.LIST", "").find(kAccount.key), std::string::npos);
+}
+
+TEST_F(ClaimsTest, ClientsFeelWhatChanges) {
+  start_with_directory();
+  const auto come = [&]() -> sim::SimPeer& {
+    EXPECT_EQ(show(kAccount.issue(kUser.key, kUserClaims)), "");
+    return *peers.back();
+  };
+  update(token_of(kAccount));
+  auto& narrowed = come();
+  ask(narrowed, "SUB a 1\r\nSUB b 2\r\n");
+  update(token_of(kAccount, R"("default_permissions":{"sub":{"deny":["b"]}})"));
+  EXPECT_EQ(take(narrowed), "-ERR 'Permissions Violation for Subscription to \"b\" (sid \"2\")'\r\n");
+  EXPECT_EQ(ask(narrowed, "PUB a 0\r\n\r\nPUB b 0\r\n\r\n"), "MSG a 1 0\r\n\r\n");
+  update(token_of(kAccount, R"("revocations":{"*":1000})"));
+  EXPECT_EQ(take(narrowed), "-ERR 'User Authentication Revoked'\r\n");
+  EXPECT_EQ(server->closed_connections().back().reason, CloseReason::kRevoked);
+  update(token_of(kAccount));
+  auto& surplus = come();
+  update(kOperator.issue(kAccount.key, R"("type":"account","limits":{"subs":-1,"payload":-1,"conn":0,"leaf":-1,"imports":-1,"exports":-1,"wildcards":true})"));
+  EXPECT_EQ(take(surplus), "-ERR 'maximum account active connections exceeded'\r\n");
+  update(token_of(kAccount));
+  auto& last = come();
+  const int64_t now_s = sim.env().clock.wall() / 1'000'000'000;
+  update(token_of(kAccount, "", fmt::format(R"("exp":{})", now_s + 5)));
+  sim.advance(6s);
+  EXPECT_NE(take(last).find("-ERR 'Account Authentication Expired'\r\n"), std::string::npos);
+}
+
+TEST_F(ClaimsTest, DeletedAccounts) {
+  start_with_directory();
+  update(token_of(kAccount));
+  EXPECT_EQ(show(kAccount.issue(kUser.key, kUserClaims)), "");
+  auto& client = *peers.back();
+  const std::string body = fmt::format(R"("accounts":["{}"])", kAccount.key);
+  EXPECT_NE(request("$SYS.REQ.CLAIMS.DELETE", kAccount.issue(kAccount.key, body)).find("not trusted"), std::string::npos);
+  EXPECT_NE(request("$SYS.REQ.CLAIMS.DELETE", kOperator.issue(kOperator.key, fmt::format(R"("accounts":["{}"])", kOther.key))).find("system account"), std::string::npos);
+  EXPECT_EQ(take(client), "");
+  EXPECT_NE(request("$SYS.REQ.CLAIMS.DELETE", kOperator.issue(kOperator.key, body)).find(R"("message":"deleted 1 accounts")"), std::string::npos);
+  EXPECT_EQ(take(client), "-ERR 'Account Authentication Expired'\r\n");
+  EXPECT_EQ(show(kAccount.issue(kUser.key, kUserClaims)), kRefused);
+  EXPECT_TRUE(sim.env().disk.exists(fmt::format("/jwt/{}.jwt.deleted", kAccount.key)));
+}
+
+TEST_F(ClaimsTest, AnActivationThatExpiresClosesTheWay) {
+  start_with_directory();
+  const int64_t now_s = sim.env().clock.wall() / 1'000'000'000;
+  update(token_of(kAccount, R"("exports":[{"subject":"q","type":"service","token_req":true}])"));
+  update(token_of(kScoped, fmt::format(R"("imports":[{{"account":"{}","subject":"q","type":"service","token":"{}"}}])", kAccount.key,
+                                       kAccount.issue(kScoped.key, R"("type":"activation","subject":"q","kind":"service")",
+                                                      fmt::format(R"("exp":{})", now_s + 5)))));
+  const auto service = server->accounts().find(kAccount.key)->router().subscribe("q", "", [](const Message&, const Origin&) {});
+  Router& importer = server->accounts().find(kScoped.key)->router();
+  EXPECT_TRUE(importer.has_interest("q", ""));
+  sim.advance(6s);
+  EXPECT_FALSE(importer.has_interest("q", ""));
+}
+
 }  // namespace
 }  // namespace sluice

@@ -97,5 +97,42 @@ TEST_F(ReloadTest, TheNewestGoWhenFewerConnectionsMayBe) {
   EXPECT_EQ(ask(*first, "PING\r\n"), "PONG\r\n");
 }
 
+TEST_F(ReloadTest, AccountsComeChangeAndGo) {
+  ServerOptions options{.server_name = "n", .accounts = {{.name = "A", .users = {{"a", "p"}, {"a2", "p"}}}, {.name = "B", .users = {{"b", "p"}}}}};
+  start(options);
+  auto a = login("a", "p");
+  auto a2 = login("a2", "p");
+  auto b = login("b", "p");
+  ask(*a, "SUB to 1\r\n");
+  options.accounts[0].mappings = {{.source = "from", .destinations = {{.subject = "to"}}}};
+  options.accounts[0].max_payload = 10;
+  options.accounts[0].exports = {{.subject = "q", .service = true}};
+  options.accounts[0].users[1].password = "other";
+  options.accounts[1] = {.name = "C", .users = {{"c", "p"}}, .imports = {{.account = "A", .subject = "q", .service = true}}};
+  const ReloadReport report = *server->reload(options);
+  EXPECT_EQ(names(report.applied), Names{"accounts"});
+  EXPECT_EQ(take(*a2), "-ERR 'Authorization Violation'\r\n") << "its password is another";
+  EXPECT_EQ(take(*b), "-ERR 'Authorization Violation'\r\n") << "its account is gone";
+  EXPECT_EQ(ask(*connect(), R"(CONNECT {"user":"b","pass":"p"})" "\r\n"), "-ERR 'Authorization Violation'\r\n");
+  EXPECT_EQ(ask(*a, "PUB from 1\r\n1\r\n"), "MSG to 1 1\r\n1\r\n");
+  auto c = login("c", "p");
+  ask(*a, "SUB q 2\r\n");
+  EXPECT_TRUE(server->accounts().find("C")->router().has_interest("q", ""));
+  EXPECT_EQ(ask(*a, "PUB x 11\r\n"), "-ERR 'Maximum Payload Violation'\r\n");
+}
+
+TEST_F(ReloadTest, WhoIsNotConcernedStays) {
+  ServerOptions options{.server_name = "n", .accounts = {{.name = "A", .users = {{"a", "p"}}}}};
+  start(options);
+  auto a = login("a", "p");
+  ask(*a, "SUB x 1\r\nSUB y 2\r\n");
+  options.accounts[0].max_connections = 5;
+  ASSERT_TRUE(server->reload(options).has_value());
+  EXPECT_EQ(ask(*a, "PUB x 0\r\n\r\n"), "MSG x 1 0\r\n\r\n") << "nothing that concerns it has changed";
+  options.accounts[0].max_connections = 0;
+  ASSERT_TRUE(server->reload(options).has_value());
+  EXPECT_EQ(take(*a), "-ERR 'maximum account active connections exceeded'\r\n");
+}
+
 }  // namespace
 }  // namespace sluice
