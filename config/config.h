@@ -62,6 +62,21 @@ struct CoreSettings : LinkOptions {
   std::string api_prefix() const { return domain.empty() ? "$JS.API" : "$JS." + domain + ".API"; }
 };
 
+struct AutoStreamSettings {
+  bool enabled = false;
+  std::chrono::nanoseconds retention = std::chrono::hours(24);
+  int replicas = 0;       ///< 0 = the core's
+  int64_t max_bytes = 0;  ///< 0 = no limit
+};
+
+/// Streams that a Choria broker makes by itself; each on request.
+struct AutoStreamsSettings {
+  AutoStreamSettings events, machine, executor;
+  AutoStreamSettings advisories{.retention = std::chrono::hours(7 * 24)};
+  AutoStreamSettings leader_election{.retention = std::chrono::minutes(1)};
+  std::string executor_collective = "choria";
+};
+
 /// A JetStream elsewhere that streams of this server may mirror or source over a client connection.
 struct RemoteSettings {
   std::string name;    ///< a source names it by `external.api` = `$JS.<name>.API`
@@ -78,6 +93,7 @@ struct Config {
   LogOptions log;
   std::vector<AdapterOptions> adapters;
   std::vector<std::string> adapter_texts;  ///< of each adapter, as section_texts
+  AutoStreamsSettings auto_streams;
   ReplicatorOptions replicator;
   std::vector<RemoteSettings> remotes;
   /// Each section of the file as one text, to tell whether a fresh file differs from the running one.

@@ -124,6 +124,7 @@ const FieldRows& config_fields() {
     FieldRow& adapters = t.own("adapters", FieldKind::kSectionList, "", &read_adapters)
                              .doc("What brings messages into streams; each has a `type`.");
     for (const AdapterKind& kind : adapter_kinds()) adapters.kinds.emplace_back(kind.name, &kind.rows());
+    t.section("auto_streams", &Config::auto_streams, auto_streams_fields());
     t.section("replicator", &Config::replicator, replicator_fields());
     t.section_list("remotes", &Config::remotes, jetstream_remote_fields());
     return t.take();

@@ -21,6 +21,7 @@ class Checker {
     check_server();
     check_addresses();
     for (size_t i = 0; i < config_.adapters.size(); ++i) check_adapter(i);
+    check_auto_streams();
     check_replicator();
     check_remotes();
   }
@@ -262,6 +263,17 @@ class Checker {
         if (equals == 0 || equals == std::string::npos)
           tell(at + ".attributes", fmt::format("'{}' is not 'attribute=pattern'", term));
       }
+    }
+  }
+
+  void check_auto_streams() {
+    const AutoStreamsSettings& streams = config_.auto_streams;
+    check_name("auto_streams.executor_collective", streams.executor_collective);
+    if (!streams.executor.enabled) return;
+    for (size_t i = 0; i < config_.adapters.size(); ++i) {
+      const auto* submission = std::get_if<ChoriaSubmissionOptions>(&config_.adapters[i]);
+      if (submission != nullptr && submission->network.embedded() && submission->collective == streams.executor_collective)
+        tell("auto_streams.executor", fmt::format("adapter '{}' takes the same submissions: nodes would be answered twice", submission->name));
     }
   }
 

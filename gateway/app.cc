@@ -9,6 +9,7 @@
 #include "config/load.h"
 #include "gateway/adapter_host.h"
 #include "gateway/cli/session.h"
+#include "gateway/auto_streams.h"
 #include "gateway/pages.h"
 #include "gateway/process_figures.h"
 #include "gateway/reload.h"
@@ -103,6 +104,7 @@ class App::Running final : public RunningDaemon {
   Status start_monitor();
   MonitorSubject monitor_subject();
   Status start_parts();
+  Status start_auto_streams(const LinkFactory& links);
   void feed_watchdog();
   void say_ready();
   std::string state_text() const {
@@ -137,6 +139,9 @@ class App::Running final : public RunningDaemon {
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<Replicator> replicator_;
   std::unique_ptr<AdapterHost> adapters_;
+  std::unique_ptr<NatsLink> core_link_;  ///< of what follows
+  std::unique_ptr<StreamClient> core_client_;
+  std::unique_ptr<AutoStreams> auto_streams_;
   std::unique_ptr<Signals> signals_;
   std::unique_ptr<Timer> watchdog_timer_;
   std::unique_ptr<Timer> settle_timer_;
@@ -220,6 +225,7 @@ Status App::Running::start_monitor() {
     if (adapters_) adapters_->collect(sink);
   });
   monitor_->add_page("/adapters", [this] { return adapters_page(adapters_.get()); });
+  monitor_->add_page("/auto_streams", [this] { return auto_streams_page(auto_streams_.get()); });
   monitor_->add_page("/replicator", [this] { return replicator_page(replicator_.get()); });
   return monitor_->listen(settings.host, settings.port);
 }
@@ -282,7 +288,21 @@ Status App::Running::start_parts() {
   }
   adapters_ = std::make_unique<AdapterHost>(
       env_, CoreAccess{links, config.core.api_prefix(), config.core.replicas});
-  return adapters_->start(config);
+  if (auto status = adapters_->start(config); !status) return status;
+  return start_auto_streams(links);
+}
+
+Status App::Running::start_auto_streams(const LinkFactory& links) {
+  const CoreSettings& core = options_.config.core;
+  if (!core.embedded() || options_.config.server.jetstream) {
+    auto link = links(LinkOptions{});
+    if (!link) return std::unexpected(link.error());
+    core_link_ = *std::move(link);
+    core_client_ = StreamClient::make(env_, *core_link_, core.api_prefix());
+    auto_streams_ = std::make_unique<AutoStreams>(env_, *core_client_, options_.config.auto_streams, core.replicas);
+    auto_streams_->start();
+  }
+  return {};
 }
 
 void App::Running::feed_watchdog() {
@@ -393,6 +413,9 @@ void App::Running::settle() {
 /// They must not touch streams once the store closes.
 void App::Running::drop_parts() {
   phase_ = Phase::kStoppingNode;  // a late part_settled() then does nothing
+  auto_streams_.reset();
+  core_client_.reset();
+  core_link_.reset();
   adapters_.reset();
   replicator_.reset();
 }
@@ -404,6 +427,7 @@ void App::Running::part_settled() {
 
 void App::Running::stop_node(DrainPlan plan) {
   phase_ = Phase::kStoppingNode;
+  auto_streams_.reset();  // asks nothing of a store that closes
   settle_timer_->stop();
   if (remote_core()) plan = DrainPlan(std::chrono::nanoseconds(0));  // no clients to wait for
   node_->stop(plan, [this](Status status) {

@@ -100,6 +100,15 @@ Json copy_json(const Replicator::CopyView& view) {
 
 }  // namespace
 
+std::string auto_streams_page(const AutoStreams* streams) {
+  Json list = Json::array();
+  if (streams != nullptr) {
+    for (const AutoStreamView& view : streams->streams())
+      list.push_back({{"stream", view.stream}, {"state", to_string(view.state)}, {"detail", view.detail}});
+  }
+  return text_of({{"streams", std::move(list)}});
+}
+
 std::string replicator_page(const Replicator* replicator) {
   Json list = Json::array();
   Json beats = Json::array();
