@@ -18,6 +18,9 @@ constexpr std::chrono::hours kDeadLetterMaxAge{30 * 24};
 /// What is left of the usual max_payload when a dead letter's headers are counted.
 constexpr size_t kDeadLetterBody_bytes = kDefaultMaxPayload_bytes - 8 * kKiB;
 
+/// Of a message's own headers, in a letter; with more they are left out.
+constexpr size_t kKeptHeaders_bytes = 4 * kKiB;
+
 constexpr uint16_t kMessageTooLarge = 10054;
 constexpr uint16_t kHeaderTooLarge = 10097;
 constexpr uint16_t kUnavailable = 10008;
@@ -52,6 +55,20 @@ std::string dead_letter_headers(std::string_view reason, std::string_view detail
   append_header(headers, "Sluice-Detail", one_line(detail));
   append_header(headers, "Sluice-Origin", one_line(origin));
   return headers;
+}
+
+/// A letter keeps the message's own headers, so that it can be sent again as it was; its id under another
+/// name, as it is the letter's id no more.
+std::string with_own_headers(std::string letter, std::string_view own) {
+  if (own.size() > kKeptHeaders_bytes) {
+    append_header(letter, "Sluice-Headers-Dropped", std::to_string(own.size()));
+    return letter;
+  }
+  each_header(own, [&](std::string_view name, std::string_view value) {
+    if (name == "Nats-Msg-Id") name = "Sluice-Msg-Id";
+    if (!name.starts_with("Nats-") && is_valid_header_name(name) && is_valid_header_value(value)) append_header(letter, name, value);
+  });
+  return letter;
 }
 
 }  // namespace
@@ -219,7 +236,7 @@ void StreamIngest::bury(Place place, const Error& why) {
     return finish(place, std::unexpected(why));
   }
   bytes_ -= place->headers.size() + place->payload.size();
-  place->headers = dead_letter_headers("refused", why.detail, place->subject);
+  place->headers = with_own_headers(dead_letter_headers("refused", why.detail, place->subject), place->headers);
   if (place->payload.size() > kDeadLetterBody_bytes) {
     append_header(place->headers, "Sluice-Truncated-From", std::to_string(place->payload.size()));
     place->payload.resize(kDeadLetterBody_bytes);

@@ -45,6 +45,9 @@ int run_command_line(int argc, char** argv) {
   add_spool_verbs(app, verb);
   add_replicate_verb(app, verb);
   add_replicator_verbs(app, verb);
+  add_dlq_verbs(app, verb);
+  add_history_verb(app, verb);
+  add_import_verbs(app, verb);
   add_store_verbs(app, verb);
   add_submit_verb(app, verb);
   try {

@@ -13,6 +13,9 @@ namespace sluice {
 using VerbRun = std::function<int()>;
 
 void add_election_verbs(CLI::App& app, VerbRun& run);
+void add_dlq_verbs(CLI::App& app, VerbRun& run);
+void add_history_verb(CLI::App& app, VerbRun& run);
+void add_import_verbs(CLI::App& app, VerbRun& run);
 void add_kv_verbs(CLI::App& app, VerbRun& run);
 void add_governor_verbs(CLI::App& app, VerbRun& run);
 void add_replay_verb(CLI::App& app, VerbRun& run);
