@@ -84,6 +84,13 @@ struct RemoteSettings {
   LinkOptions system;
 };
 
+/// What is looked at now and then, so that a person is told.
+struct AlertSettings {
+  bool enabled = false;
+  std::chrono::nanoseconds interval = std::chrono::seconds(30);
+  uint64_t consumer_lag = 10'000;  ///< messages before a consumer, beyond which it lags
+};
+
 struct Config {
   CoreSettings core;
   ServerSettings server;
@@ -94,6 +101,7 @@ struct Config {
   std::vector<AdapterOptions> adapters;
   std::vector<std::string> adapter_texts;  ///< of each adapter, as section_texts
   AutoStreamsSettings auto_streams;
+  AlertSettings alerts;
   ReplicatorOptions replicator;
   std::vector<RemoteSettings> remotes;
   /// Each section of the file as one text, to tell whether a fresh file differs from the running one.

@@ -72,6 +72,20 @@ const FieldRows& monitor_fields() {
   return rows;
 }
 
+const FieldRows& alerts_fields() {
+  static const FieldRows rows = [] {
+    using O = AlertSettings;
+    FieldTable<O> t(
+        "Looks at streams, consumers and adapters now and then; what a person should know is logged, counted and published on "
+        "`sluice.advisory.alert.<kind>`. Prometheus rules with advice: config/prometheus/sluice.rules.yml.");
+    t.flag("enabled", &O::enabled).doc("Look at all.");
+    t.time("interval", &O::interval).between(std::chrono::seconds(1), hours(1)).doc("Time between two looks.");
+    t.count("consumer_lag", &O::consumer_lag).doc("Messages before a consumer, beyond which it lags.");
+    return t.take();
+  }();
+  return rows;
+}
+
 const FieldRows& log_fields() {
   static const FieldRows rows = [] {
     using O = LogOptions;
@@ -124,6 +138,7 @@ const FieldRows& config_fields() {
     FieldRow& adapters = t.own("adapters", FieldKind::kSectionList, "", &read_adapters)
                              .doc("What brings messages into streams; each has a `type`.");
     for (const AdapterKind& kind : adapter_kinds()) adapters.kinds.emplace_back(kind.name, &kind.rows());
+    t.section("alerts", &Config::alerts, alerts_fields());
     t.section("auto_streams", &Config::auto_streams, auto_streams_fields());
     t.section("replicator", &Config::replicator, replicator_fields());
     t.section_list("remotes", &Config::remotes, jetstream_remote_fields());

@@ -19,6 +19,7 @@ const FieldRows& leafnodes_fields();            ///< LeafOptions
 const FieldRows& store_fields();                ///< StoreSettings
 const FieldRows& monitor_fields();              ///< MonitorSettings
 const FieldRows& log_fields();                  ///< LogOptions
+const FieldRows& alerts_fields();               ///< AlertSettings
 const FieldRows& auto_streams_fields();         ///< AutoStreamsSettings
 const FieldRows& replicator_fields();           ///< ReplicatorOptions
 const FieldRows& jetstream_remote_fields();     ///< RemoteSettings

@@ -174,6 +174,14 @@ void AdapterHost::each(const std::function<void(const HostedAdapter&)>& visit) c
   for (const auto& hosted : hosted_) visit(*hosted);
 }
 
+std::vector<std::string> AdapterHost::down() const {
+  std::vector<std::string> out;
+  for (const auto& hosted : hosted_) {
+    if (hosted->adapter().health() != AdapterHealth::kRunning) out.emplace_back(hosted->name());
+  }
+  return out;
+}
+
 std::string AdapterHost::trouble() const {
   for (const auto& hosted : hosted_) {
     if (!hosted->failed().empty())

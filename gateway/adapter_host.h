@@ -48,6 +48,8 @@ class AdapterHost {
   void collect(MetricSink& sink) const;
   /// Calls `visit` for every adapter, in the configuration's order.
   void each(const std::function<void(const HostedAdapter&)>& visit) const;
+  /// Names of those that do not run.
+  std::vector<std::string> down() const;
   /// The first adapter that could not start, in words; empty = all well.
   std::string trouble() const;
 

@@ -10,6 +10,7 @@
 #include "gateway/adapter_host.h"
 #include "gateway/cli/session.h"
 #include "gateway/auto_streams.h"
+#include "gateway/core_watch.h"
 #include "gateway/pages.h"
 #include "gateway/process_figures.h"
 #include "gateway/reload.h"
@@ -142,6 +143,7 @@ class App::Running final : public RunningDaemon {
   std::unique_ptr<NatsLink> core_link_;  ///< of what follows
   std::unique_ptr<StreamClient> core_client_;
   std::unique_ptr<AutoStreams> auto_streams_;
+  std::unique_ptr<CoreWatch> core_watch_;
   std::unique_ptr<Signals> signals_;
   std::unique_ptr<Timer> watchdog_timer_;
   std::unique_ptr<Timer> settle_timer_;
@@ -219,10 +221,12 @@ Status App::Running::start_monitor() {
       engine->streams->collect(engines);
       engine->consumers->collect(engines);
       engine->api->collect(engines);
+      if (engine->sourcing) engine->sourcing->collect(engines);
     }
     engines.pour_into(sink);
     if (replicator_) replicator_->collect(sink);
     if (adapters_) adapters_->collect(sink);
+    if (core_watch_) core_watch_->collect(sink);
   });
   monitor_->add_page("/adapters", [this] { return adapters_page(adapters_.get()); });
   monitor_->add_page("/auto_streams", [this] { return auto_streams_page(auto_streams_.get()); });
@@ -301,6 +305,10 @@ Status App::Running::start_auto_streams(const LinkFactory& links) {
     core_client_ = StreamClient::make(env_, *core_link_, core.api_prefix());
     auto_streams_ = std::make_unique<AutoStreams>(env_, *core_client_, options_.config.auto_streams, core.replicas);
     auto_streams_->start();
+    if (options_.config.alerts.enabled) {
+      core_watch_ = std::make_unique<CoreWatch>(env_, *core_client_, options_.config.alerts, [this] { return adapters_->down(); });
+      core_watch_->start();
+    }
   }
   return {};
 }
@@ -413,6 +421,7 @@ void App::Running::settle() {
 /// They must not touch streams once the store closes.
 void App::Running::drop_parts() {
   phase_ = Phase::kStoppingNode;  // a late part_settled() then does nothing
+  core_watch_.reset();
   auto_streams_.reset();
   core_client_.reset();
   core_link_.reset();
@@ -427,7 +436,8 @@ void App::Running::part_settled() {
 
 void App::Running::stop_node(DrainPlan plan) {
   phase_ = Phase::kStoppingNode;
-  auto_streams_.reset();  // asks nothing of a store that closes
+  core_watch_.reset();  // asks nothing of a store that closes, nor does the next
+  auto_streams_.reset();
   settle_timer_->stop();
   if (remote_core()) plan = DrainPlan(std::chrono::nanoseconds(0));  // no clients to wait for
   node_->stop(plan, [this](Status status) {

@@ -147,6 +147,12 @@ std::string own_headers(const Letter& letter) {
   return out;
 }
 
+bool nothing_named(const DlqWords& words) {
+  if (!words.letters.empty() || words.all) return false;
+  complain("which letters? Their numbers, or --all");
+  return true;
+}
+
 Status forget(Session& session, uint64_t seq) {
   auto gone = session.api("STREAM.MSG.DELETE", kDeadLetterStream, Json{{"seq", seq}, {"no_erase", true}}.dump());
   if (!gone && gone.error().api_code != 10057) return std::unexpected(gone.error());
@@ -155,7 +161,11 @@ Status forget(Session& session, uint64_t seq) {
 
 /// An answer in words; empty = handed on.
 std::string refusal(const Result<LinkMessage>& answer) {
-  if (!answer) return answer.error().code == Errc::kTimeout ? "" : answer.error().detail;  // listened to, not answered
+  if (!answer) {
+    const Error& why = answer.error();
+    if (why.code == Errc::kTimeout) return "";  // listened to, not answered
+    return why.detail.empty() ? to_string(why.code) : why.detail;
+  }
   const Json json = Json::parse(answer->payload, nullptr, false);
   if (!json.is_object() || !json.contains("error")) return "";
   const Json& error = json["error"];
@@ -163,6 +173,7 @@ std::string refusal(const Result<LinkMessage>& answer) {
 }
 
 int retry_letters(Session& session, const DlqWords& words) {
+  if (nothing_named(words)) return kExitUsage;
   auto letters = pick(session, words, words.all ? SIZE_MAX : words.limit);
   if (!letters) return complain(letters.error());
   if (!words.force && !confirm(fmt::format("Publish {} dead letters again to where they came from?", letters->size()))) return kExitFailure;
@@ -200,6 +211,7 @@ int retry_letters(Session& session, const DlqWords& words) {
 }
 
 int drop_letters(Session& session, const DlqWords& words) {
+  if (nothing_named(words)) return kExitUsage;
   auto letters = pick(session, words, words.all ? SIZE_MAX : words.limit);
   if (!letters) return complain(letters.error());
   if (!words.force && !confirm(fmt::format("Drop {} dead letters for good?", letters->size()))) return kExitFailure;
@@ -236,9 +248,6 @@ void add_dlq_verbs(CLI::App& app, VerbRun& run) {
   const auto add_choosing = [&](const char* name, const char* sentence, int (*work)(Session&, const DlqWords&)) {
     CLI::App* verb = add(name, sentence, work);
     add_choice(*verb, *words);
-    verb->final_callback([words] {
-      if (words->letters.empty() && !words->all) throw CLI::RequiredError("ID or --all");
-    });
   };
   CLI::App* ls = add("ls", "List dead letters, oldest first.", &list_letters);
   ls->alias("list");

@@ -116,16 +116,18 @@ class HistoryPrinter {
     const StateWord* word = state_word(state);
     return word != nullptr ? paint(*word, state) : printable(state);
   }
-  bool wanted(const std::string& node, const std::string& check, const std::string& state) const {
+  bool about(const std::string& node, const std::string& check) const {
     if (!words_.node.empty() && node.find(words_.node) == std::string::npos) return false;
-    if (!words_.check.empty() && check.find(words_.check) == std::string::npos) return false;
+    return words_.check.empty() || check.find(words_.check) != std::string::npos;
+  }
+  bool is_state(const std::string& state) const {
     return words_.states.empty() || std::ranges::find(words_.states, state) != words_.states.end();
   }
 
   void on_check(const Json& event) {
     const std::string node = text_of(event, "identity"), check = text_of(event, "machine"), state = text_of(event, "status");
     const int64_t time = event.value("timestamp", Json(0)).is_number_integer() ? event.value("timestamp", int64_t{0}) : 0;
-    if (!wanted(node, check, {}) && words_.states.empty()) return;
+    if (!about(node, check)) return;
     Seen& seen = checks_[{node, check}];
     const bool changed = !seen.state.empty() && seen.state != state;
     const std::string before = std::exchange(seen.state, state);
@@ -133,7 +135,7 @@ class HistoryPrinter {
       ++seen.changes;
       seen.changed_at = time;
     }
-    if (!wanted(node, check, state) || (words_.changes && !changed)) return;
+    if (!is_state(state) || (words_.changes && !changed)) return;
     if (words_.json) {
       Json line = event;
       if (changed) line["previous_status"] = before;
@@ -162,7 +164,7 @@ class HistoryPrinter {
   void on_transition(const Json& event) const {
     const std::string node = text_of(event, "identity"), machine = text_of(event, "machine");
     const std::string from = text_of(event, "from_state"), to = text_of(event, "to_state");
-    if (!words_.transitions || from == to || !wanted(node, machine, to)) return;
+    if (!words_.transitions || from == to || !about(node, machine) || !is_state(to)) return;
     if (words_.json) return print(event.dump(-1, ' ', false, Json::error_handler_t::replace));
     const int64_t time = event.value("timestamp", Json(0)).is_number_integer() ? event.value("timestamp", int64_t{0}) : 0;
     print(fmt::format("{} ---- {} {}: {} => {}", clock_text(time), printable(node), printable(machine), painted(from), painted(to)));

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import time
 
@@ -152,3 +153,23 @@ def test_import_of_a_brokers_configuration(tmp_path):
     (tmp_path / "server.conf").write_text("main_collective = fleet\n")
     spool = sluice("import", "choria-config", str(tmp_path / "server.conf"), "--spool").stdout
     assert "folder: '/var/spool/x'" in spool and "collective: 'fleet'" in spool
+
+
+def test_the_prometheus_rules_name_metrics_that_exist(farm):
+    """Each metric of the rule file is served by a daemon that has adapters and alerts; each rule has advice."""
+    text = (servers.ROOT / "config/prometheus/sluice.rules.yml").read_text()
+    named = set(re.findall(r"\bsluice_[a-z_]+\b", " ".join(re.findall(r"expr: (.*)", text))))
+    assert len(named) >= 10
+    assert text.count("- alert:") == text.count("expr:") == text.count("advice:") == text.count("summary:")
+    port, monitor = servers.free_port(), servers.free_port()
+    server = farm.sluice(f"server: {{listen: '127.0.0.1:{port}'}}\nstore: {{dir: '{{dir}}'}}\nmonitor: {{listen: '127.0.0.1:{monitor}'}}\n"
+                         "alerts: {enabled: true, interval: 1s}\nadapters:\n  - {type: choria_registration}\n", port)
+    server.start()
+    publish(server.url, ("mcollective.broadcast.agent.registration", b"no envelope"))
+    wait_for(lambda: "sluice_dead_letters 1" in servers.http_get(monitor, "/metrics"))
+    wait_for(lambda: 'sluice_alert{alert="dead_letters"} 1' in servers.http_get(monitor, "/metrics"))
+    served = {re.match(r"\w+", line)[0] for line in servers.http_get(monitor, "/metrics").splitlines() if line.startswith("sluice_")}
+    # Of listeners with a certificate only; their own test is tests/peers/test_tls.py.
+    assert named - served <= {"sluice_tls_certificate_expiry_timestamp_seconds"}, named - served
+    assert "sluice_tls_certificate_expiry_timestamp_seconds" in (servers.ROOT / "core/server/server.cc").read_text()
+    assert "alert raised alert=dead_letters" in server.log_path.read_text()
