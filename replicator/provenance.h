@@ -35,6 +35,9 @@ std::string format_provenance(const Provenance& provenance);
 /// names stream, replicator and worker. nullopt when there is none.
 std::optional<Provenance> find_provenance(std::string_view headers, const Provenance& copy);
 
+/// The newest mark of any copy of that stream.
+std::optional<Provenance> find_provenance_of(std::string_view headers, std::string_view stream);
+
 /// How often a message was copied before it came here: marks of any replicator.
 uint32_t count_hops(std::string_view headers);
 

@@ -50,6 +50,7 @@ int run_command_line(int argc, char** argv) {
   add_import_verbs(app, verb);
   add_store_verbs(app, verb);
   add_submit_verb(app, verb);
+  add_verify_verb(app, verb);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

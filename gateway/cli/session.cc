@@ -101,23 +101,30 @@ Session::~Session() {
 
 Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, std::string_view program) {
   configure_logging({.level = LogLevel::kError, .file = {}});
-  std::string api_prefix = options.api_prefix;
-  auto link = link_options(options, program, api_prefix);
-  if (!link) return std::unexpected(link.error());
   std::unique_ptr<Session> session(new Session);
-  auto made = make_remote_link(session->env(), *link);
+  auto connection = session->connect(options, program);
+  if (!connection) return std::unexpected(connection.error());
+  session->link_ = std::move(connection->link);
+  session->api_prefix_ = std::move(connection->api_prefix);
+  session->client_ = StreamClient::make(session->env(), *session->link_, session->api_prefix_);
+  return session;
+}
+
+Result<Session::Connection> Session::connect(const SessionOptions& options, std::string_view program) {
+  Connection out{nullptr, options.api_prefix};
+  auto link = link_options(options, program, out.api_prefix);
+  if (!link) return std::unexpected(link.error());
+  auto made = make_remote_link(env(), *link);
   if (!made) return std::unexpected(made.error());
-  session->link_ = *std::move(made);
-  const bool connected = session->loop().run_until(
-      [&] { return session->link_->state() == LinkState::kConnected; }, kConnectLimit);
+  out.link = *std::move(made);
+  const bool connected =
+      loop().run_until([&] { return out.link->state() == LinkState::kConnected; }, kConnectLimit);
   if (!connected)
     return fail(Errc::kClosed,
                 fmt::format("no connection to {} within {} s; is the daemon running, and are user and password right? "
                             "(--server names another one)",
                             fmt::join(link->urls, ", "), kConnectLimit.count() / 1000));
-  session->client_ = StreamClient::make(session->env(), *session->link_, api_prefix);
-  session->api_prefix_ = api_prefix;
-  return session;
+  return out;
 }
 
 Result<std::string> Session::api(std::string_view verb, std::string_view target, std::string_view body) {

@@ -58,6 +58,12 @@ class Session {
       return fail(Errc::kTimeout, "no answer");
     return std::move(*got);
   }
+  /// One more connection of the same loop, to another daemon. It does not outlive the session.
+  struct Connection {
+    std::unique_ptr<NatsLink> link;
+    std::string api_prefix;
+  };
+  Result<Connection> connect(const SessionOptions& options, std::string_view program);
   Result<std::string> api(std::string_view verb, std::string_view target, std::string_view body = "");
   Result<PubAck> publish(std::string_view subject, std::string_view headers, std::string_view payload);
   /// kNotFound when nothing matches.
