@@ -46,8 +46,7 @@ class SubjectAdapter final : public Adapter {
   void stop(std::move_only_function<void()> done) override {
     stopping_ = true;
     stop_done_ = std::move(done);
-    sources_.clear();
-    if (held_ || ingest_.in_flight() != 0) return stop_timer_->start(kStopDeadline);
+    for (const auto& source : sources_) source->drain();  // what it has taken comes within this round
     stop_timer_->start(std::chrono::nanoseconds(0));
   }
 
@@ -148,6 +147,10 @@ class SubjectAdapter final : public Adapter {
   }
 
   void finish_stop() {
+    if (!sources_.empty()) {
+      sources_.clear();
+      if (held_ || ingest_.in_flight() != 0) return stop_timer_->start(kStopDeadline);
+    }
     const size_t left = ingest_.in_flight() + (held_ ? 1 : 0);
     if (left != 0)
       SLUICE_LOG(kLog, kWarn, "stopped with messages not stored adapter={} count={}", options_.name,

@@ -102,6 +102,7 @@ class BusLink final : public NatsLink {
     void resume() override {
       if (!alive_.expired()) link_.queues_.resume(source_);
     }
+    void drain() override { subscription_.reset(); }
 
    private:
     void take(const Message& message) {

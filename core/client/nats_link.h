@@ -31,6 +31,9 @@ class LinkSubscription {
   /// (TCP pushes back). resume() goes on. Used when the target is full.
   virtual void pause() = 0;
   virtual void resume() = 0;
+  /// Unsubscribes, but what was taken already is still handed out while this lives. A link that hands out at once has
+  /// nothing to do.
+  virtual void drain() {}
 };
 
 /// Loop thread only; all callbacks come on the loop. Survives broken connections: subscriptions are

@@ -330,7 +330,7 @@ TEST_F(ServerTest, UserInfo) {
                               "CONNECT {\"verbose\":false,\"user\":\"ada\",\"pass\":\"p\"}\r\n"
                               "SUB _INBOX.x 1\r\nPUB $SYS.REQ.USER.INFO _INBOX.x 0\r\n\r\n");
   EXPECT_TRUE(got.starts_with("MSG _INBOX.x 1 ")) << got;
-  EXPECT_NE(got.find("\"data\":{\"user\":\"ada\",\"account\":\"$G\"}"), std::string::npos) << got;
+  EXPECT_NE(got.find("\"data\":{\"user\":\"ada\",\"account\":\"$G\",\"account_name\":\"$G\"}"), std::string::npos) << got;
 }
 
 }  // namespace
