@@ -37,16 +37,6 @@ bool matches(std::string_view pattern, std::string_view text) {
   return p == pattern.size();
 }
 
-std::string hex(const Sha256& digest) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::string out;
-  for (const uint8_t byte : digest) {
-    out += kHex[byte >> 4];
-    out += kHex[byte & 15];
-  }
-  return out;
-}
-
 }  // namespace
 
 EventResult<CloudEvent> outgoing_event(const OutgoingMessage& message) {
@@ -108,7 +98,7 @@ HttpPost delivery_request(const HttpChannelOptions& options, const CloudEvent& e
     post.headers.emplace_back("Authorization", "Basic " + base64_encode(who.user + ":" + who.password));
   if (!who.signature_secret.empty())
     post.headers.emplace_back(who.signature_header,
-                              who.signature_prefix + hex(hmac_sha256(who.signature_secret, post.body)));
+                              who.signature_prefix + to_hex(hmac_sha256(who.signature_secret, post.body)));
   return post;
 }
 

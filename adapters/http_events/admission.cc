@@ -33,13 +33,7 @@ std::optional<std::string_view> credentials(const HttpRequest& request, std::str
 std::string digest_text(const Sha256& digest, DigestText form) {
   if (form == DigestText::kBase64)
     return base64_encode({reinterpret_cast<const char*>(digest.data()), digest.size()});
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::string out;
-  for (const uint8_t byte : digest) {
-    out += kHex[byte >> 4];
-    out += kHex[byte & 15];
-  }
-  return out;
+  return to_hex(digest);
 }
 
 }  // namespace

@@ -58,7 +58,7 @@ ApiAnswer consumer_names(ApiContext& context, const ApiCall& call) {
 ApiAnswer consumer_list(ApiContext& context, const ApiCall& call) {
   auto selected = select(context, call, kListPage_count);
   if (selected)
-    selected->offline = offline_members(context.consumers.offline(call.token[0]), [](const auto& entry) { return entry.second; });
+    selected->offline = offline_members(context.consumers.offline(call.token[0]));
   return paged(selected, [&](Consumer& consumer) { return consumer_json(context, consumer, false); });
 }
 

@@ -143,7 +143,7 @@ std::optional<ApiAnswer> Dispatcher::find_offline(const ApiVerb& verb, const Api
   const auto& consumers = context_.consumers.offline(call.token[0]);
   const auto consumer = consumers.find(call.token[1]);
   if (consumer == consumers.end()) return std::nullopt;
-  return ApiAnswer::failed(10195, consumer->second);
+  return ApiAnswer::failed(10195, consumer->second.reason);
 }
 
 std::string Dispatcher::envelope(const ApiVerb& verb, const ApiAnswer& answer) const {

@@ -7,16 +7,16 @@
 
 namespace sluice::verbs {
 
-/// With its leading comma; empty when all are served. `reason(entry)`: why this one is not.
-template <class Assets, class Reason>
-std::string offline_members(const Assets& assets, Reason&& reason) {
+/// With its leading comma; empty when all are served. `assets`: OfflineStreams or OfflineConsumers.
+template <class Assets>
+std::string offline_members(const Assets& assets) {
   if (assets.empty()) return {};
   std::string missing;
   std::string offline;
-  for (const auto& entry : assets) {
+  for (const auto& [name, asset] : assets) {
     const char* comma = missing.empty() ? "" : ",";
-    missing += comma + json_quoted(entry.first);
-    offline += comma + json_quoted(entry.first) + ':' + json_quoted(reason(entry));
+    missing += comma + json_quoted(name);
+    offline += comma + json_quoted(name) + ':' + json_quoted(asset.reason);
   }
   return R"(,"missing":[)" + missing + R"(],"offline":{)" + offline + '}';
 }

@@ -115,7 +115,7 @@ ApiAnswer stream_list(ApiContext& context, const ApiCall& call) {
                        context.env.clock.wall()));
   }
   out += ']';
-  out += offline_members(context.streams.offline(), [](const auto& entry) { return entry.second.reason; });
+  out += offline_members(context.streams.offline());
   out += '}';
   return ApiAnswer::ok(std::move(out));
 }

@@ -108,7 +108,6 @@ class LocalConsumers final : public Consumers {
   bool burying_ = false;
   uint64_t unreadable_ = 0;
   std::map<std::string, OfflineConsumers, std::less<>> offline_;  ///< by stream
-  std::map<std::pair<std::string, std::string>, ConsumerKey> offline_keys_;
   std::shared_ptr<LocalConsumers*> anchor_;
 };
 
@@ -160,8 +159,7 @@ void LocalConsumers::recover(Stream& stream) {
       std::string why = beyond ? *std::move(beyond) : meta ? "its name differs" : meta.error().detail;
       SLUICE_LOG(log_, kError, "consumer is offline, its state is kept stream={} consumer={} why={}", found.stream,
                  found.name, why);
-      offline_[found.stream].emplace(found.name, std::move(why));
-      offline_keys_[{found.stream, found.name}] = found.key;
+      offline_[found.stream].emplace(found.name, OfflineConsumer{std::move(why), found.key});
       continue;
     }
     auto consumer = std::make_unique<Consumer>(place(stream, true, found.key), meta->config, meta->created);
@@ -205,8 +203,8 @@ Result<Consumer*> LocalConsumers::create(Stream& stream, const ConsumerConfig& c
   if (!config.direct) {  // those of mirrors and sources do not count
     const int64_t bound = stream.config().max_consumers;
     if (bound > 0 && count(stream.config().name) >= static_cast<size_t>(bound)) return no(10026);
-    const int64_t of_account = options_.max_consumers_per_stream;
-    if (of_account > 0 && count(stream.config().name) >= static_cast<size_t>(of_account))
+    const int64_t most = options_.max_consumers_per_stream;
+    if (most > 0 && count(stream.config().name) >= static_cast<size_t>(most))
       return no(10026);
   }
   if (Status s = check_among_others(stream, config); !s) return std::unexpected(s.error());
@@ -290,11 +288,12 @@ const OfflineConsumers& LocalConsumers::offline(std::string_view stream) const {
 }
 
 Status LocalConsumers::remove(std::string_view stream, std::string_view consumer) {
-  if (const auto key = offline_keys_.find({std::string(stream), std::string(consumer)}); key != offline_keys_.end()) {
-    store_->delete_consumer(key->second);
-    offline_.find(stream)->second.erase(std::string(consumer));
-    offline_keys_.erase(key);
-    return {};
+  if (const auto at_stream = offline_.find(stream); at_stream != offline_.end()) {
+    if (const auto found = at_stream->second.find(consumer); found != at_stream->second.end()) {
+      store_->delete_consumer(found->second.key);
+      at_stream->second.erase(found);
+      return {};
+    }
   }
   const auto of = streams_by_name_.find(stream);
   if (of == streams_by_name_.end()) return no(10014);
@@ -334,7 +333,6 @@ void LocalConsumers::bury(std::unique_ptr<Consumer> consumer) {
 }
 
 void LocalConsumers::drop_stream(Stream& stream) {
-  for (const auto& [name, why] : offline(stream.config().name)) offline_keys_.erase({stream.config().name, name});
   offline_.erase(stream.config().name);
   const auto of = streams_by_name_.find(stream.config().name);
   if (of == streams_by_name_.end()) return;
@@ -396,7 +394,9 @@ void LocalConsumers::collect(MetricSink& sink) const {
   sink.counter("sluice_consumer_acked_total", "Messages acknowledged or terminated.", {}, number(sum.acked));
   sink.counter("sluice_consumer_exhausted_total", "Given up after max_deliver.", {}, number(sum.exhausted));
   sink.counter("sluice_consumer_unreadable_total", "Records found unreadable at start.", {}, number(unreadable_));
-  sink.gauge("sluice_consumers_offline", "Consumers on disk that this version can't serve.", {}, number(offline_keys_.size()));
+  size_t offline = 0;
+  for (const auto& [stream, consumers] : offline_) offline += consumers.size();
+  sink.gauge("sluice_consumers_offline", "Consumers on disk that this version can't serve.", {}, number(offline));
 }
 
 }  // namespace

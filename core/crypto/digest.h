@@ -11,6 +11,8 @@ namespace sluice {
 using Sha256 = std::array<uint8_t, 32>;
 
 Sha256 sha256(std::string_view bytes);
+/// 64 lower-case digits.
+std::string to_hex(const Sha256& digest);
 
 /// 20 bytes. Only where a protocol asks for it (RFC 6455); nothing is secured by it.
 std::string sha1(std::string_view bytes);

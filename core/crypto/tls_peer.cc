@@ -13,16 +13,6 @@
 namespace sluice {
 namespace {
 
-std::string hex(const Sha256& digest) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const uint8_t byte : digest) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
-
 std::string name_text(const X509_NAME* name) {
   const std::unique_ptr<BIO, int (*)(BIO*)> out(BIO_new(BIO_s_mem()), &BIO_free);
   // UTF-8 as it is: escaping is for the separators alone.
@@ -38,7 +28,7 @@ std::string der_digest(T* object, int (*encode)(T*, unsigned char**)) {
   unsigned char* der = nullptr;
   const int size = encode(object, &der);
   if (size <= 0) return {};
-  const std::string text = hex(sha256({reinterpret_cast<char*>(der), static_cast<size_t>(size)}));
+  const std::string text = to_hex(sha256({reinterpret_cast<char*>(der), static_cast<size_t>(size)}));
   OPENSSL_free(der);
   return text;
 }

@@ -155,17 +155,16 @@ Result<LocalStream*> LocalStreams::add(StreamMeta meta, StreamStore* file,
 }
 
 Status LocalStreams::check_overlap(const StreamConfig& config) const {
-  for (const auto& [name, other] : streams_) {
-    if (name == config.name) continue;
-    for (const std::string& theirs : other->config().subjects)
+  const auto overlaps = [&config](const std::vector<std::string>& subjects) {
+    for (const std::string& theirs : subjects)
       for (const std::string& ours : config.subjects)
-        if (subjects_collide(theirs, ours)) return fail_api(Errc::kExists, 10065, "");
-  }
-  for (const auto& [name, other] : offline_) {
-    for (const std::string& theirs : other.subjects)
-      for (const std::string& ours : config.subjects)
-        if (subjects_collide(theirs, ours)) return fail_api(Errc::kExists, 10065, "");
-  }
+        if (subjects_collide(theirs, ours)) return true;
+    return false;
+  };
+  for (const auto& [name, other] : streams_)
+    if (name != config.name && overlaps(other->config().subjects)) return fail_api(Errc::kExists, 10065, "");
+  for (const auto& [name, other] : offline_)
+    if (overlaps(other.subjects)) return fail_api(Errc::kExists, 10065, "");
   return {};
 }
 

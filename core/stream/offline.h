@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "store/store.h"
+
 namespace sluice {
 
 struct OfflineStream {
@@ -14,8 +16,11 @@ struct OfflineStream {
   std::vector<std::string> subjects;  ///< still its own: nobody else gets them
 };
 using OfflineStreams = std::map<std::string, OfflineStream, std::less<>>;
-/// name → reason
-using OfflineConsumers = std::map<std::string, std::string, std::less<>>;
+struct OfflineConsumer {
+  std::string reason;
+  ConsumerKey key;
+};
+using OfflineConsumers = std::map<std::string, OfflineConsumer, std::less<>>;
 
 /// The API level that a stored description asks for in its `_nats.req.level`, when it is above `level`, as a reason.
 /// `meta`: as stored, with keys that may be unknown here.
