@@ -15,7 +15,6 @@ constexpr uint8_t kFirstSkippable = 0x80;
 constexpr uint8_t kIdentifier = 0xff;
 constexpr std::string_view kS2Name = "S2sTwO";
 constexpr std::string_view kSnappyName = "sNaPpY";
-constexpr size_t kChunkHeader = 4;
 constexpr size_t kChecksum = 4;
 constexpr size_t kWritten_bytes = 65536;
 

@@ -35,7 +35,6 @@ struct Head {
 };
 
 std::optional<Head> read_head(ByteReader& in) {
-  Head head;
   const auto name = in.uvarint();
   const auto time = name ? in.varint() : std::nullopt;
   const auto seq = time ? in.uvarint() : std::nullopt;

@@ -59,7 +59,8 @@ def js_program():
         prepare(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], folder, "npm install of nats.js")
         installed.write_text(wanted)
     # Modules are looked for beside the program, and the source tree stays clean.
-    shutil.copy(HERE / "js/clients.mjs", folder)
+    for source in (HERE / "js").glob("*.mjs"):
+        shutil.copy(source, folder)
     return ["node", str(folder / "clients.mjs")]
 
 
@@ -68,7 +69,7 @@ def c_program():
     if not shutil.which("cc") or not pathlib.Path("/usr/include/nats/nats.h").exists():
         leave_out("no C compiler or no libnats-dev here (nats.c needs both)")
     program = BUILT / "c-clients"
-    prepare(["cc", "-std=c11", "-Wall", "-Wextra", "-O1", "-o", str(program), "clients.c", "-lnats"], HERE / "c",
+    prepare(["cc", "-std=c11", "-Wall", "-Wextra", "-O1", "-D_GNU_SOURCE", "-o", str(program), "clients.c", "logins.c", "-lnats"], HERE / "c",
             "compiling the nats.c program")
     return [str(program)]
 

@@ -220,7 +220,7 @@ def browser_folder():
         (folder / "package.json").write_text(wanted)
         prepare(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], folder, "npm install of nats.js")
         installed.write_text(wanted)
-    for source in (HERE / "browser").glob("*.mjs"):
+    for source in [*(HERE / "browser").glob("*.mjs"), HERE / "js/logins.mjs"]:
         shutil.copy(source, folder)
     return folder
 

@@ -1,11 +1,11 @@
-// node in_chromium.mjs CHROMIUM PROFILE OPTIONS: the exchange in a page.
+// node in_chromium.mjs CHROMIUM PROFILE OPTIONS: the exchange (or what options.run names) in a page.
 import { createServer } from "node:http";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
 
 const [executablePath, profile, options] = process.argv.slice(2);
 const bundle = await build({
-  entryPoints: ["page.mjs"], bundle: true, write: false, format: "iife", platform: "browser",
+  entryPoints: [new URL("page.mjs", import.meta.url).pathname], bundle: true, write: false, format: "iife", platform: "browser",
 });
 const script = `window.options = ${options};\n${bundle.outputFiles[0].text}`;
 const server = createServer((request, response) => {
@@ -21,6 +21,7 @@ const browser = await chromium.launchPersistentContext(profile, {
 });
 try {
   const page = await browser.newPage();
+  await page.exposeFunction("say", (line) => console.log(line));
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
   await page.waitForFunction(() => window.result !== undefined, undefined, { timeout: 120_000 });
   const { seen, error } = await page.evaluate(() => window.result);

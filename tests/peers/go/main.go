@@ -24,6 +24,9 @@ var parts = map[string]part{
 	"keyvalue": keyValuePart, "objects": objectsPart, "older": olderPart,
 }
 
+// filed parts take a file of logins in place of a URL.
+var filed = map[string]func(path string){"logins": logins, "reconnect": reconnect}
+
 func main() {
 	if len(os.Args) < 3 {
 		names := make([]string, 0, len(parts))
@@ -31,8 +34,12 @@ func main() {
 			names = append(names, name)
 		}
 		sort.Strings(names)
-		fmt.Fprintln(os.Stderr, "usage: clients URL PART...; parts:", strings.Join(names, " "))
+		fmt.Fprintln(os.Stderr, "usage: clients URL PART... or clients logins|reconnect FILE; parts:", strings.Join(names, " "))
 		os.Exit(2)
+	}
+	if run, known := filed[os.Args[1]]; known {
+		run(os.Args[2])
+		return
 	}
 	for _, name := range os.Args[2:] {
 		if run, known := restartParts[name]; known {

@@ -1,10 +1,12 @@
 // Runs named parts against one server with nats.js and prints a line per observation.
 // Two servers that answer alike give the same text: nothing that depends on time, ports or random names is printed.
+import { readFileSync } from "node:fs";
 import { connect } from "@nats-io/transport-node";
 import { headers, nanos } from "@nats-io/nats-core";
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager, RetentionPolicy } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { Objm } from "@nats-io/obj";
+import { logins, parseCases, reconnect } from "./logins.mjs";
 
 const text = (value) => value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
 const say = (label, ...values) => console.log(`${label}: ${values.map(text).join(" | ")}`);
@@ -189,11 +191,18 @@ async function keyvalue(nc) {
   };
   say("history", await list(await kv.history({ key: "a" })));
   say("keys", (await list(await kv.keys())).sort(), await list(await kv.keys("b.*")));
-  const watch = await kv.watch();
-  const watched = list(watch, 5);
+  // What is there is read before anything is put: a put in between would count as part of the present.
+  const watch = (await kv.watch())[Symbol.asyncIterator]();
+  const next = async (count) => {
+    const got = [];
+    while (got.length < count) got.push(entry((await watch.next()).value));
+    return got;
+  };
+  say("watch", await next(3));
   await kv.put("live", "x");
   await kv.delete("live");
-  say("watch", await watched);
+  say("watch", await next(2));
+  await watch.return();
   say("watch history", await list(await kv.watch({ key: "new", include: "history" }), 2));
   await kv.purge("a");
   say("purged", await list(await kv.history({ key: "a" })));
@@ -226,6 +235,22 @@ async function objects(nc) {
   for await (const s of objm.list()) names.push(s.bucket);
   say("stores", names);
   say("destroy", await store.destroy());
+}
+
+// In place of a URL: the parts that take a file of logins.
+function casesOf(path) {
+  return parseCases(readFileSync(path, "utf8")).map((one) => ({ ...one,
+    ...(one.seedfile ? { seed: readFileSync(one.seedfile, "utf8").trim() } : {}),
+    ...(one.creds ? { credsText: readFileSync(one.creds, "utf8") } : {}) }));
+}
+
+const filed = {
+  logins: (path) => logins(connect, casesOf(path), say),
+  reconnect: (path) => reconnect(connect, casesOf(path)[0], say),
+};
+if (process.argv[2] in filed) {
+  await filed[process.argv[2]](process.argv[3]);
+  process.exit(0);
 }
 
 const parts = { core, streams, consumers, keyvalue, objects };
