@@ -15,10 +15,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace sluice_bench {
@@ -223,5 +225,35 @@ Outcome core_pub(const Options& options);
 Outcome pub_sub(const Options& options);
 Outcome fan_out(const Options& options);
 Outcome request_reply(const Options& options);
+
+// Works of streams.
+Outcome stream_pub(const Options& options);
+Outcome stream_pub_one_at_a_time(const Options& options);
+Outcome read_once(const Options& options);
+
+// Works of consumers.
+Outcome fetch(const Options& options);
+Outcome ordered(const Options& options);
+Outcome push_acks(const Options& options);
+Outcome thousand_consumers(const Options& options);
+Outcome num_pending(const Options& options);
+
+// Works of a key-value bucket.
+Outcome kv_get(const Options& options);
+Outcome kv_put(const Options& options);
+Outcome kv_put_one_at_a_time(const Options& options);
+
+// What they share.
+void append_number(std::string& out, uint64_t number);
+/// A request to the JetStream API; ends the program when it is answered with an error.
+std::string ask(Peer& admin, const std::string& subject, const std::string& body);
+/// File storage, subjects `bench.NAME` and `bench.NAME.>`; one of that name is deleted before.
+void make_stream(Peer& admin, const std::string& name, long max_msgs = -1);
+/// Publishes with `window` outstanding PubAcks for the given time or count (0 = no bound).
+/// `subject(n, out)` appends the subject of the n-th message.
+Outcome publish(const Options& options, size_t window, double seconds, uint64_t most,
+                const std::function<void(uint64_t, std::string&)>& subject);
+/// Some 256 MB of messages, at most 600,000. Their number.
+uint64_t fill_stream(const Options& options, const std::string& stream);
 
 }  // namespace sluice_bench

@@ -14,9 +14,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/peers"))
 import servers  # noqa: E402
 
-WORKS = ["core-pub", "pub-sub", "fan-out", "request", "stream-pub", "stream-pub-sync", "fetch", "ordered"]
+CORE = ["core-pub", "pub-sub", "fan-out", "request"]
 # Works that store: nats-server's default acks before fsync; Sluice's after.
-STORES = {"stream-pub", "stream-pub-sync", "fetch", "ordered"}
+STORES = ["stream-pub", "stream-pub-sync", "fetch", "ordered", "push-acks", "consumers-1000", "num-pending", "kv-get", "kv-put",
+          "kv-put-one"]
+WORKS = CORE + STORES
+# Those that wait for the disk at each step are also played to a nats-server that syncs before it acks.
+SYNCED = {"stream-pub", "stream-pub-sync", "kv-put", "kv-put-one"}
 
 
 def measure(start, work, size, seconds):
@@ -57,7 +61,7 @@ def main():
     for work in options.work or WORKS:
         for size in options.size or [16, 128, 1024]:
             chosen = {name: start for name, start in sides.items()
-                      if name != "nats always" or (work in ("stream-pub", "stream-pub-sync") and size == 128)}
+                      if name != "nats always" or (work in SYNCED and size == 128)}
             runs = {name: [] for name in chosen}
             for _ in range(options.rounds):
                 for name, start in chosen.items():
