@@ -53,10 +53,18 @@ std::optional<Standing> standing(const CounterBefore& before) {
   return out;
 }
 
+/// Where the field stands already, else at the end: as the reference does it.
+void put_header(std::string& block, std::string_view name, std::string_view value) {
+  const auto old = find_header(block, name);
+  if (!old) return append_header(block, name, value);
+  block.replace(static_cast<size_t>(old->data() - block.data()), old->size(), value);
+}
+
 CounterStep step_to(const BigInteger& sum, std::string headers, const Sources& sources) {
-  remove_header(headers, kSources);
-  if (!sources.empty())
-    append_header(headers, kSources, Json(sources).dump(-1, ' ', true, Json::error_handler_t::replace));
+  if (sources.empty())
+    remove_header(headers, kSources);
+  else
+    put_header(headers, kSources, Json(sources).dump(-1, ' ', true, Json::error_handler_t::replace));
   std::string text = sum.to_string();
   return {.headers = std::move(headers), .payload = fmt::format(R"({{"val":"{}"}})", text), .sum = std::move(text)};
 }
@@ -87,7 +95,9 @@ Result<CounterStep> count_increment(const CounterBefore& before, std::string_vie
   if (!by) return fail_api(Errc::kRefused, 10171, "");
   const auto at = standing(before);
   if (!at) return broken();
-  return step_to(at->sum + *by, std::string(headers), at->sources);
+  std::string out(headers);
+  remove_header(out, kSources);
+  return step_to(at->sum + *by, std::move(out), at->sources);
 }
 
 Result<CounterStep> count_sourced(const CounterBefore& before, std::string_view headers,
@@ -101,7 +111,7 @@ Result<CounterStep> count_sourced(const CounterBefore& before, std::string_view 
   const BigInteger growth = *theirs - BigInteger::parse(last).value_or(BigInteger());
   last = theirs->to_string();
   std::string out(headers);
-  set_header(out, kIncrement, growth.to_string());
+  put_header(out, kIncrement, growth.to_string());
   return step_to(at->sum + growth, std::move(out), at->sources);
 }
 

@@ -122,17 +122,20 @@ Ingest::Refusal Ingest::check_ttl(const Offered& offered, Verdict& verdict) cons
   return std::nullopt;
 }
 
-Ingest::Refusal Ingest::count(const Offered& offered, Verdict& verdict) {
-  const Message& m = offered.message;
-  if (offered.headers.counter.empty()) return refusal(10169);
-  CounterBefore before;
-  if (offered.stage != nullptr && offered.stage->has(m.subject)) {
-    const auto& staged = offered.stage->subjects.find(m.subject)->second;
-    before = {staged.headers, staged.payload};
-  } else if (const auto last = s_.store.load_last(m.subject)) {
-    before = {last->headers, last->payload};
+/// The counter as it stands: what the batch made of it, or what is stored. 10172 when that can't be read: to begin again
+/// from zero would be a wrong sum. The views live until the store's next change.
+Result<CounterBefore> Ingest::counter_before(const Offered& offered) {
+  const std::string_view subject = offered.message.subject;
+  if (offered.stage != nullptr && offered.stage->has(subject)) {
+    const auto& staged = offered.stage->subjects.find(subject)->second;
+    return CounterBefore{staged.headers, staged.payload};
   }
-  auto step = count_increment(before, m.headers, offered.headers.counter);
+  if (const auto last = s_.store.load_last(subject)) return CounterBefore{last->headers, last->payload};
+  if (s_.store.subject_state(subject)) return fail_api(Errc::kRefused, 10172, "");
+  return CounterBefore{};
+}
+
+Ingest::Refusal Ingest::keep_sum(Result<CounterStep> step, Verdict& verdict) const {
   if (!step) return step.error();
   if (auto no = check_size_of(step->headers.size(), step->payload.size())) return no;
   if (step->headers.size() > kMaxHeaderBlock_bytes) return refusal(10097);
@@ -140,6 +143,23 @@ Ingest::Refusal Ingest::count(const Offered& offered, Verdict& verdict) {
                        .payload = std::move(step->payload),
                        .sum = std::move(step->sum)};
   return std::nullopt;
+}
+
+Ingest::Refusal Ingest::count(const Offered& offered, Verdict& verdict) {
+  const Message& m = offered.message;
+  if (offered.headers.counter.empty()) return refusal(10169);
+  const auto before = counter_before(offered);
+  if (!before) return before.error();
+  return keep_sum(count_increment(*before, m.headers, offered.headers.counter), verdict);
+}
+
+/// A copy's payload is the sum at its origin: what it grew there is added here.
+Ingest::Refusal Ingest::count_copied(const Offered& offered, Verdict& verdict) {
+  const Message& m = offered.message;
+  if (offered.headers.counter.empty()) return refusal(10169);
+  const auto before = counter_before(offered);
+  if (!before) return before.error();
+  return keep_sum(count_sourced(*before, m.headers, m.payload, m.subject, offered.headers.stream_source), verdict);
 }
 
 Ingest::Refusal Ingest::check_expected_sequences(const Offered& offered) {

@@ -13,6 +13,7 @@
 #include "bus/bus.h"
 #include "store/stream_store.h"
 #include "stream/batch_stage.h"
+#include "stream/counter.h"
 #include "stream/dedup_window.h"
 #include "stream/message_ttl.h"
 #include "stream/observer_list.h"
@@ -87,6 +88,9 @@ class Ingest {
   Refusal check_increment(const Offered&) const;
   Refusal check_ttl(const Offered&, Verdict&) const;
   Refusal count(const Offered&, Verdict&);
+  Refusal count_copied(const Offered&, Verdict&);
+  Result<CounterBefore> counter_before(const Offered&);
+  Refusal keep_sum(Result<CounterStep> step, Verdict&) const;
   Refusal check_expected_sequences(const Offered&);
   Refusal check_expected_subject_sequence(const Offered&);
   // ingest_schedule.cc

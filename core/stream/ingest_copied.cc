@@ -37,13 +37,16 @@ Verdict Ingest::judge_sourced(const Offered& offered) {
     if (auto original = s_.dedup.find(h.msg_id, offered.now))
       return Verdict{Verdict::Kind::kDuplicate, Rollup::kNone, *original, {}};
   }
+  Verdict verdict;
+  if (s_.config.allow_msg_counter)
+    if (auto no = count_copied(offered, verdict)) return refuse(*std::move(no));
   const Rollup asked = parse_rollup(h.rollup);
   const Rollup rollup = asked == Rollup::kInvalid ? Rollup::kNone : asked;
   if (s_.config.retention == Retention::kInterest &&
       !s_.observers.any([&m](const StreamObserver& o) { return o.selects(m.subject); }))
     return Verdict{Verdict::Kind::kSkip, rollup, {}, {}};
   if (auto no = check_discard_new(offered, rollup)) return refuse(*std::move(no));
-  Verdict verdict{Verdict::Kind::kStore, rollup, {}, {}};
+  verdict.rollup = rollup;
   if (s_.config.allow_msg_ttl && !h.ttl.empty()) verdict.ttl = parse_message_ttl(h.ttl);
   return verdict;
 }

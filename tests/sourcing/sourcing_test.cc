@@ -119,6 +119,44 @@ TEST_F(SourcingTest, MirrorFiltersTransformsAndStartsWhereTold) {
   EXPECT_EQ(info("S")["state"]["first_seq"], 7);
 }
 
+TEST_F(SourcingTest, ASumOfCountersSurvivesPowerCuts) {
+  made("A", R"("subjects":["a.>"],"allow_msg_counter":true)");
+  made("B", R"("subjects":["b.>"],"allow_msg_counter":true)");
+  made("SUM", R"("subjects":["sum.>"],"allow_msg_counter":true,"max_msgs_per_subject":2,"sources":[)"
+              R"({"name":"A","subject_transforms":[{"src":"a.>","dest":"sum.>"}]},)"
+              R"({"name":"B","subject_transforms":[{"src":"b.>","dest":"sum.>"}]}])");
+  made("TOP", R"("allow_msg_counter":true,"sources":[{"name":"SUM"}])");
+  const auto add = [&](std::string_view subject, int by) {
+    put(subject, "", fmt::format("NATS/1.0\r\nNats-Incr: {}\r\n\r\n", by));
+  };
+  const auto sum = [&](std::string_view stream) {
+    const auto newest = w.node->streams().find(stream)->store().load_last("sum.x");
+    return newest ? std::string(newest->payload) : std::string();
+  };
+  int total = 0;
+  for (int round = 0; round < 4; ++round) {
+    for (int i = 1; i <= 20; ++i) {
+      add(i % 2 == 0 ? "a.x" : "b.x", i * (i % 3 == 0 ? -1 : 1));
+      total += i * (i % 3 == 0 ? -1 : 1);
+    }
+    add("sum.x", 1000);
+    total += 1000;
+    if (round % 2 == 0) restart(Crash::kPower);
+    const std::string wanted = fmt::format(R"({{"val":"{}"}})", total);
+    EXPECT_TRUE(w.sim.run_until([&] { return sum("SUM") == wanted && sum("TOP") == wanted; }, 60s))
+        << "seed " << w.sim.seed() << ": " << sum("SUM") << " " << sum("TOP") << " instead of " << wanted;
+  }
+}
+
+TEST_F(SourcingTest, ACounterTakesCopiesOfCountersOnly) {
+  made("N", R"("subjects":["n.>"])");
+  put("n.x", R"({"val":"5"})");
+  made("SUM", R"("subjects":["sum.>"],"allow_msg_counter":true,"sources":[{"name":"N"}])");
+  ASSERT_TRUE(w.sim.run_until([&] { return info("SUM")["sources"][0].contains("error"); }, 60s));
+  EXPECT_EQ(info("SUM")["sources"][0]["error"]["err_code"], 10169);
+  EXPECT_EQ(count("SUM"), 0u);
+}
+
 TEST_F(SourcingTest, SourcesGetNewSequencesAndTheHeader) {
   made("A", R"("subjects":["a.>"])");
   made("B", R"("subjects":["b.>"])");

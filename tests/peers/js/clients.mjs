@@ -253,7 +253,71 @@ if (process.argv[2] in filed) {
   process.exit(0);
 }
 
-const parts = { core, streams, consumers, keyvalue, objects };
+// Copies and links come up by themselves: repeats a call until it gives something true.
+async function eventually(what, call) {
+  for (let i = 0; i < 2000; i++) {
+    const got = await call().catch(() => undefined);
+    if (got) return got;
+    await sleep(10);
+  }
+  throw new Error(`never: ${what}`);
+}
+
+// A bucket of the domain "hub" mirrored here, read and written through the mirror; and a bucket with sources.
+async function mirrors(nc) {
+  const external = { api: "$JS.hub.API" };
+  const entry = (e) => e === null ? "nothing" : [e.key, e.string(), e.revision, e.operation].join(" ");
+  const list = async (iterator, count) => {
+    const got = [];
+    for await (const e of iterator) {
+      got.push(typeof e === "string" ? e : entry(e));
+      if (got.length === count) break;
+    }
+    return got;
+  };
+  const hub = new Kvm(jetstream(nc, { domain: "hub", timeout: 1000 }));
+  const origin = await eventually("the bucket in the hub", () => hub.create("ORIGIN", { history: 3 }));
+  for (const [key, value] of [["a", "1"], ["a", "2"], ["b.c", "3"]]) await origin.put(key, value);
+  const kvm = new Kvm(nc);
+  const copy = await kvm.create("COPY", { history: 3, mirror: { name: "ORIGIN", external } });
+  const holds = (kv, key, value) => eventually(`${key} = ${value}`, async () => (await kv.get(key))?.string() === value);
+  const gone = (kv, key) => eventually(`${key} gone`, async () => {
+    const e = await kv.get(key);
+    return e === null || e.operation !== "PUT";
+  });
+  await holds(copy, "b.c", "3");
+  say("mirror", config((await copy.status()).streamInfo.config));
+  say("get", entry(await copy.get("a")), entry(await copy.get("none")), entry(await copy.get("a", { revision: 1 })));
+  say("put", await copy.put("d", "through"), entry(await origin.get("d")));
+  await holds(copy, "d", "through");
+  say("create", await copy.create("e", "new"), await failure(copy.create("e", "new")));
+  say("update", await copy.update("e", "newer", 5), await failure(copy.update("e", "newer", 5)));
+  await holds(copy, "e", "newer");
+  await copy.delete("d");
+  await gone(copy, "d");
+  await copy.purge("b.c");
+  await gone(copy, "b.c");
+  say("deleted", entry(await origin.get("d")), entry(await origin.get("b.c")));
+  say("history", await list(await copy.history({ key: "a" })));
+  say("keys", (await list(await copy.keys())).sort());
+  const watched = list(await copy.watch({ key: "live.*" }), 1);
+  await origin.put("live.x", "now");
+  say("watch", await watched);
+  const near = await kvm.create("NEAR");
+  const far = await hub.create("FAR");
+  await near.put("n.1", "near");
+  await far.put("f.1", "far");
+  const both = await kvm.create("BOTH", { sources: [{ name: "NEAR" },
+    { name: "FAR", external, subject_transforms: [{ src: "$KV.FAR.>", dest: "$KV.BOTH.>" }] }] });
+  await holds(both, "n.1", "near");
+  await holds(both, "f.1", "far");
+  await both.put("own", "own");
+  await near.delete("n.1");
+  await gone(both, "n.1");
+  say("keys of both", (await list(await both.keys())).sort(), entry(await near.get("own")));
+}
+
+const parts = { core, streams, consumers, keyvalue, objects, mirrors };
 const [url, ...wanted] = process.argv.slice(2);
 if (!url || wanted.length === 0 || wanted.some((name) => !(name in parts))) {
   console.error(`usage: clients.mjs URL PART...; parts: ${Object.keys(parts).join(" ")}`);
