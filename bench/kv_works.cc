@@ -6,7 +6,8 @@ namespace sluice_bench {
 namespace {
 
 constexpr uint64_t kKeys = 100'000;
-constexpr size_t kUnderWay = 16;
+constexpr size_t kPutsUnderWay = 16;
+constexpr size_t kGetsUnderWay = 256;
 
 void make_bucket(Peer& admin) {
   admin.request("$JS.API.STREAM.DELETE.KV_bench", "");
@@ -30,11 +31,11 @@ Outcome put(const Options& options, size_t window) {
 
 }  // namespace
 
-Outcome kv_put(const Options& options) { return put(options, kUnderWay); }
+Outcome kv_put(const Options& options) { return put(options, kPutsUnderWay); }
 
 Outcome kv_put_one_at_a_time(const Options& options) { return put(options, 1); }
 
-/// The last message of a key by direct get, 16 requests under way.
+/// The last message of a key by direct get, 256 requests under way.
 Outcome kv_get(const Options& options) {
   Peer admin(options.port);
   make_bucket(admin);
@@ -46,26 +47,26 @@ Outcome kv_get(const Options& options) {
   outcome.before = server_use(options.pid);
   const double started = now_s();
   const double end = started + options.seconds;
-  std::vector<double> asked(kUnderWay);
+  std::vector<double> asked(kGetsUnderWay);
   uint64_t sent = 0;
   std::string out;
   std::string_view control, payload;
   while (true) {
     const double now = now_s();
-    for (; sent - outcome.messages < kUnderWay && now < end; ++sent) {
+    for (; sent - outcome.messages < kGetsUnderWay && now < end; ++sent) {
       out += "PUB $JS.API.DIRECT.GET.KV_bench.";
       append_key(sent, out);
       out += " got.";
       append_number(out, sent);
       out += " 0\r\n\r\n";
-      asked[sent % kUnderWay] = now;
+      asked[sent % kGetsUnderWay] = now;
     }
     peer.send(std::exchange(out, {}));
     if (sent == outcome.messages) break;
     if (!peer.fill(20'000)) die("no value within 20 s");
     while (peer.next(control, payload)) {
       if (!control.starts_with("HMSG got.") || payload.size() < options.size) die("no value: " + std::string(payload));
-      outcome.latencies_us.push_back((now_s() - asked[outcome.messages++ % kUnderWay]) * 1e6);
+      outcome.latencies_us.push_back((now_s() - asked[outcome.messages++ % kGetsUnderWay]) * 1e6);
     }
   }
   outcome.seconds = now_s() - started;

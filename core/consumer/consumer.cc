@@ -49,7 +49,6 @@ Consumer::~Consumer() {
 void Consumer::begin() {
   cursor_.start(config_, place_.stream.config().max_msgs_per_subject == 1);
   state_.start_at(cursor_.first_candidate());
-  backlog_.recount(place_.stream.visible_last());
   if (config_.replay_policy == ReplayPolicy::kOriginal) replay_end_ = place_.stream.store().state().last_seq;
   store_image();
 }
@@ -62,7 +61,6 @@ void Consumer::begin_from(const ConsumerImage& image) {
     state_.set(image.delivered, image.floor, image.pending);
     cursor_.resume_after(image.delivered.stream);
   }
-  backlog_.recount(place_.stream.visible_last());
   restore_deadlines();
   store_image();
 }

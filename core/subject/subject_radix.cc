@@ -10,15 +10,17 @@
 
 namespace sluice {
 
-/// `count` children sorted by byte; refs and bytes follow the struct in memory.
+/// `count` children sorted by byte; bytes and refs follow the struct in memory. The bytes first: small nodes have them on
+/// the line of the struct.
 struct SubjectRadix::Node {
   uint32_t depth;  ///< all keys below share [0, depth) and differ there
   uint16_t count;
   uint16_t capacity;
   Leaf* end;  ///< the key of exactly `depth` bytes
 
-  uintptr_t* refs() { return reinterpret_cast<uintptr_t*>(this + 1); }
-  unsigned char* bytes() { return reinterpret_cast<unsigned char*>(refs() + capacity); }
+  unsigned char* bytes() { return reinterpret_cast<unsigned char*>(this + 1); }
+  uintptr_t* refs() { return reinterpret_cast<uintptr_t*>(bytes() + refs_offset(capacity)); }
+  static size_t refs_offset(size_t capacity) { return (capacity + 7) / 8 * 8; }
 
   uintptr_t* child(unsigned char byte) {
     const void* at = std::memchr(bytes(), byte, count);
@@ -42,7 +44,7 @@ Node* node_of(uintptr_t ref) { return reinterpret_cast<Node*>(ref); }
 uintptr_t ref_to(const Leaf* leaf) { return reinterpret_cast<uintptr_t>(leaf) | 1; }
 uintptr_t ref_to(const Node* node) { return reinterpret_cast<uintptr_t>(node); }
 
-size_t node_bytes(size_t capacity) { return sizeof(Node) + capacity * (sizeof(uintptr_t) + 1); }
+size_t node_bytes(size_t capacity) { return sizeof(Node) + Node::refs_offset(capacity) + capacity * sizeof(uintptr_t); }
 
 void put_child(Node* node, unsigned char byte, uintptr_t ref) {
   const size_t count = node->count;
@@ -80,30 +82,58 @@ size_t common_length(std::string_view a, std::string_view b) {
       a.begin());
 }
 
-constexpr size_t kMatches = SIZE_MAX;
+/// What a filter says of one key, and of those that begin like it.
+struct Verdict {
+  bool matches = false;
+  /// No key that begins with the first `length` bytes of the key matches either. Greater than the
+  /// key's length: nothing is said of other keys.
+  size_t length = 0;
+  /// A matching key with the same first `length` - 1 bytes goes on with the filter's literal bytes from here, up to
+  /// its next wildcard or end. npos: with more than one thing.
+  size_t goes_on_at = std::string_view::npos;
+};
 
-/// kMatches, or a length n: no key that begins with the first n bytes of `key` matches either. n
-/// greater than the key's length says nothing about other keys.
-size_t mismatch_length(std::string_view filter, std::string_view key) {
-  const size_t unknown = key.size() + 1;
-  SubjectTokens wants(filter);
+/// @param known bytes that both have in common, up to the begin of a token
+Verdict judge(std::string_view filter, std::string_view key, size_t known) {
+  const Verdict unknown{.length = key.size() + 1};
+  SubjectTokens wants(filter.substr(known));
   std::string_view want;
-  size_t at = 0;
+  size_t at = known;
   while (wants.next(want)) {
-    if (want == ">" && !wants.more())
-      return subject_matches(">", key.substr(at)) ? kMatches : unknown;
-    const size_t end = std::min(key.find('.', at), key.size());
-    if (want == "*") {
-      if (end == at) return unknown;
-    } else {
-      const size_t same = at + common_length(want, key.substr(at));
-      if (same != at + want.size() || same != end) return same + 1;
+    if (want == ">" && !wants.more()) {
+      if (subject_matches(">", key.substr(at))) return {.matches = true};
+      return unknown;
     }
-    if (!wants.more()) return end == key.size() ? kMatches : end + 1;
-    if (end == key.size()) return unknown;
+    const bool literal = want != "*";
+    size_t same = want.size();
+    size_t end = at;
+    if (literal) {
+      same = common_length(want, key.substr(at));
+      end = at + same;
+    } else {
+      end = std::min(key.find('.', at), key.size());
+      if (end == at) return unknown;
+    }
+    const bool whole = same == want.size() && (end == key.size() || key[end] == '.');
+    if (whole && !wants.more() && end == key.size()) return {.matches = true};
+    if (!whole || !wants.more() || end == key.size()) {
+      const size_t in_filter = static_cast<size_t>(want.data() - filter.data()) + same;
+      return {.length = end + 1, .goes_on_at = literal ? in_filter : std::string_view::npos};
+    }
     at = end + 1;
   }
   return unknown;
+}
+
+/// From `at` to the next wildcard token, or to the end.
+std::string_view literal_run(std::string_view filter, size_t at) {
+  SubjectTokens tokens(filter);
+  std::string_view token;
+  while (tokens.next(token)) {
+    const size_t start = static_cast<size_t>(token.data() - filter.data());
+    if (start > at && (token == "*" || (token == ">" && !tokens.more()))) return filter.substr(at, start - at);
+  }
+  return filter.substr(at);
 }
 
 }  // namespace
@@ -310,21 +340,57 @@ SubjectRadix::Walk::Walk(const SubjectRadix& tree, std::string_view filter)
     ref = *child;
   }
   if (!any_leaf(ref)->key().starts_with(prefix)) return;
+  if (prefix.size() < filter.size()) known_ = prefix.size();
   if (is_leaf(ref)) {
     single_ = leaf_of(ref);
   } else {
-    frames_.push_back({.node = node_of(ref), .next = 0});
+    enter(node_of(ref));
   }
+}
+
+void SubjectRadix::Walk::enter(Node* node) {
+  // Each child is a line of its own, far away: they come together, not one after another.
+  const size_t soon = std::min<size_t>(node->count, 16);
+  for (size_t i = 0; i < soon; ++i) __builtin_prefetch(leaf_of(node->refs()[i]));
+  frames_.push_back({.node = node, .next = 0, .last = node->count});
 }
 
 SubjectRadix::Leaf* SubjectRadix::Walk::next() {
   while (Leaf* leaf = step()) {
     if (all_) return leaf;
-    const size_t length = mismatch_length(filter_, leaf->key());
-    if (length == kMatches) return leaf;
-    while (!frames_.empty() && frames_.back().node->depth >= length) frames_.pop_back();
+    const Verdict verdict = judge(filter_, leaf->key(), known_);
+    if (verdict.matches) return leaf;
+    while (!frames_.empty() && frames_.back().node->depth >= verdict.length) frames_.pop_back();
+    if (verdict.goes_on_at != filter_.npos && !frames_.empty() && frames_.back().node->depth + 1 == verdict.length)
+      descend(literal_run(filter_, verdict.goes_on_at), verdict.goes_on_at);
   }
   return nullptr;
+}
+
+/// Down from the innermost node along `wanted`, leaving out what lies beside it. The bytes between the nodes are not
+/// looked at: the leaf is judged.
+void SubjectRadix::Walk::descend(std::string_view wanted, size_t wanted_at) {
+  const bool ends = wanted_at + wanted.size() == filter_.size();
+  const size_t from = frames_.back().node->depth;
+  while (true) {
+    Frame& top = frames_.back();
+    const size_t offset = top.node->depth - from;
+    if (offset >= wanted.size()) {
+      if (!ends) return;  // a wildcard follows: all below is looked at
+      // Only the key that ends just here, and it comes first.
+      if (offset > wanted.size() || top.next > 0) return frames_.pop_back();
+      top.last = 0;
+      return;
+    }
+    const Ref* child = top.node->child(static_cast<unsigned char>(wanted[offset]));
+    const size_t at = child == nullptr ? 0 : static_cast<size_t>(child - top.node->refs()) + 1;
+    if (child == nullptr || at < top.next) return frames_.pop_back();
+    top.next = at;
+    top.last = at;
+    if (is_leaf(*child)) return;
+    ++top.next;
+    enter(node_of(*child));
+  }
 }
 
 SubjectRadix::Leaf* SubjectRadix::Walk::step() {
@@ -335,12 +401,12 @@ SubjectRadix::Leaf* SubjectRadix::Walk::step() {
     const size_t at = top.next++;
     if (at == 0) {
       if (node->end != nullptr) return node->end;
-    } else if (at > node->count) {
+    } else if (at > top.last) {
       frames_.pop_back();
     } else if (const Ref ref = node->refs()[at - 1]; is_leaf(ref)) {
       return leaf_of(ref);
     } else {
-      frames_.push_back({.node = node_of(ref), .next = 0});
+      enter(node_of(ref));
     }
   }
   return nullptr;

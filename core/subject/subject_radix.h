@@ -80,9 +80,9 @@ class SubjectRadix {
   BlockPool blocks_;
 };
 
-/// The leaves that a filter matches, in byte order. Jumps over what shares a mismatch: the work is
-/// bound by the entries below the filter's literal prefix, not by the tree. The tree must not
-/// change meanwhile.
+/// The leaves that a filter matches, in byte order. Jumps over what shares a mismatch, and descends along
+/// literal tokens: behind a wildcard each costs a look-up, not a walk of what lies beside it. The tree
+/// must not change meanwhile.
 class SubjectRadix::Walk {
  public:
   /// Filter "" or ">" = all. `filter` must outlive the walk.
@@ -94,10 +94,14 @@ class SubjectRadix::Walk {
   struct Frame {
     Node* node;
     size_t next;  ///< 0 = the key that ends here, then the children
+    size_t last;
   };
   Leaf* step();
+  void enter(Node* node);
+  void descend(std::string_view wanted, size_t wanted_at);
 
   std::string_view filter_;
+  size_t known_ = 0;  ///< bytes that all keys below share with the filter
   bool all_;
   Leaf* single_ = nullptr;
   std::vector<Frame> frames_;

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -132,6 +135,33 @@ TEST(SubjectIndex, AgreesWithAMap) {
     EXPECT_EQ(keys(index, ""), all);
     for (const std::string& subject : all) ASSERT_TRUE(index.erase(subject));
     EXPECT_EQ(index.memory_bytes(), 0u);
+  }
+}
+
+TEST(SubjectIndex, LooksUpTokensBehindWildcards) {
+  SubjectIndex<int> index;
+  std::set<std::string> model;
+  const auto add = [&](const std::string& key) {
+    index.get_or_insert(key) = 1;
+    model.insert(key);
+  };
+  for (int a = 0; a < 30; ++a) {
+    for (int b = 0; b < 130; b += 1 + a % 3) {
+      add("s." + std::to_string(a) + "." + std::to_string(b));
+      if (b % 7 == 0) add("s." + std::to_string(a) + "." + std::to_string(b) + ".end");
+    }
+  }
+  // What no publish stores, but a key may be.
+  for (const char* odd : {"s", "s.", "s..7", "s.7", "s.7.", "s.7..end", "s.*.7", "s.7x.7", "s.7.7x"}) add(odd);
+  std::vector<std::string> filters = {"s.*", "s.*.*", "s.*.*.end", "s.*.7.>", "s.>", "*.7.7", "*.*.7", "*.*.7.end", "s.*.*.x",
+                                      "s.*.7x", "s.*.200", "*", "s.7x.*"};
+  for (int b = 0; b < 130; ++b) filters.push_back("s.*." + std::to_string(b));
+  for (int b = 0; b < 130; ++b) filters.push_back("*.*." + std::to_string(b) + ".end");
+  for (const std::string& filter : filters) {
+    std::vector<std::string> expected;
+    std::copy_if(model.begin(), model.end(), std::back_inserter(expected),
+                 [&](const std::string& key) { return subject_matches(filter, key); });
+    EXPECT_EQ(keys(index, filter), expected) << filter;
   }
 }
 
