@@ -9,11 +9,12 @@
 namespace sluice {
 namespace {
 
+/// Five numbers and the dots between them.
+constexpr size_t kMetaRoom = 5 * 20 + 4;
+
 template <class T>
-void append_number(std::string& out, T value) {
-  char digits[24];
-  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
-  out.append(digits, end);
+char* put_number(char* at, T value) {
+  return std::to_chars(at, at + 20, value).ptr;
 }
 
 template <class T>
@@ -44,20 +45,21 @@ std::optional<std::chrono::nanoseconds> parse_delay(std::string_view text) {
 AckSubject::AckSubject(std::string_view stream, std::string_view consumer) {
   buffer_.append("$JS.ACK.").append(stream).append(".").append(consumer).append(".");
   prefix_ = buffer_.size();
+  buffer_.resize(prefix_ + kMetaRoom);
 }
 
 std::string_view AckSubject::format(const DeliveryMeta& meta) {
-  buffer_.resize(prefix_);
-  append_number(buffer_, meta.deliveries);
-  buffer_.push_back('.');
-  append_number(buffer_, meta.stream_seq.value());
-  buffer_.push_back('.');
-  append_number(buffer_, meta.consumer_seq.value());
-  buffer_.push_back('.');
-  append_number(buffer_, meta.time);
-  buffer_.push_back('.');
-  append_number(buffer_, meta.num_pending);
-  return buffer_;
+  char* at = buffer_.data() + prefix_;
+  at = put_number(at, meta.deliveries);
+  *at++ = '.';
+  at = put_number(at, meta.stream_seq.value());
+  *at++ = '.';
+  at = put_number(at, meta.consumer_seq.value());
+  *at++ = '.';
+  at = put_number(at, meta.time);
+  *at++ = '.';
+  at = put_number(at, meta.num_pending);
+  return {buffer_.data(), at};
 }
 
 std::optional<DeliveryMeta> parse_ack_subject(std::string_view subject) {
