@@ -33,10 +33,11 @@ namespace {
 /// Gathers the living records of all sources, as bytes of one arena.
 class Gathering {
  public:
-  explicit Gathering(CopyJob& job) : job_(job) {}
+  explicit Gathering(CopyJob& job) : job_(job), sealer_(job.keys == nullptr ? nullptr : std::make_unique<Sealer>(job.keys)) {}
 
   Status read(File& file, const CopyJob::Source& source) {
     source_ = source.number;
+    seed_ = source.seed;
     return source.is_journal ? read_journal(file, source) : read_segment(file, source);
   }
 
@@ -46,7 +47,7 @@ class Gathering {
     std::sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) {
       return std::tuple(a.stream, a.seq, b.source) < std::tuple(b.stream, b.seq, a.source);  // of copies the newest first
     });
-    SegmentWriter writer(disk, job_.dir, job_.number, job_.store_id);
+    SegmentWriter writer(disk, job_.dir, job_.number, job_.store_id, sealer_.get());
     Status result = write_items(writer);
     if (!result) {
       writer.abandon();
@@ -100,17 +101,27 @@ class Gathering {
     return writer.finish();
   }
 
-  void take(const Record& r, std::span<const std::byte> bytes) {
+  /// `bytes` of a sealed record become those of an opened one.
+  void take(const Record& r, std::span<std::byte> bytes) {
     if (r.type == RecordType::kRemove || r.type == RecordType::kErase) return take_removal(r);
     if (r.type == RecordType::kPacked) {
+      if (!format::open_record(bytes.data(), seed_, sealer_.get())) return;
       if (const auto packed = format::unpack(r)) {
-        format::each_in_run(*packed, [this](const Record& inner, std::span<const std::byte> its) { take(inner, its); });
+        format::each_in_run(*packed, [this](const Record& inner, std::span<const std::byte> its) { take_message(inner, its); });
       }
       return;
     }
-    if (r.type != RecordType::kMessage) return;
+    if (is_alive(r) && format::open_record(bytes.data(), seed_, sealer_.get())) take_message(r, bytes);
+  }
+
+  bool is_alive(const Record& r) const {
+    if (r.type != RecordType::kMessage) return false;
     const auto alive = job_.alive.find(r.stream);
-    if (alive == job_.alive.end() || !alive->second.contains(r.seq)) return;
+    return alive != job_.alive.end() && alive->second.contains(r.seq);
+  }
+
+  void take_message(const Record& r, std::span<const std::byte> bytes) {
+    if (!is_alive(r)) return;
     items_.push_back({r.stream, r.seq, source_, arena_.size(), bytes.size()});
     arena_.insert(arena_.end(), bytes.begin(), bytes.end());
   }
@@ -130,7 +141,7 @@ class Gathering {
 
   Status read_segment(File& file, const CopyJob::Source& source) {
     auto scanned = scan_records(file, format::kBlock, source.size, source.seed,
-                                [this](const Record& r, uint64_t, std::span<const std::byte> bytes) { take(r, bytes); });
+                                [this](const Record& r, uint64_t, std::span<std::byte> bytes) { take(r, bytes); });
     if (!scanned) return std::unexpected(scanned.error());
     return {};
   }
@@ -143,7 +154,7 @@ class Gathering {
     bytes.resize(*got);
     size_t at = format::kBlock;
     while (at + format::kRecordHeader <= bytes.size()) {
-      const auto rest = std::span<const std::byte>(bytes).subspan(at);
+      const auto rest = std::span<std::byte>(bytes).subspan(at);
       const auto header = at % format::kBlock == 0 ? format::decode_batch_header(rest) : std::nullopt;
       if (header && header->generation == source.number && format::batch_body_matches(rest, *header)) {
         take_all(rest.subspan(format::kBatchHeader, header->length - format::kBatchHeader));
@@ -159,7 +170,7 @@ class Gathering {
     return {};
   }
 
-  void take_all(std::span<const std::byte> body) {
+  void take_all(std::span<std::byte> body) {
     for (size_t at = 0; at < body.size();) {
       const auto record = format::parse_record(body.subspan(at));
       if (!record) return;
@@ -170,7 +181,9 @@ class Gathering {
   }
 
   CopyJob& job_;
+  std::unique_ptr<Sealer> sealer_;
   uint64_t source_ = 0;
+  uint64_t seed_ = 0;
   std::vector<std::byte> arena_;
   std::vector<Item> items_;
 };

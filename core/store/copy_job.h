@@ -35,6 +35,7 @@ struct CopyJob {
   std::string dir;  ///< of the segments
   uint64_t number = 0;
   uint64_t store_id = 0;
+  std::shared_ptr<const SealingKeys> keys;  ///< null: the copy is not encrypted
   std::vector<Source> sources;
   std::unordered_map<uint32_t, Alive> alive;
   std::unordered_set<uint32_t> compress;  ///< streams whose messages are compressed in the copy

@@ -98,7 +98,7 @@ bool erased_in(const Record& record, uint64_t seq) {
   return erased;
 }
 
-Status erase_in_segment(File& file, Erasure e, const ErasureTarget& target) {
+Status erase_in_segment(File& file, Erasure e, const ErasureTarget& target, Sealer* sealer) {
   e.batch = 0;
   SegmentPages pages(file, *target.trailer);
   for (const bool mended : {false, true}) {
@@ -114,7 +114,14 @@ Status erase_in_segment(File& file, Erasure e, const ErasureTarget& target) {
     }
     if (!record) return pages.overwrite(target.offset, erased_record(e, target.seed), false);
     if (record->stream != e.stream || (record->type != RecordType::kPacked && record->seq != e.seq)) return {};
-    const bool erased = erased_in(*record, e.seq);
+    std::vector<std::byte> opened;
+    auto plain = record;
+    if (record->type == RecordType::kPacked) {  // opened beside: what stands there may have to be written again as it is
+      opened = *now;
+      if (!format::open_record(opened.data(), target.seed, sealer)) return fail(Errc::kCorrupt, "no key fits the packed record");
+      plain = format::parse_record(opened);
+    }
+    const bool erased = erased_in(*plain, e.seq);
     if (erased) {
       auto done = settled(pages, *target.trailer, target.offset, now->size());
       if (!done) return std::unexpected(done.error());
@@ -125,7 +132,7 @@ Status erase_in_segment(File& file, Erasure e, const ErasureTarget& target) {
       return pages.overwrite(target.offset, erased_record(e, target.seed), erased);
     }
     if (erased) return pages.overwrite(target.offset, *now, true);
-    const auto packed = format::pack_without(*record, e.seq, target.seed);
+    const auto packed = format::pack_without(*plain, e.seq, target.seed, sealer);
     if (!packed) return fail(Errc::kUnsupported, "the packed record has no room for the erased message");
     return pages.overwrite(target.offset, *packed, false);
   }
@@ -134,11 +141,13 @@ Status erase_in_segment(File& file, Erasure e, const ErasureTarget& target) {
 
 }  // namespace
 
-Status run_erasure(Disk& disk, const Erasure& erasure, const std::vector<ErasureTarget>& targets) {
+Status run_erasure(Disk& disk, const Erasure& erasure, const std::vector<ErasureTarget>& targets,
+                   const std::shared_ptr<const SealingKeys>& keys) {
+  const auto sealer = keys == nullptr ? nullptr : std::make_unique<Sealer>(keys);
   for (const ErasureTarget& target : targets) {
     auto file = disk.open(target.path, OpenMode::kReadWrite);
     if (!file) return std::unexpected(file.error());
-    if (auto s = target.trailer ? erase_in_segment(**file, erasure, target) : erase_in_journal(**file, erasure, target); !s) return s;
+    if (auto s = target.trailer ? erase_in_segment(**file, erasure, target, sealer.get()) : erase_in_journal(**file, erasure, target); !s) return s;
   }
   return {};
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,7 +39,8 @@ struct ErasureTarget {
 };
 
 /// Worker thread. A target that holds another record is left alone; one that is erased already costs a read.
-Status run_erasure(Disk& disk, const Erasure& erasure, const std::vector<ErasureTarget>& targets);
+Status run_erasure(Disk& disk, const Erasure& erasure, const std::vector<ErasureTarget>& targets,
+                   const std::shared_ptr<const SealingKeys>& keys);
 /// What is left in the place of the message.
 std::vector<std::byte> erased_record(const Erasure& erasure, uint64_t seed);
 

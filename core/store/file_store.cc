@@ -49,7 +49,8 @@ Status FileStore::open() {
   if (!lock) return std::unexpected(lock.error());
   lock_ = std::move(*lock);
 
-  Recovery recovery(disk, options_.dir, files_, report_);
+  if (options_.keys != nullptr) sealer_ = std::make_unique<Sealer>(options_.keys);
+  Recovery recovery(disk, options_.dir, files_, report_, sealer_.get());
   if (auto s = recovery.run(); !s) return s;
   store_id_ = recovery.store_id;
   while (store_id_ == 0) store_id_ = env_.random.u64();
@@ -418,7 +419,7 @@ Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t o
     const size_t at = offset - (*window)->file_offset;
     auto record = format::parse_record({(*window)->bytes.get() + at, (*window)->used - at});
     SLUICE_CHECK(record.has_value());
-    return ReadRecord{*record, *window};
+    return opened(*record, *window, {(*window)->bytes.get() + at, (*window)->used - at}, file->seed);
   }
   if (auto s = open_for_reading(*file); !s) {
     ++read_errors_;
@@ -442,9 +443,23 @@ Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t o
       ++read_errors_;
       return std::unexpected(whole.error());
     }
-    if (auto record = format::decode_record(whole->bytes, file->seed)) return ReadRecord{*record, whole->pin};
+    if (auto record = format::decode_record(whole->bytes, file->seed)) {
+      return opened(*record, whole->pin, whole->bytes, file->seed);
+    }
   }
   return fail(Errc::kCorrupt, fmt::format("checksum of the record at {} in {} differs", offset, file->path));
+}
+
+/// A sealed record is opened in bytes of its own: those that it was read from are shared.
+Result<FileStore::ReadRecord> FileStore::opened(const Record& record, std::shared_ptr<const void> pin,
+                                                std::span<const std::byte> bytes, uint64_t seed) {
+  if (!record.sealed) return ReadRecord{record, std::move(pin)};
+  const auto whole = bytes.first(format::record_size(record));
+  auto plain = std::make_shared<std::vector<std::byte>>(whole.begin(), whole.end());
+  if (!format::open_record(plain->data(), seed, sealer_.get())) return fail(Errc::kCorrupt, "no key opens the record");
+  const auto again = format::parse_record(*plain);
+  SLUICE_CHECK(again.has_value());
+  return ReadRecord{*again, std::move(plain)};
 }
 
 Result<FileStore::ReadRecord> FileStore::read_message(uint64_t number, uint64_t offset, uint64_t seq) {
@@ -481,7 +496,12 @@ Result<FileStore::IndexPage> FileStore::index_page(StoreFile& file, uint32_t pag
       ++read_errors_;
       return std::unexpected(read.error());
     }
-    if (format::page_used(read->bytes, page, format::kEntriesPerPage, file.seed)) return IndexPage{read->pin, read->bytes.data()};
+    if (format::page_used(read->bytes, page, file.shape->trailer->entries_per_page(), file.seed)) {
+      if (!file.shape->trailer->sealed()) return IndexPage{read->pin, read->bytes.data()};
+      auto plain = std::make_shared<std::vector<std::byte>>(read->bytes.begin(), read->bytes.begin() + format::kBlock);
+      if (sealer_ == nullptr || !format::decrypt_entries(plain->data(), page, file.seed, *sealer_)) break;
+      return IndexPage{plain, plain->data()};
+    }
     if (fresh) break;
     mend_page(file, offset / format::kBlock);
   }
@@ -492,7 +512,7 @@ Result<FileStore::IndexPage> FileStore::index_page(StoreFile& file, uint32_t pag
 Status FileStore::scan_again(StoreFile& file) {
   auto disk_file = env_.disk.open(file.path, OpenMode::kRead);
   if (!disk_file) return std::unexpected(disk_file.error());
-  auto entries = scan_segment(**disk_file, file.size, file.seed);
+  auto entries = scan_segment(**disk_file, file.size, file.seed, sealer_.get());
   if (!entries) return std::unexpected(entries.error());
   SLUICE_LOG(kLog, kWarn, "index of {} is damaged, made again from {} messages", file.path, entries->size());
   file.shape = std::make_shared<SegmentShape>(SegmentShape{std::nullopt, std::move(*entries)});
@@ -521,15 +541,16 @@ bool FileStore::each_entry(uint64_t number, uint32_t stream, uint64_t first, uin
 Status FileStore::each_paged_entry(StoreFile& file, const SegmentPart& part, uint64_t first, uint64_t last,
                                    const std::function<void(const format::IndexEntry&)>& visit) {
   IndexPage page;
+  const uint32_t most = file.shape->trailer->entries_per_page();
   uint32_t page_number = UINT32_MAX;
   const auto entry_at = [&](uint32_t entry) -> Result<format::IndexEntry> {
-    if (entry / format::kEntriesPerPage != page_number) {
-      page_number = entry / format::kEntriesPerPage;
+    if (entry / most != page_number) {
+      page_number = entry / most;
       auto read = index_page(file, page_number);
       if (!read) return std::unexpected(read.error());
       page = std::move(*read);
     }
-    return format::get_entry(page.bytes, entry % format::kEntriesPerPage);
+    return format::get_entry(page.bytes, entry % most);
   };
   uint32_t low = part.first_entry;
   uint32_t high = part.first_entry + part.entries;

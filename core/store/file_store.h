@@ -126,6 +126,8 @@ class FileStore final : public Store, public JournalOwner {
     const std::byte* bytes = nullptr;
   };
   Result<IndexPage> index_page(StoreFile& file, uint32_t page);
+  Result<ReadRecord> opened(const format::Record& record, std::shared_ptr<const void> pin, std::span<const std::byte> bytes,
+                            uint64_t seed);
   Status scan_again(StoreFile& file);
   Status each_paged_entry(StoreFile& file, const SegmentPart& part, uint64_t first, uint64_t last,
                           const std::function<void(const format::IndexEntry&)>& visit);
@@ -203,6 +205,7 @@ class FileStore final : public Store, public JournalOwner {
     std::shared_ptr<const std::vector<std::byte>> run;
   };
   std::deque<Unpacked> unpacked_;  ///< runs decompressed lately, newest first
+  std::unique_ptr<Sealer> sealer_;  ///< null: no key is given
   std::unique_ptr<Journal> journal_;
   uint64_t store_id_ = 0;
   uint64_t next_file_ = 1;

@@ -67,7 +67,7 @@ void FileStore::erase_now(const Erasure& erasure) {
       targets.push_back({file->path, e.offset, file->seed, file->shape->trailer});
     });
   }
-  background([erasure, targets, &disk = env_.disk] { return run_erasure(disk, erasure, targets); },
+  background([erasure, targets, &disk = env_.disk, keys = options_.keys] { return run_erasure(disk, erasure, targets, keys); },
              [this, erasure](Status result) { erased(erasure, result); });
 }
 

@@ -197,6 +197,7 @@ void FileStore::begin_retire(std::vector<uint64_t> sources) {
   CopyJob& job = *retire_->copy;
   job.dir = options_.dir + "/segments";
   job.store_id = store_id_;
+  job.keys = options_.keys;
   bool facts = false;
   for (uint64_t number : retire_->sources) {
     StoreFile& file = *files_.find(number);
@@ -246,7 +247,7 @@ void FileStore::adopt_segment() {
   segment.number = job.number;
   segment.size = job.size;
   segment.seed = format::file_seed(store_id_, job.number);
-  segment.version = format::kVersion;
+  segment.version = options_.keys == nullptr ? format::kVersion : format::kSealedVersion;
   segment.shape = job.shape;
   if (job.made) segment.take_parts(job.summary);
   copied_bytes_ += job.accounted_bytes;

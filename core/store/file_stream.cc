@@ -82,7 +82,7 @@ StreamSeq FileStream::append_all(std::span<const AppendRequest> requests) {
     r.headers = a.headers;
     r.payload = a.payload;
     r.msg_id = a.msg_id;
-    bytes += format::record_size(r);
+    bytes += store_.journal().size_of(r);
   }
   store_.journal().keep_together(bytes);
   const StreamSeq first(last_ + 1);

@@ -37,6 +37,7 @@ Status allocate_file(Disk& disk, const std::string& path, uint64_t size) {
 
 Journal::Journal(Env& env, const StoreOptions& options, uint64_t store_id, FileTable& files, JournalOwner& owner)
     : env_(env), options_(options), store_id_(store_id), files_(files), owner_(owner),
+      sealer_(options.keys == nullptr ? nullptr : std::make_unique<Sealer>(options.keys)),
       window_bytes_(format::align_block(std::clamp<size_t>(options.cache_bytes / 16, 64 * kKiB, 4 * kMiB))),
       worker_(env.disk_workers.make("store-commit")) {}
 
@@ -122,11 +123,12 @@ void Journal::end_together() {
 }
 
 Journal::Written Journal::append(format::Record record, HighWaterMark* mark, uint64_t last_seq, bool must_sync) {
+  record.sealed = sealer_ != nullptr && format::is_sealable(record.type);
   const size_t size = format::record_size(record);
   make_room(size);
   record.batch = static_cast<uint32_t>(batch_);
   std::byte* into = window_->bytes.get() + batch_end_;
-  format::encode_record(into, size, record, seed_);
+  format::encode_record(into, size, record, seed_, sealer_.get());
   const Written written{current_, window_->file_offset + batch_end_};
   batch_end_ += size;
   window_->used = batch_end_;
@@ -173,6 +175,7 @@ void Journal::seal() {
   std::memset(window_->bytes.get() + batch_end_, 0, batch_at_ + step.padded - batch_end_);
   step.commit = commit_;
   step.must_sync = std::exchange(batch_must_sync_, false);
+  step.header.version = sealer_ == nullptr ? format::kVersion : format::kSealedVersion;
   step.header.store_id = store_id_;
   step.header.generation = current_->number;
   step.header.number = batch_;
@@ -226,6 +229,7 @@ void Journal::flush() {
   if (sealed_.empty() && !sync_wanted_) return;
   auto job = std::make_shared<Job>();
   job->journal_dir = options_.dir + "/journal";
+  if (sealer_ != nullptr) job->key_id = sealer_->keys().keys.front().id;
   job->steps = std::exchange(sealed_, {});
   const bool wanted = std::exchange(sync_wanted_, false);
   job->sync = wanted || std::any_of(job->steps.begin(), job->steps.end(), [](const Step& s) { return s.must_sync; });
@@ -268,8 +272,8 @@ Status Journal::activate(Env& env, Job& job, Step& step) {
   if (!file) return std::unexpected(file.error());
   job.file = std::move(*file);
   std::vector<std::byte> block(format::kBlock);
-  format::FileHeader header{format::kJournalMagic, format::kVersion, step.header.store_id, step.header.generation,
-                            step.header.file_first_batch, step.header.durable};
+  format::FileHeader header{format::kJournalMagic, step.header.version, step.header.store_id, step.header.generation,
+                            step.header.file_first_batch, step.header.durable, job.key_id};
   format::encode_file_header(block.data(), header);
   if (auto s = job.file->write_at(0, block); !s) return s;
   job.opened.emplace_back(step.header.generation, job.file);

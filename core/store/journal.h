@@ -61,7 +61,12 @@ class Journal {
   Written append(format::Record record, HighWaterMark* mark, uint64_t last_seq, bool must_sync);
   /// One of the store itself, kept as the store's mode says.
   Written append(const format::Record& record) { return append(record, nullptr, 0, options_.sync == SyncMode::kAlways); }
-  /// Records of `bytes` in all that follow go into one batch, which recovery believes whole or not at all:
+  /// What the record takes in the journal.
+  size_t size_of(format::Record record) const {
+    record.sealed = sealer_ != nullptr && format::is_sealable(record.type);
+    return format::record_size(record);
+  }
+  /// Records of `bytes` (size_of) in all that follow go into one batch, which recovery believes whole or not at all:
   /// they are followed by end_together().
   void keep_together(size_t bytes);
   void end_together();
@@ -109,6 +114,7 @@ class Journal {
 
   struct Job {
     std::string journal_dir;
+    uint64_t key_id = 0;
     std::vector<Step> steps;
     size_t next = 0;
     bool sync = false;
@@ -138,6 +144,7 @@ class Journal {
   FileTable& files_;
   JournalOwner& owner_;
 
+  std::unique_ptr<Sealer> sealer_;  ///< null: not encrypted
   StoreFile* current_ = nullptr;
   uint64_t seed_ = 0;
   uint64_t together_batch_ = 0;  ///< the batch that must not end before end_together(); 0 = none

@@ -24,14 +24,14 @@ std::string compress(std::span<const std::byte> run, int level) {
   return out;
 }
 
-std::vector<std::byte> encode(const Record& record, uint64_t seed) {
+std::vector<std::byte> encode(const Record& record, uint64_t seed, Sealer* sealer) {
   std::vector<std::byte> bytes(record_size(record));
-  encode_record(bytes.data(), bytes.size(), record, seed);
+  encode_record(bytes.data(), bytes.size(), record, seed, sealer);
   return bytes;
 }
 }  // namespace
 
-std::vector<std::byte> pack(std::span<const std::byte> run, const Record& first, uint64_t seed) {
+std::vector<std::byte> pack(std::span<const std::byte> run, const Record& first, uint64_t seed, Sealer* sealer) {
   if (run.size() > kMaxRun) return {};
   const std::string compressed = compress(run, kLevel);
   const std::string slack(kSlack, '\0');
@@ -42,8 +42,9 @@ std::vector<std::byte> pack(std::span<const std::byte> run, const Record& first,
   packed.time = static_cast<WallNanos>(run.size());
   packed.headers = slack;
   packed.payload = compressed;
+  packed.sealed = sealer != nullptr;
   if (record_size(packed) > run.size() - run.size() / 8 || record_size(packed) > kMaxPacked) return {};
-  return encode(packed, seed);
+  return encode(packed, seed, sealer);
 }
 
 std::optional<std::vector<std::byte>> unpack(const Record& packed) {
@@ -64,7 +65,7 @@ void each_in_run(std::span<const std::byte> run, const std::function<void(const 
   }
 }
 
-std::optional<std::vector<std::byte>> pack_without(const Record& packed, uint64_t seq, uint64_t seed) {
+std::optional<std::vector<std::byte>> pack_without(const Record& packed, uint64_t seq, uint64_t seed, Sealer* sealer) {
   auto run = unpack(packed);
   if (!run) return std::nullopt;
   each_in_run(*run, [&](const Record& r, std::span<const std::byte> bytes) {
@@ -85,7 +86,7 @@ std::optional<std::vector<std::byte>> pack_without(const Record& packed, uint64_
   Record again = packed;
   again.headers = slack;
   again.payload = compressed;
-  return encode(again, seed);
+  return encode(again, seed, sealer);
 }
 
 }  // namespace sluice::format

@@ -17,13 +17,14 @@ namespace sluice::format {
 /// A run is packed when it reaches this length; its record then lies within 16 neighbouring pages.
 inline constexpr size_t kPackedRun = 32 * 1024;
 
-/// The record, encoded; empty when packing saves less than an eighth. `run`: whole records, the first of them `first`.
-std::vector<std::byte> pack(std::span<const std::byte> run, const Record& first, uint64_t seed);
-/// The run again; nullopt when it does not decompress to the length it should have.
+/// The record, encoded; empty when packing saves less than an eighth. `run`: whole records, the first of them `first`, none of
+/// them sealed: with a `sealer` the packed record is.
+std::vector<std::byte> pack(std::span<const std::byte> run, const Record& first, uint64_t seed, Sealer* sealer);
+/// The run again, of a record that is opened; nullopt when it does not decompress to the length it should have.
 std::optional<std::vector<std::byte>> unpack(const Record& packed);
 /// Visits the records of a run.
 void each_in_run(std::span<const std::byte> run, const std::function<void(const Record&, std::span<const std::byte>)>& visit);
 /// The same packed record, as long as before, with message `seq` made unreadable; nullopt when it does not fit any more.
-std::optional<std::vector<std::byte>> pack_without(const Record& packed, uint64_t seq, uint64_t seed);
+std::optional<std::vector<std::byte>> pack_without(const Record& packed, uint64_t seq, uint64_t seed, Sealer* sealer);
 
 }  // namespace sluice::format

@@ -3,6 +3,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <array>
 #include <cstring>
 
 #include "base/check.h"
@@ -24,7 +25,25 @@ uint32_t subject_hash(std::string_view subject) {
   return static_cast<uint32_t>(XXH3_64bits(subject.data(), subject.size()));
 }
 
-void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed) {
+namespace {
+
+constexpr std::byte kSealedFlag{1};
+
+/// The fields that a seal vouches for: all of the header but its checksum, and which file it stands in.
+std::array<std::byte, kRecordHeader> beside(const std::byte* record, uint64_t seed) {
+  std::array<std::byte, kRecordHeader> bytes;
+  store_le64(bytes.data(), seed);
+  std::memcpy(bytes.data() + 8, record + 8, kRecordHeader - 8);
+  return bytes;
+}
+
+size_t body_size(const std::byte* record) {
+  return size_t{load_le32(record + 32)} + load_le32(record + 36) + load_le16(record + 40) + load_le16(record + 42);
+}
+
+}  // namespace
+
+void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed, Sealer* sealer) {
   SLUICE_CHECK(r.subject.size() <= UINT16_MAX && r.msg_id.size() <= UINT16_MAX);
   SLUICE_CHECK(r.payload.size() <= 2 * kMaxRecord_bytes && r.headers.size() <= kMaxRecord_bytes);
   store_le64(into + size - 8, 0);  // padding; overwritten below where there are bytes
@@ -37,7 +56,7 @@ void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed)
   store_le16(into + 40, static_cast<uint16_t>(r.subject.size()));
   store_le16(into + 42, static_cast<uint16_t>(r.msg_id.size()));
   into[44] = static_cast<std::byte>(r.type);
-  into[45] = std::byte{0};
+  into[45] = r.sealed ? kSealedFlag : std::byte{0};
   store_le16(into + 46, kRecordMark);
   std::byte* at = into + kRecordHeader;
   for (std::string_view part : {r.subject, r.headers, r.payload, r.msg_id}) {
@@ -45,19 +64,31 @@ void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed)
     std::memcpy(at, part.data(), part.size());
     at += part.size();
   }
+  if (r.sealed) {
+    SLUICE_CHECK(sealer != nullptr);
+    sealer->seal({into + kRecordHeader, at}, beside(into, seed), at);
+  }
   store_le64(into, checksum(into + 8, size - 8, seed));
+}
+
+bool open_record(std::byte* record, uint64_t seed, Sealer* sealer) {
+  if (record[45] != kSealedFlag) return true;
+  std::byte* body = record + kRecordHeader;
+  const size_t size = body_size(record);
+  return sealer != nullptr && sealer->open({body, size}, beside(record, seed), body + size);
 }
 
 size_t peek_record_size(std::span<const std::byte> bytes) {
   if (bytes.size() < kRecordHeader) return 0;
   const std::byte* p = bytes.data();
-  if (load_le16(p + 46) != kRecordMark || p[45] != std::byte{0}) return 0;
+  const bool sealed = p[45] == kSealedFlag;
+  if (load_le16(p + 46) != kRecordMark || (!sealed && p[45] != std::byte{0})) return 0;
   const auto type = static_cast<uint8_t>(p[44]);
   if (type < static_cast<uint8_t>(RecordType::kMessage) || type > static_cast<uint8_t>(RecordType::kErase)) return 0;
   const uint64_t payload = load_le32(p + 32);
   const uint64_t headers = load_le32(p + 36);
   if (payload > 2 * kMaxRecord_bytes || headers > kMaxRecord_bytes) return 0;
-  return align8(kRecordHeader + payload + headers + load_le16(p + 40) + load_le16(p + 42));
+  return align8(kRecordHeader + payload + headers + load_le16(p + 40) + load_le16(p + 42) + (sealed ? Sealer::kSeal_bytes : 0));
 }
 
 std::optional<Record> decode_record(std::span<const std::byte> bytes, uint64_t seed) {
@@ -82,6 +113,7 @@ std::optional<Record> parse_record(std::span<const std::byte> bytes) {
   r.stream = load_le32(p + 12);
   r.seq = load_le64(p + 16);
   r.time = load_le<WallNanos>(p + 24);
+  r.sealed = p[45] == kSealedFlag;
   const char* at = reinterpret_cast<const char*>(p + kRecordHeader);
   const auto take = [&at](size_t length) {
     const std::string_view part(at, length);
@@ -103,6 +135,7 @@ void encode_file_header(std::byte* into, const FileHeader& header) {
   store_le64(into + 16, header.number);
   store_le64(into + 24, header.first_batch);
   store_le64(into + 32, header.proved);
+  store_le64(into + 40, header.key_id);
   store_le64(into + 72, checksum(into, 72, header.store_id));
   for (size_t copy = 1; copy < kFileHeaderCopies; ++copy) {
     std::memcpy(into + copy * kBlock / kFileHeaderCopies, into, kFileHeader);
@@ -120,6 +153,7 @@ std::optional<FileHeader> decode_header_copy(const std::byte* p, uint32_t magic)
   h.number = load_le64(p + 16);
   h.first_batch = load_le64(p + 24);
   h.proved = load_le64(p + 32);
+  if (h.version >= kSealedVersion) h.key_id = load_le64(p + 40);
   return h;
 }
 }  // namespace

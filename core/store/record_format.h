@@ -8,10 +8,12 @@
 #include <string_view>
 
 #include "base/time_format.h"
+#include "crypto/sealer.h"
 
 namespace sluice::format {
 
-inline constexpr uint32_t kVersion = 2;
+inline constexpr uint32_t kVersion = 2;        ///< of files that are not encrypted
+inline constexpr uint32_t kSealedVersion = 3;  ///< of those that are; the newest that can be read
 inline constexpr size_t kBlock = 4096;
 inline constexpr size_t kFileHeader = 80;
 inline constexpr size_t kFileHeaderCopies = 4;
@@ -49,6 +51,13 @@ uint32_t subject_hash(std::string_view subject);
 constexpr size_t align8(size_t n) { return (n + 7) & ~size_t{7}; }
 constexpr uint64_t align_block(uint64_t n) { return (n + kBlock - 1) & ~uint64_t{kBlock - 1}; }
 
+/// Whether a type's record is encrypted when the store is: those that say only which sequences there are, are not.
+constexpr bool is_sealable(RecordType type) {
+  return type == RecordType::kMessage || type == RecordType::kSkip || type == RecordType::kStreamMeta ||
+         type == RecordType::kConsumerMeta || type == RecordType::kConsumerDelta || type == RecordType::kConsumerSnapshot ||
+         type == RecordType::kPacked;
+}
+
 /// A record as written and as read; views into the caller's bytes.
 struct Record {
   RecordType type = RecordType::kNothing;
@@ -60,14 +69,19 @@ struct Record {
   std::string_view headers;
   std::string_view payload;
   std::string_view msg_id;
+  bool sealed = false;  ///< encrypted on disk; what is read so must be opened before its views are looked at
 };
 
 /// Bytes the record takes, padding included.
 inline size_t record_size(const Record& r) {
-  return align8(kRecordHeader + r.subject.size() + r.headers.size() + r.payload.size() + r.msg_id.size());
+  return align8(kRecordHeader + r.subject.size() + r.headers.size() + r.payload.size() + r.msg_id.size() +
+                (r.sealed ? Sealer::kSeal_bytes : 0));
 }
-/// `into` has record_size(r) bytes.
-void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed);
+/// `into` has record_size(r) bytes. `sealer`: needed for one that is `sealed`.
+void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed, Sealer* sealer = nullptr);
+/// Decrypts where it stands a whole record that decode_record or parse_record took; its views then show what was written. True
+/// also when it is not encrypted; false when no key fits (`sealer` null: none is known).
+[[nodiscard]] bool open_record(std::byte* record, uint64_t seed, Sealer* sealer);
 /// Size that the header at the front of `bytes` claims; 0 when it can't be a record's (mark, type,
 /// bounds, or fewer than kRecordHeader bytes). May be larger than `bytes`.
 size_t peek_record_size(std::span<const std::byte> bytes);
@@ -85,6 +99,7 @@ struct FileHeader {
   uint64_t number = 0;
   uint64_t first_batch = 0;
   uint64_t proved = 0;  ///< highest batch that was on disk when the file began
+  uint64_t key_id = 0;  ///< kSealedVersion: of the key that its records are encrypted with
 };
 /// Fills the whole block of kBlock bytes.
 void encode_file_header(std::byte* into, const FileHeader& header);

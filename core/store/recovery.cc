@@ -119,9 +119,21 @@ Status Recovery::list_files() {
 }
 
 Status Recovery::check_version(uint32_t version, const std::string& path) const {
-  if (version <= format::kVersion) return {};
+  if (version <= format::kSealedVersion) return {};
   return fail(Errc::kUnsupported, fmt::format("{} is of format {}, newer than {} which this version reads", path,
-                                              version, format::kVersion));
+                                              version, format::kSealedVersion));
+}
+
+/// Before anything is believed or changed: with a wrong key all would look damaged.
+Status Recovery::check_key(const format::FileHeader& header, const std::string& path) const {
+  if (header.version < format::kSealedVersion) return {};
+  if (sealer_ == nullptr) {
+    return fail(Errc::kDenied, fmt::format("{} is encrypted with key {:016x}, and no key is given", path, header.key_id));
+  }
+  if (sealer_->keys().knows(header.key_id)) return {};
+  return fail(Errc::kDenied, fmt::format("{} is encrypted with key {:016x}; given is {:016x}{}", path, header.key_id,
+                                         sealer_->keys().keys.front().id,
+                                         sealer_->keys().keys.size() > 1 ? ", and the previous key is another one too" : ""));
 }
 
 /// The id stands in every file header and every batch header; any intact one will do.
@@ -134,6 +146,7 @@ Status Recovery::find_store_id() {
     const auto magic = file->is_journal ? format::kJournalMagic : format::kSegmentMagic;
     if (auto header = format::decode_file_header(head, magic)) {
       if (auto s = check_version(header->version, file->path); !s) return s;
+      if (auto s = check_key(*header, file->path); !s) return s;
       if (store_id == 0) store_id = header->store_id;
     }
     if (store_id != 0 || !file->is_journal || head.size() <= format::kBlock) continue;
@@ -157,7 +170,7 @@ Status Recovery::open_segments() {
     StoreFile& file = *owned;
     if (file.is_journal) continue;
     file.seed = format::file_seed(store_id, number);
-    auto opened = open_segment(*file.file, number, store_id);
+    auto opened = open_segment(*file.file, number, store_id, sealer_);
     file.file.reset();
     if (!opened) {
       if (opened.error().code != Errc::kCorrupt) return std::unexpected(opened.error());
@@ -195,7 +208,7 @@ Result<std::vector<std::byte>> Recovery::take_summary(StoreFile& file) {
   }
   auto opened = disk_.open(file.path, OpenMode::kRead);
   if (!opened) return std::unexpected(opened.error());
-  return read_summary(**opened, *file.shape->trailer, file.seed);
+  return read_summary(**opened, *file.shape->trailer, file.seed, sealer_);
 }
 
 /// Finds the batches of a file, without believing any yet.
@@ -317,7 +330,7 @@ Status Recovery::find_erasure_copies() {
 Status Recovery::replay(JournalFile& journal) {
   auto read = read_whole(*journal.file->file);
   if (!read) return std::unexpected(read.error());
-  const std::span<const std::byte> bytes(*read);
+  const std::span<std::byte> bytes(*read);
   const uint64_t end = std::min(journal.end_batch, accepted_ + 1);
   uint64_t at = std::min<uint64_t>(format::kBlock, bytes.size());
   uint64_t before = journal.first_batch == 0 ? 0 : journal.first_batch - 1;  // last number walked past
@@ -359,7 +372,7 @@ Status Recovery::replay(JournalFile& journal) {
   return {};
 }
 
-void Recovery::replay_good(JournalFile& journal, std::span<const std::byte> body, uint64_t offset, Belief belief) {
+void Recovery::replay_good(JournalFile& journal, std::span<std::byte> body, uint64_t offset, Belief belief) {
   size_t at = 0;
   while (at < body.size()) {
     // The batch's own checksum covered these bytes already.
@@ -369,7 +382,13 @@ void Recovery::replay_good(JournalFile& journal, std::span<const std::byte> body
       note(fmt::format("journal {} has an unreadable record at {}", journal.file->path, offset + at));
       return;
     }
-    if (belief == Belief::kAll || record->type == RecordType::kHighWater) apply(*journal.file, *record, offset + at);
+    if (belief == Belief::kAll || record->type == RecordType::kHighWater) {
+      if (format::open_record(body.data() + at, journal.file->seed, sealer_)) {
+        apply(*journal.file, *record, offset + at);
+      } else {
+        lose_sealed(journal, *record, offset + at);
+      }
+    }
     at += size;
   }
 }
@@ -377,7 +396,7 @@ void Recovery::replay_good(JournalFile& journal, std::span<const std::byte> body
 /// Looks for intact records in damaged bytes. Those of batches in [low, high) count; of others only the
 /// high-water records. @return how many counted, and how many the high-water
 /// records speak of.
-Recovery::Salvaged Recovery::salvage(JournalFile& journal, std::span<const std::byte> bytes, uint64_t offset, uint64_t low,
+Recovery::Salvaged Recovery::salvage(JournalFile& journal, std::span<std::byte> bytes, uint64_t offset, uint64_t low,
                                      uint64_t high) {
   Salvaged result;
   const auto& erasures_here = torn_erasures_[journal.file->number];
@@ -399,7 +418,11 @@ Recovery::Salvaged Recovery::salvage(JournalFile& journal, std::span<const std::
       apply(*journal.file, *record, offset + at);
     } else if (counts) {
       ++result.found;
-      apply(*journal.file, *record, offset + at);
+      if (format::open_record(bytes.data() + at, journal.file->seed, sealer_)) {
+        apply(*journal.file, *record, offset + at);
+      } else {
+        lose_sealed(journal, *record, offset + at);
+      }
     } else if (record->type == RecordType::kMessage || record->type == RecordType::kSkip) {
       // The batch is cut, and its high-water record may be what was damaged: the sequence was given out all the same.
       mark_given_out(*journal.file, record->stream, record->seq);
@@ -407,6 +430,15 @@ Recovery::Salvaged Recovery::salvage(JournalFile& journal, std::span<const std::
     at += size;
   }
   return result;
+}
+
+/// Its checksum is right, but it is not what was written with any of our keys.
+void Recovery::lose_sealed(const JournalFile& journal, const format::Record& record, uint64_t offset) {
+  ++report_.lost_records;
+  note(fmt::format("journal {} has a record at {} that no key opens", journal.file->path, offset));
+  if (record.type == RecordType::kMessage || record.type == RecordType::kSkip) {
+    mark_given_out(*journal.file, record.stream, record.seq);
+  }
 }
 
 void Recovery::drop_below(RecoveredStreamState& stream, uint64_t first_kept) {

@@ -59,10 +59,11 @@ struct RecoveredConsumerState {
 
 class Recovery {
  public:
-  Recovery(Disk& disk, std::string dir, FileTable& files, RecoveryReport& report)
-      : disk_(disk), dir_(std::move(dir)), files_(files), report_(report) {}
+  /// `sealer`: null when no key is known. Must outlive it.
+  Recovery(Disk& disk, std::string dir, FileTable& files, RecoveryReport& report, Sealer* sealer)
+      : disk_(disk), dir_(std::move(dir)), files_(files), report_(report), sealer_(sealer) {}
 
-  /// kUnsupported: a newer format; kIo: unreadable. Damage is no error.
+  /// kUnsupported: a newer format; kDenied: encrypted with another key; kIo: unreadable. Damage is no error.
   Status run();
 
   std::string_view subject(uint32_t number) const { return *subjects_[number]; }
@@ -99,18 +100,19 @@ class Recovery {
   Status remove_leftovers();
   Status find_store_id();
   Status check_version(uint32_t version, const std::string& path) const;
+  Status check_key(const format::FileHeader& header, const std::string& path) const;
   Status open_segments();
   Status survey(JournalFile& journal);
   void decide();
   Status collect_intents();
   Status find_erasure_copies();
   Status replay(JournalFile& journal);
-  void replay_good(JournalFile& journal, std::span<const std::byte> body, uint64_t offset, Belief belief);
+  void replay_good(JournalFile& journal, std::span<std::byte> body, uint64_t offset, Belief belief);
   struct Salvaged {
     uint64_t found = 0;
     uint64_t expected = 0;
   };
-  Salvaged salvage(JournalFile& journal, std::span<const std::byte> bytes, uint64_t offset, uint64_t low, uint64_t high);
+  Salvaged salvage(JournalFile& journal, std::span<std::byte> bytes, uint64_t offset, uint64_t low, uint64_t high);
   void apply(StoreFile& file, const format::Record& record, uint64_t offset);
   void apply_message(StoreFile& file, const format::Record& record, uint64_t offset);
   void apply_remove(RecoveredStreamState& stream, const format::Record& record);
@@ -118,6 +120,7 @@ class Recovery {
   void apply_consumer(StoreFile& file, const format::Record& record);
   void apply_high_water(StoreFile& file, const format::Record& record);
   void mark_given_out(const StoreFile& file, uint64_t stream, uint64_t last);
+  void lose_sealed(const JournalFile& journal, const format::Record& record, uint64_t offset);
   void drop_below(RecoveredStreamState& stream, uint64_t first_kept);
   void settle();
   uint32_t intern(std::string_view subject);
@@ -127,6 +130,7 @@ class Recovery {
   std::string dir_;
   FileTable& files_;
   RecoveryReport& report_;
+  Sealer* sealer_;
   std::vector<JournalFile> journals_;
   std::vector<std::string> leftovers_;
   uint64_t proved_ = 0;

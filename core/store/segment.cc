@@ -44,11 +44,12 @@ Result<format::SegmentTrailer> read_trailer(File& file, uint64_t size, uint64_t 
   return find_first_trailer(file, size / kBlock, number, store_id);
 }
 
-Result<std::vector<std::byte>> read_summary(File& file, const format::SegmentTrailer& trailer, uint64_t seed) {
+Result<std::vector<std::byte>> read_summary(File& file, const format::SegmentTrailer& trailer, uint64_t seed, Sealer* sealer) {
   std::vector<std::byte> summary(trailer.summary_length);
   auto got = file.read_at(uint64_t{trailer.first_summary_page} * kBlock, summary);
   if (!got) return std::unexpected(got.error());
   if (*got != summary.size() || format::checksum(summary.data(), summary.size(), seed) != trailer.summary_checksum ||
+      (trailer.sealed() && (sealer == nullptr || !format::decrypt_summary(summary, seed, *sealer))) ||
       !format::read_summary_parts(summary, [](const format::PartSummary&) {})) {
     return fail(Errc::kCorrupt, "summary damaged");
   }
@@ -56,7 +57,7 @@ Result<std::vector<std::byte>> read_summary(File& file, const format::SegmentTra
 }
 
 Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t seed,
-                              const std::function<void(const format::Record&, uint64_t, std::span<const std::byte>)>& visit) {
+                              const std::function<void(const format::Record&, uint64_t, std::span<std::byte>)>& visit) {
   std::vector<std::byte> window;
   uint64_t window_at = 0;
   uint64_t damaged = 0;
@@ -72,7 +73,7 @@ Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t
       return {};
     };
     const auto rest = [&] {
-      return std::span<const std::byte>(window).subspan(std::min<size_t>(at - window_at, window.size()));
+      return std::span<std::byte>(window).subspan(std::min<size_t>(at - window_at, window.size()));
     };
     if (auto s = load(format::kRecordHeader); !s) return std::unexpected(s.error());
     const size_t size = format::peek_record_size(rest());
@@ -96,7 +97,7 @@ Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t
 namespace {
 
 /// Makes shape and summary from the records alone.
-Status open_by_scan(File& file, OpenedSegment& opened, uint64_t seed) {
+Status open_by_scan(File& file, OpenedSegment& opened, uint64_t seed, Sealer* sealer) {
   struct Found {
     SegmentEntry entry;
     WallNanos time;
@@ -113,7 +114,8 @@ Status open_by_scan(File& file, OpenedSegment& opened, uint64_t seed) {
                      it->second});
   };
   auto damaged = scan_records(file, kBlock, opened.size, seed,
-                              [&](const format::Record& r, uint64_t offset, std::span<const std::byte>) {
+                              [&](const format::Record& r, uint64_t offset, std::span<std::byte> bytes) {
+    if (!format::open_record(bytes.data(), seed, sealer)) return;
     if (r.type != format::RecordType::kPacked) return take(r, offset);
     if (const auto run = format::unpack(r)) {
       format::each_in_run(*run, [&](const format::Record& inner, std::span<const std::byte>) { take(inner, offset); });
@@ -153,14 +155,14 @@ uint32_t mend_summary(File& file, const format::SegmentTrailer& trailer) {
 }
 }  // namespace
 
-Result<std::vector<SegmentEntry>> scan_segment(File& file, uint64_t size, uint64_t seed) {
+Result<std::vector<SegmentEntry>> scan_segment(File& file, uint64_t size, uint64_t seed, Sealer* sealer) {
   OpenedSegment opened;
   opened.size = size;
-  if (auto s = open_by_scan(file, opened, seed); !s) return std::unexpected(s.error());
+  if (auto s = open_by_scan(file, opened, seed, sealer); !s) return std::unexpected(s.error());
   return opened.shape->resident;
 }
 
-Result<OpenedSegment> open_segment(File& file, uint64_t number, uint64_t store_id) {
+Result<OpenedSegment> open_segment(File& file, uint64_t number, uint64_t store_id, Sealer* sealer) {
   OpenedSegment opened;
   auto size = file.size();
   if (!size) return std::unexpected(size.error());
@@ -178,9 +180,11 @@ Result<OpenedSegment> open_segment(File& file, uint64_t number, uint64_t store_i
     auto trailer = read_trailer(file, opened.size, number, store_id);
     if (!trailer && trailer.error().code != Errc::kCorrupt) return std::unexpected(trailer.error());
     if (trailer) {
-      auto summary = read_summary(file, *trailer, seed);
+      auto summary = read_summary(file, *trailer, seed, sealer);
       if (!summary && summary.error().code != Errc::kCorrupt) return std::unexpected(summary.error());
-      if (!summary && (opened.repaired = mend_summary(file, *trailer)) != 0) summary = read_summary(file, *trailer, seed);
+      if (!summary && (opened.repaired = mend_summary(file, *trailer)) != 0) {
+        summary = read_summary(file, *trailer, seed, sealer);
+      }
       if (summary) {
         opened.version = trailer->version;
         opened.summary = std::move(*summary);
@@ -189,15 +193,16 @@ Result<OpenedSegment> open_segment(File& file, uint64_t number, uint64_t store_i
       }
     }
   }
-  if (auto s = open_by_scan(file, opened, seed); !s) return std::unexpected(s.error());
+  if (auto s = open_by_scan(file, opened, seed, sealer); !s) return std::unexpected(s.error());
   return opened;
 }
 
 // -- writing
 
-SegmentWriter::SegmentWriter(Disk& disk, std::string dir, uint64_t number, uint64_t store_id)
+SegmentWriter::SegmentWriter(Disk& disk, std::string dir, uint64_t number, uint64_t store_id, Sealer* sealer)
     : disk_(disk), dir_(std::move(dir)), path_(fmt::format("{}/{:08}.seg", dir_, number)),
-      tmp_path_(fmt::format("{}/{:08}.tmp", dir_, number)), seed_(format::file_seed(store_id, number)) {
+      tmp_path_(fmt::format("{}/{:08}.tmp", dir_, number)), seed_(format::file_seed(store_id, number)), sealer_(sealer) {
+  if (sealer_ != nullptr) trailer_.version = format::kSealedVersion;
   trailer_.store_id = store_id;
   trailer_.number = number;
 }
@@ -208,7 +213,9 @@ Status SegmentWriter::begin() {
   file_ = std::move(*file);
   if (auto s = file_->truncate(0); !s) return s;
   buffer_.resize(kBlock);
-  format::encode_file_header(buffer_.data(), {.magic = format::kSegmentMagic, .store_id = trailer_.store_id, .number = trailer_.number});
+  format::encode_file_header(buffer_.data(), {.magic = format::kSegmentMagic, .version = trailer_.version,
+                                              .store_id = trailer_.store_id, .number = trailer_.number,
+                                              .key_id = sealer_ == nullptr ? 0 : sealer_->keys().keys.front().id});
   offset_ = kBlock;
   return {};
 }
@@ -248,11 +255,12 @@ Status SegmentWriter::flush() {
 Result<uint64_t> SegmentWriter::add(const format::Record& record) {
   format::Record copy = record;
   copy.batch = 0;
+  copy.sealed = sealer_ != nullptr;
   const size_t size = format::record_size(copy);
   const uint64_t where = offset_;
   const size_t at = buffer_.size();
   buffer_.resize(at + size);
-  format::encode_record(buffer_.data() + at, size, copy, seed_);
+  format::encode_record(buffer_.data() + at, size, copy, seed_, sealer_);
   offset_ += size;
   note(record, where);
   if (buffer_.size() >= kFlushAt) {
@@ -272,11 +280,12 @@ Status SegmentWriter::add_run(const std::vector<format::Record>& records) {
   std::vector<std::byte> run;
   for (format::Record r : records) {
     r.batch = 0;
+    r.sealed = false;
     const size_t at = run.size();
     run.resize(at + format::record_size(r));
     format::encode_record(run.data() + at, run.size() - at, r, seed_);
   }
-  const std::vector<std::byte> packed = format::pack(run, records.front(), seed_);
+  const std::vector<std::byte> packed = format::pack(run, records.front(), seed_, sealer_);
   if (packed.empty()) {
     for (const format::Record& r : records) {
       if (auto added = add(r); !added) return std::unexpected(added.error());
@@ -293,11 +302,14 @@ void SegmentWriter::put_index() {
   trailer_.first_index_page = static_cast<uint32_t>(offset_ / kBlock);
   trailer_.entries = static_cast<uint32_t>(entries_.size());
   std::vector<std::byte> page(kBlock);
-  for (size_t at = 0; at < entries_.size(); at += format::kEntriesPerPage) {
-    const size_t used = std::min<size_t>(format::kEntriesPerPage, entries_.size() - at);
+  const uint32_t most = trailer_.entries_per_page();
+  for (size_t at = 0; at < entries_.size(); at += most) {
+    const size_t used = std::min<size_t>(most, entries_.size() - at);
+    const auto number = static_cast<uint32_t>(at / most);
     std::fill(page.begin(), page.end(), std::byte{0});
     for (size_t i = 0; i < used; ++i) format::put_entry(page.data(), static_cast<uint32_t>(i), entries_[at + i].at);
-    format::seal_page(page.data(), static_cast<uint32_t>(at / format::kEntriesPerPage), static_cast<uint32_t>(used), seed_);
+    if (sealer_ != nullptr) format::encrypt_entries(page.data(), number, seed_, *sealer_);
+    format::seal_page(page.data(), number, static_cast<uint32_t>(used), seed_);
     put(page);
   }
 }
@@ -332,9 +344,11 @@ Status SegmentWriter::finish() {
   put_index();
   summary_ = builder_.finish();
   trailer_.first_summary_page = static_cast<uint32_t>(offset_ / kBlock);
-  trailer_.summary_length = summary_.size();
-  trailer_.summary_checksum = format::checksum(summary_.data(), summary_.size(), seed_);
-  put(summary_);
+  std::vector<std::byte> written = summary_;
+  if (sealer_ != nullptr) format::encrypt_summary(written, seed_, *sealer_);
+  trailer_.summary_length = written.size();
+  trailer_.summary_checksum = format::checksum(written.data(), written.size(), seed_);
+  put(written);
   pad_to_page();
   if (auto s = flush(); !s) return s;
   put_parity();

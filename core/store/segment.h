@@ -31,7 +31,8 @@ struct SegmentShape {
 /// Any one thread. Writes `dir`/NNNNNNNN.tmp; finish() makes it a segment, durable.
 class SegmentWriter {
  public:
-  SegmentWriter(Disk& disk, std::string dir, uint64_t number, uint64_t store_id);
+  /// `sealer` (null: not encrypted) must outlive it.
+  SegmentWriter(Disk& disk, std::string dir, uint64_t number, uint64_t store_id, Sealer* sealer);
   Status begin();
   /// Records come sorted by (stream, sequence). @return where it lies.
   Result<uint64_t> add(const format::Record& record);
@@ -62,6 +63,7 @@ class SegmentWriter {
   std::string path_;
   std::string tmp_path_;
   uint64_t seed_;
+  Sealer* sealer_;
   std::unique_ptr<File> file_;
   std::vector<std::byte> buffer_;  ///< begins on a page
   uint64_t buffer_at_ = 0;
@@ -85,19 +87,20 @@ struct OpenedSegment {
   uint64_t damaged = 0;  ///< stretches without a good record, in a scan
 };
 /// kCorrupt: a segment of another store or number, or nothing readable in it. kIo: not readable. A damaged summary is
-/// mended when `file` is open for writing.
-Result<OpenedSegment> open_segment(File& file, uint64_t number, uint64_t store_id);
+/// mended when `file` is open for writing. `sealer`: null when no key is known.
+Result<OpenedSegment> open_segment(File& file, uint64_t number, uint64_t store_id, Sealer* sealer);
 /// The trailer, from either copy; kCorrupt when neither is intact.
 Result<format::SegmentTrailer> read_trailer(File& file, uint64_t size, uint64_t number, uint64_t store_id);
-/// The summary; kCorrupt when it does not fit its checksum.
-Result<std::vector<std::byte>> read_summary(File& file, const format::SegmentTrailer& trailer, uint64_t seed);
+/// The summary, opened; kCorrupt when it does not fit its checksum, or no key fits it.
+Result<std::vector<std::byte>> read_summary(File& file, const format::SegmentTrailer& trailer, uint64_t seed, Sealer* sealer);
 
 /// The messages of a segment by its records alone.
-Result<std::vector<SegmentEntry>> scan_segment(File& file, uint64_t size, uint64_t seed);
+Result<std::vector<SegmentEntry>> scan_segment(File& file, uint64_t size, uint64_t seed, Sealer* sealer);
 
-/// Calls `visit(record, offset, bytes of the record)` for every intact record in [begin, end) of a file; views last for the call.
+/// Calls `visit(record, offset, bytes of the record)` for every intact record in [begin, end) of a file; views last for the
+/// call. A sealed one is `visit`'s to open.
 /// @return how many stretches held none; in a journal file that is its headers and padding too.
 Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t seed,
-                              const std::function<void(const format::Record&, uint64_t, std::span<const std::byte>)>& visit);
+                              const std::function<void(const format::Record&, uint64_t, std::span<std::byte>)>& visit);
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 #include "store/segment_format.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/check.h"
@@ -37,13 +38,52 @@ IndexEntry get_entry(const std::byte* page, uint32_t slot) {
   return {load_le64(p), uint64_t{load_le32(p + 8)} * 8, load_le32(p + 12), load_le32(p + 16)};
 }
 
+namespace {
+
+constexpr size_t kSealedEntries_bytes = size_t{kSealedEntriesPerPage} * kIndexEntry;
+
+/// Which page of which file: what the seal of a page or of a summary vouches for beside its bytes.
+std::array<std::byte, 16> place_of(uint64_t seed, uint64_t number) {
+  std::array<std::byte, 16> place;
+  store_le64(place.data(), seed);
+  store_le64(place.data() + 8, number);
+  return place;
+}
+constexpr uint64_t kSummaryPlace = UINT64_MAX;
+
+}  // namespace
+
+void encrypt_entries(std::byte* page, uint32_t number, uint64_t seed, Sealer& sealer) {
+  std::byte* entries = page + kPageHead;
+  sealer.seal({entries, kSealedEntries_bytes}, place_of(seed, number), entries + kSealedEntries_bytes);
+}
+
+bool decrypt_entries(std::byte* page, uint32_t number, uint64_t seed, Sealer& sealer) {
+  std::byte* entries = page + kPageHead;
+  return sealer.open({entries, kSealedEntries_bytes}, place_of(seed, number), entries + kSealedEntries_bytes);
+}
+
+void encrypt_summary(std::vector<std::byte>& summary, uint64_t seed, Sealer& sealer) {
+  const size_t size = summary.size();
+  summary.resize(size + Sealer::kSeal_bytes);
+  sealer.seal({summary.data(), size}, place_of(seed, kSummaryPlace), summary.data() + size);
+}
+
+bool decrypt_summary(std::vector<std::byte>& summary, uint64_t seed, Sealer& sealer) {
+  if (summary.size() < Sealer::kSeal_bytes) return false;
+  const size_t size = summary.size() - Sealer::kSeal_bytes;
+  if (!sealer.open({summary.data(), size}, place_of(seed, kSummaryPlace), summary.data() + size)) return false;
+  summary.resize(size);
+  return true;
+}
+
 // -- trailer
 
 namespace {
 constexpr size_t kTrailerCovered = 88;
 
 bool sane(const SegmentTrailer& t) {
-  const uint64_t index_pages = (uint64_t{t.entries} + kEntriesPerPage - 1) / kEntriesPerPage;
+  const uint64_t index_pages = (uint64_t{t.entries} + t.entries_per_page() - 1) / t.entries_per_page();
   const uint64_t checked = uint64_t{t.pages} + t.parity_pages;
   return t.pages != 0 && t.parity_pages == parity_pages_of(t.pages) &&
          t.table_pages == (checked + kChecksPerPage - 1) / kChecksPerPage && t.first_index_page >= 1 &&

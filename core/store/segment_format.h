@@ -19,10 +19,11 @@ inline constexpr uint32_t kTrailerMagic = 0x32464C53;  // "SLF2"
 inline constexpr size_t kPageHead = 16;
 inline constexpr size_t kIndexEntry = 24;
 inline constexpr uint32_t kEntriesPerPage = (kBlock - kPageHead) / kIndexEntry;
+inline constexpr uint32_t kSealedEntriesPerPage = (kBlock - kPageHead - Sealer::kSeal_bytes) / kIndexEntry;
 inline constexpr uint32_t kChecksPerPage = (kBlock - kPageHead) / 8;
 inline constexpr uint32_t kStripePages = 256;
 inline constexpr uint32_t kStripeGroups = 16;
-static_assert(kEntriesPerPage == 170 && kChecksPerPage == 510);
+static_assert(kEntriesPerPage == 170 && kSealedEntriesPerPage == 168 && kChecksPerPage == 510);
 
 /// Where one message of a segment lies.
 struct IndexEntry {
@@ -40,6 +41,10 @@ void seal_page(std::byte* page, uint32_t number, uint32_t used, uint64_t seed);
 std::optional<uint32_t> page_used(std::span<const std::byte> page, uint32_t number, uint32_t most, uint64_t seed);
 void put_entry(std::byte* page, uint32_t slot, const IndexEntry& entry);
 IndexEntry get_entry(const std::byte* page, uint32_t slot);
+/// Encrypts the entries of an index page, before seal_page() puts its checksum.
+void encrypt_entries(std::byte* page, uint32_t number, uint64_t seed, Sealer& sealer);
+/// The reverse, of a page whose checksum fits. False when no key fits.
+[[nodiscard]] bool decrypt_entries(std::byte* page, uint32_t number, uint64_t seed, Sealer& sealer);
 
 // -- trailer
 
@@ -57,6 +62,8 @@ struct SegmentTrailer {
   uint64_t summary_checksum = 0;
   uint64_t record_bytes = 0;
 
+  bool sealed() const { return version >= kSealedVersion; }
+  uint32_t entries_per_page() const { return sealed() ? kSealedEntriesPerPage : kEntriesPerPage; }
   uint64_t all_pages() const { return uint64_t{pages} + parity_pages + 2 * uint64_t{table_pages} + 2; }
   /// First page of check table 0 or 1.
   uint64_t table_page(int copy) const {
@@ -122,6 +129,10 @@ class SummaryBuilder {
   std::unordered_map<std::string, Count> counts_;
 };
 
+/// Appends the seal; the summary is not to be read then.
+void encrypt_summary(std::vector<std::byte>& summary, uint64_t seed, Sealer& sealer);
+/// The reverse. False when no key fits.
+[[nodiscard]] bool decrypt_summary(std::vector<std::byte>& summary, uint64_t seed, Sealer& sealer);
 /// Calls `visit` for each stream in rising order. @return false when the bytes don't parse (some may have been visited).
 bool read_summary_parts(std::span<const std::byte> summary, const std::function<void(const PartSummary&)>& visit);
 

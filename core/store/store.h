@@ -21,6 +21,7 @@
 #include "base/limits.h"
 #include "base/metrics.h"
 #include "base/ticket.h"
+#include "crypto/sealer.h"
 #include "io/env.h"
 #include "store/stream_store.h"
 
@@ -38,6 +39,8 @@ struct StoreOptions {
   uint64_t journal_max_bytes = kGiB;                 ///< beyond it commits wait for the journal to be retired; at least 8 files
   uint64_t scrub_bytes_per_second = 4 * kMiB;        ///< read to verify segments in the background; 0 = never
   std::chrono::seconds scrub_every{24 * 3600};       ///< pause between two passes over all segments
+  /// Encrypts what is written from now on; null: nothing is. Old files are read with any of the keys, or as plain ones.
+  std::shared_ptr<const SealingKeys> keys;
 };
 
 /// Names a consumer's records; given out by put_consumer, never reused in a store directory.
@@ -87,7 +90,7 @@ class Store {
   virtual ~Store() = default;
 
   /// Opens or creates the directory: locks it, recovers. Blocking (start-up only).
-  /// kExists: locked by another process; kUnsupported: a newer format; kIo.
+  /// kExists: locked by another process; kUnsupported: a newer format; kDenied: encrypted, and `keys` do not fit; kIo.
   static Result<std::unique_ptr<Store>> open(Env& env, const StoreOptions& options);
 
   virtual const RecoveryReport& recovery() const = 0;

@@ -170,13 +170,13 @@ void CrashCheck::check(const sim::DiskImage& image, Promise promise, CrashTally&
   sim.drop_tasks();
 }
 
-void run_crash_states(uint64_t seed, uint64_t states, bool lying_disk, const std::function<bool()>& time_over,
+void run_crash_states(uint64_t seed, uint64_t states, bool lying_disk, bool encrypted, const std::function<bool()>& time_over,
                       CrashTally& tally) {
   sim::SimRandom seeds(seed);
   while (tally.states < states && !time_over()) {
     const uint64_t life_seed = seeds.below(1ULL << 40);
     Tally unused;
-    const RecordedLife life = StoreWorld(life_seed, unused, false, lying_disk).record_lives(1 + life_seed % 3);
+    const RecordedLife life = StoreWorld(life_seed, unused, false, lying_disk, encrypted).record_lives(1 + life_seed % 3);
     ++tally.histories;
     tally.events += life.disk.events.size();
     CrashCheck check(life, life_seed);
@@ -215,14 +215,14 @@ constexpr FaultKind kFaults[] = {
 };
 }  // namespace
 
-void run_faults(uint64_t seed, uint64_t lives, const std::function<bool()>& time_over, CrashTally& tally) {
+void run_faults(uint64_t seed, uint64_t lives, bool encrypted, const std::function<bool()>& time_over, CrashTally& tally) {
   sim::SimRandom seeds(seed);
   for (uint64_t life = 0; life < lives; ++life) {
     const uint64_t life_seed = seeds.below(1ULL << 40);
     Tally unused;
     std::map<DiskOp, uint64_t> calls;
     {
-      StoreWorld whole(life_seed, unused, false, false);
+      StoreWorld whole(life_seed, unused, false, false, encrypted);
       whole.live_with_fault(DiskOp::kWrite, 0, Errc::kIo);
       for (const FaultKind& fault : kFaults) calls[fault.op] = whole.disk_calls(fault.op);
     }
@@ -230,7 +230,7 @@ void run_faults(uint64_t seed, uint64_t lives, const std::function<bool()>& time
       for (uint64_t nth = 1; nth <= calls[fault.op] && !time_over(); ++nth) {
         try {
           ++tally.faults;
-          StoreWorld world(life_seed, unused, false, false);
+          StoreWorld world(life_seed, unused, false, false, encrypted);
           if (world.live_with_fault(fault.op, nth, fault.code)) ++tally.faults_stopped;
         } catch (const Violation& violation) {
           throw Violation(fmt::format("call {} of {} fails with {}: {}", nth, calls[fault.op], fault.name, violation.what()));

@@ -59,9 +59,9 @@ class CrashCheck {
 
 /// Every crash state of recorded lives until `states` were seen. Throws Violation, which names the seed of its life.
 /// @param lying_disk  syncs do nothing: a violation must be found.
-void run_crash_states(uint64_t seed, uint64_t states, bool lying_disk, const std::function<bool()>& time_over,
+void run_crash_states(uint64_t seed, uint64_t states, bool lying_disk, bool encrypted, const std::function<bool()>& time_over,
                       CrashTally& tally);
 /// The same life again and again, each time with another I/O call failing (EIO, ENOSPC, failed fsync). Throws Violation.
-void run_faults(uint64_t seed, uint64_t lives, const std::function<bool()>& time_over, CrashTally& tally);
+void run_faults(uint64_t seed, uint64_t lives, bool encrypted, const std::function<bool()>& time_over, CrashTally& tally);
 
 }  // namespace sluice::simulate

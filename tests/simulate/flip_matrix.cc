@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/check.h"
+#include "sim/sealing_keys.h"
 #include "simulate/figures.h"
 #include "simulate/store_model.h"
 
@@ -39,7 +40,8 @@ std::vector<bool> slack_of(const std::string& bytes) {
 
 }  // namespace
 
-FlipMatrix::FlipMatrix(uint64_t seed, StopKind stop) : stop_(stop) {
+FlipMatrix::FlipMatrix(uint64_t seed, StopKind stop, bool encrypted) : stop_(stop) {
+  if (encrypted) options_.keys = sim::sealing_keys("the matrix's own");
   options_.dir = "data/store";
   options_.journal_file_bytes = 64 * kKiB;
   options_.segment_max_bytes = 64 * kKiB;

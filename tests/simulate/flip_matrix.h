@@ -38,7 +38,7 @@ struct FlipTally {
 
 class FlipMatrix {
  public:
-  FlipMatrix(uint64_t seed, StopKind stop);
+  FlipMatrix(uint64_t seed, StopKind stop, bool encrypted);
   /// Flips every bit in use whose running number is `part` modulo `parts`, and some of the slack.
   FlipTally run(uint64_t part, uint64_t parts, const std::function<bool()>& time_over);
 

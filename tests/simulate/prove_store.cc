@@ -32,12 +32,13 @@ struct Options {
   uint64_t parts = 1;
   uint64_t time_box_s = 0;
   bool lying_disk = false;
+  bool encrypted = false;
   bool trace = false;
 };
 
 constexpr const char* kUsage =
     "prove_store --crash-states N | --faults N | --flips clean|kill  [--seed N] [--parts N] [--time-box SECONDS]\n"
-    "            [--lying-disk] [--trace]\n"
+    "            [--lying-disk] [--encrypted] [--trace]\n"
     "  --crash-states N  record lives of a store, open N distinct disks that a power cut could have left of them\n"
     "  --faults N        N lives of a store, each again for every I/O call, which fails (EIO, ENOSPC, failed fsync)\n"
     "  --flips HOW       flip every bit in use of a small store after a clean stop or a kill, one at a time\n"
@@ -45,6 +46,7 @@ constexpr const char* kUsage =
     "  --parts N         flip one in N bits only\n"
     "  --time-box S      stop after S seconds of real time; exit 3 when not all was reached\n"
     "  --lying-disk      syncs do nothing: a violation must be found, or the checkers are blind\n"
+    "  --encrypted       the store is encrypted\n"
     "Exit: 0 promises kept, 1 a promise was broken, 2 usage, 3 time over.\n";
 
 std::optional<Options> parse(int argc, char** argv) {
@@ -53,6 +55,10 @@ std::optional<Options> parse(int argc, char** argv) {
     const std::string_view name = argv[i];
     if (name == "--lying-disk" || name == "--trace") {
       (name == "--trace" ? options.trace : options.lying_disk) = true;
+      continue;
+    }
+    if (name == "--encrypted") {
+      options.encrypted = true;
       continue;
     }
     if (i + 1 >= argc) return std::nullopt;
@@ -120,8 +126,8 @@ int run(const Options& options) {
   CrashTally tally;
   uint64_t violations = 0;
   try {
-    if (options.crash_states > 0) run_crash_states(seed, options.crash_states, options.lying_disk, time_over, tally);
-    if (options.fault_lives > 0) run_faults(seed, options.fault_lives, time_over, tally);
+    if (options.crash_states > 0) run_crash_states(seed, options.crash_states, options.lying_disk, options.encrypted, time_over, tally);
+    if (options.fault_lives > 0) run_faults(seed, options.fault_lives, options.encrypted, time_over, tally);
   } catch (const Violation& violation) {
     ++violations;
     fmt::print("prove_store: VIOLATION in {}\n", violation.what());
@@ -137,7 +143,7 @@ int run(const Options& options) {
                tally.faults, seconds(), tally.faults_stopped, violations, seed);
   }
   if (options.flips) {
-    FlipMatrix matrix(seed, *options.flips);
+    FlipMatrix matrix(seed, *options.flips, options.encrypted);
     const FlipTally flips = matrix.run(seed % options.parts, options.parts, time_over);
     violations += print_flips(flips, *options.flips, seconds());
   }

@@ -32,12 +32,13 @@ struct Options {
   uint64_t time_box_s = 0;
   bool trace = false;
   bool lying_disk = false;
+  bool encrypted = false;
   std::string_view only;  ///< "store", "node", or both when empty
 };
 
 constexpr const char* kUsage =
     "simulate [--seed N] [--rounds M] [--cuts N] [--time-box SECONDS] [--world-seed W] [--only store|node] [--trace]\n"
-    "         [--lying-disk]\n"
+    "         [--lying-disk] [--encrypted]\n"
     "  --seed N        of the whole run; a fresh one when left out\n"
     "  --rounds M      worlds to run at least\n"
     "  --cuts N        power cuts to reach at least\n"
@@ -46,6 +47,7 @@ constexpr const char* kUsage =
     "  --only KIND     worlds of a store alone, or of a whole node; both when left out\n"
     "  --trace         tell what happens\n"
     "  --lying-disk    syncs do nothing: a violation must be found, or the checkers are blind\n"
+    "  --encrypted     worlds of a store keep it encrypted\n"
     "Exit: 0 promises kept, 1 a promise was broken, 2 usage, 3 time over.\n";
 
 std::optional<Options> parse(int argc, char** argv) {
@@ -56,8 +58,8 @@ std::optional<Options> parse(int argc, char** argv) {
       options.trace = true;
       continue;
     }
-    if (name == "--lying-disk") {
-      options.lying_disk = true;
+    if (name == "--lying-disk" || name == "--encrypted") {
+      (name == "--encrypted" ? options.encrypted : options.lying_disk) = true;
       continue;
     }
     if (i + 1 >= argc) return std::nullopt;
@@ -106,7 +108,7 @@ void run_world(uint64_t seed, Tally& tally, const Options& options) {
                 static_cast<unsigned long long>(seed));
   const bool node = options.only.empty() ? seed % kNodeWorldEvery == 0 : options.only == "node";
   if (node) return NodeWorld(seed, tally, options.trace, options.lying_disk, start_node).run();
-  StoreWorld(seed, tally, options.trace, options.lying_disk).run();
+  StoreWorld(seed, tally, options.trace, options.lying_disk, options.encrypted).run();
 }
 
 void print_tally(const Tally& tally, double seconds) {

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "sim/sealing_keys.h"
 #include "simulate/figures.h"
 
 namespace sluice::simulate {
@@ -25,9 +26,10 @@ std::chrono::nanoseconds micros(uint64_t count) {
 }
 }  // namespace
 
-StoreWorld::StoreWorld(uint64_t seed, Tally& tally, bool trace, bool lying_disk)
+StoreWorld::StoreWorld(uint64_t seed, Tally& tally, bool trace, bool lying_disk, bool encrypted)
     : seed_(seed), tally_(tally), trace_(trace), sim_(seed), random_(sim_.random()) {
   options_.dir = "data/store";
+  if (encrypted) options_.keys = sim::sealing_keys("the simulator's own");
   options_.journal_file_bytes = (64ULL << random_.below(3)) * kKiB;
   options_.segment_max_bytes = (64ULL << random_.below(3)) * kKiB;
   options_.cache_bytes = (128ULL << random_.below(4)) * kKiB;

@@ -19,7 +19,7 @@ namespace sluice::simulate {
 
 class StoreWorld {
  public:
-  StoreWorld(uint64_t seed, Tally& tally, bool trace, bool lying_disk);
+  StoreWorld(uint64_t seed, Tally& tally, bool trace, bool lying_disk, bool encrypted);
   /// Throws Violation.
   void run();
   /// Instead of run(): that many lives without crashes but kill -9 between operations. Throws Violation.
