@@ -39,8 +39,17 @@ struct LeafSettings : LeafOptions {
   }
 };
 
+/// `key` empty: the store is not encrypted.
+struct StoreEncryption {
+  SealCipher cipher = SealCipher::kAes256Gcm;
+  std::string key{};
+  std::string previous_key{};
+};
+
+/// Whoever opens the store makes its `keys` of `encryption`.
 struct StoreSettings : StoreOptions {
   StoreSettings() { dir = "./sluice-data"; }
+  StoreEncryption encryption{};
 };
 
 struct MonitorSettings {

@@ -14,6 +14,23 @@ using std::chrono::milliseconds;
 constexpr int64_t kGi = static_cast<int64_t>(kGiB);
 constexpr int64_t kMi = static_cast<int64_t>(kMiB);
 
+const FieldRows& encryption_fields() {
+  static const FieldRows rows = [] {
+    using O = StoreEncryption;
+    FieldTable<O> t(
+        "Encryption of what the store writes from now on; what is there stays readable and is encrypted when it is written again.");
+    t.word("cipher", &O::cipher, {{"aes-256-gcm", SealCipher::kAes256Gcm}, {"chacha20-poly1305", SealCipher::kChaCha20Poly1305}})
+        .doc("`chacha20-poly1305` is faster on a processor without AES instructions.");
+    t.secret("key", &O::key,
+             "At least 32 characters that nobody can guess (`openssl rand -base64 48`). Without it an encrypted store can't be read "
+             "any more: keep a copy elsewhere. A systemd credential: `key_file: ${CREDENTIALS_DIRECTORY}/store-key`.");
+    t.secret("previous_key", &O::previous_key,
+             "The key before, as long as files under it are left: until a start without it is not refused.");
+    return t.take();
+  }();
+  return rows;
+}
+
 }  // namespace
 
 const FieldRows& store_fields() {
@@ -55,6 +72,7 @@ const FieldRows& store_fields() {
     t.time("scrub_every", &O::scrub_every)
         .between(hours(0), hours(24 * 365))
         .doc("Pause between two passes over all segments.");
+    t.section("encryption", &O::encryption, encryption_fields()).doc("Encryption at rest.");
     return t.take();
   }();
   return rows;

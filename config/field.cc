@@ -1,20 +1,15 @@
 #include "config/field.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <set>
-#include <system_error>
+
+#include "config/secret_file.h"
 
 namespace sluice {
 namespace {
-
-constexpr size_t kMaxSecret_bytes = 64 * 1024;
 
 const char* in_words(YamlNode::Kind kind) {
   switch (kind) {
@@ -221,20 +216,9 @@ std::optional<std::string> read_secret_file(ReadContext& context, const YamlNode
                          fmt::format("'{}': {}: {}", last_step(context.path), *path, why));
     return std::nullopt;
   };
-  int fd = ::open(path->c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return refuse(std::generic_category().message(errno));
-  struct stat st{};
-  std::string secret(kMaxSecret_bytes + 1, '\0');
-  ssize_t size =
-      ::fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? ::read(fd, secret.data(), secret.size()) : -1;
-  ::close(fd);
-  if (size < 0) return refuse("cannot be read");
-  if ((st.st_mode & S_IROTH) != 0) return refuse("is readable by everybody; chmod o-r it");
-  if (static_cast<size_t>(size) > kMaxSecret_bytes) return refuse("larger than 64 KiB");
-  secret.resize(static_cast<size_t>(size));
-  while (secret.ends_with('\n') || secret.ends_with('\r')) secret.pop_back();
-  if (secret.empty()) return refuse("is empty");
-  return secret;
+  auto secret = load_secret_file(*path);
+  if (!secret) return refuse(secret.error().detail);
+  return std::move(*secret);
 }
 
 }  // namespace sluice

@@ -11,14 +11,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::array kJetStreamRefused = std::to_array<std::string_view>({"key",
-                                                                          "ek",
-                                                                          "encryption_key",
-                                                                          "prev_key",
-                                                                          "prev_ek",
-                                                                          "prev_encryption_key",
-                                                                          "cipher",
-                                                                          "unique_tag",
+constexpr std::array kJetStreamRefused = std::to_array<std::string_view>({"unique_tag",
                                                                           "limits",
                                                                           "tpm",
                                                                           "extension_hint",
@@ -43,6 +36,7 @@ class JetStreamReader {
 
   void block(Value value);
   void sync_interval(Value value);
+  void cipher(Value value);
 
   NatsReader& reader_;
   NatsSettings& out_;
@@ -78,6 +72,19 @@ void JetStreamReader::stanza(Value value) {
   }
 }
 
+void JetStreamReader::cipher(Value value) {
+  std::string word;
+  reader_.text(value, word);
+  word = to_conf_lower(word);
+  if (word == "chacha" || word == "chachapoly") {
+    out_.store_cipher = SealCipher::kChaCha20Poly1305;
+  } else if (word == "aes") {
+    out_.store_cipher = SealCipher::kAes256Gcm;
+  } else {
+    reader_.tell(value.place, fmt::format("Unknown cipher type: \"{}\"", word));
+  }
+}
+
 void JetStreamReader::block(Value value) {
   out_.server.jetstream = true;
   for (const ConfEntry& entry : value.entries) {
@@ -99,6 +106,12 @@ void JetStreamReader::block(Value value) {
     } else if (key == "max_file_store" || key == "max_file") {
       if (auto bytes = reader_.storage_size(entry.value, "max_file_store"))
         out_.max_file_bytes = *bytes;
+    } else if (key == "key" || key == "ek" || key == "encryption_key") {
+      reader_.text(entry.value, out_.store_key);
+    } else if (key == "prev_key" || key == "prev_ek" || key == "prev_encryption_key") {
+      reader_.text(entry.value, out_.previous_store_key);
+    } else if (key == "cipher") {
+      cipher(entry.value);
     } else if (key == "strict") {
       bool strict = true;
       reader_.flag(entry.value, strict);

@@ -25,6 +25,9 @@ struct NatsSettings {
   std::string store_dir{};     ///< empty = a temporary one
   SyncMode sync = SyncMode::kAlways;
   std::chrono::milliseconds sync_interval{0};  ///< kInterval only
+  std::string store_key{};                     ///< empty = not encrypted
+  std::string previous_store_key{};
+  SealCipher store_cipher = SealCipher::kChaCha20Poly1305;
   int64_t max_memory_bytes = -1;               ///< -1 = no limit
   int64_t max_file_bytes = -1;
   bool debug = false;

@@ -19,6 +19,7 @@ class Checker {
   void run() {
     check_core();
     check_server();
+    check_encryption();
     check_addresses();
     for (size_t i = 0; i < config_.adapters.size(); ++i) check_adapter(i);
     check_auto_streams();
@@ -100,6 +101,18 @@ class Checker {
     const bool rules = tls.verify || tls.verify_and_map || tls.handshake_first ||
                        !tls.ca_file.empty() || !tls.pinned_certs.empty();
     if (!tls.enabled() && rules) tell(path, "'tls' without 'cert' and 'key'");
+  }
+
+  void check_encryption() {
+    constexpr size_t kLeastKey = 32;
+    const StoreEncryption& encryption = config_.store.encryption;
+    for (const auto& [name, key] : {std::pair("key", &encryption.key), std::pair("previous_key", &encryption.previous_key)}) {
+      if (!key->empty() && key->size() < kLeastKey)
+        tell(fmt::format("store.encryption.{}", name),
+             fmt::format("'{}' has {} characters; at least {} are asked for", name, key->size(), kLeastKey));
+    }
+    if (encryption.key.empty() && !encryption.previous_key.empty())
+      tell("store.encryption.previous_key", "'previous_key' without 'key'");
   }
 
   void check_addresses() {

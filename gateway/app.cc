@@ -23,6 +23,7 @@
 #include "remote/remote_link.h"
 #include "replicator/replicator.h"
 #include "server/version.h"
+#include "store/store_keys.h"
 #include "uv/env.h"
 #include "uv/signals.h"
 
@@ -61,6 +62,8 @@ NodeOptions node_options(const AppOptions& options) {
   out.server = options.config.server;
   out.leaf = options.config.leafnodes;
   out.store = options.config.store;
+  if (const StoreEncryption& encryption = options.config.store.encryption; !encryption.key.empty())
+    out.store.keys = make_store_keys(encryption.cipher, encryption.key, encryption.previous_key);
   out.max_file_bytes = options.max_file_bytes;
   out.max_memory_bytes = options.max_memory_bytes;
   return out;

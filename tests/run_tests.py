@@ -76,7 +76,9 @@ def run_simulate(program, arguments, tally, blind_if_kept=False):
 def run_proofs(program, tally):
     """The store's own proofs, for which a sanitized build is too slow; two at a time."""
     works = [(["--flips", how, "--seed", "1"], False) for how in ("clean", "kill")]
-    works += [(["--crash-states", "20000"], False), (["--faults", "4"], False),
+    works += [(["--flips", "kill", "--parts", "5", "--seed", "1", "--encrypted"], False),
+              (["--crash-states", "20000"], False), (["--faults", "4"], False),
+              (["--crash-states", "5000", "--encrypted"], False), (["--faults", "1", "--encrypted"], False),
               (["--faults", "1", "--seed", "7156389"], False),
               (["--crash-states", "20000", "--lying-disk", "--seed", "1"], True)]
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
@@ -139,6 +141,8 @@ def main():
         if options.proofs:
             run_simulate(options.proofs, ["--crash-states", str(options.states), "--time-box", str(options.minutes * 30)],
                          tally)
+            run_simulate(options.proofs, ["--crash-states", str(options.states // 10), "--encrypted", "--time-box",
+                                          str(options.minutes * 30)], tally)
             run_simulate(options.proofs, ["--faults", "200", "--time-box", "1200"], tally)
         run_gtest((options.unit / "tests/test_consumer").resolve(), tally, ["--gtest_filter=Model.*"],
                   SLUICE_HISTORIES=str(options.histories))
@@ -157,6 +161,7 @@ def main():
                 for seed in (ROOT / "tests/simulate/fixed_seeds.txt").read_text().split():
                     run_simulate(simulate, ["--world-seed", seed, "--only", "store"], tally)
                 run_simulate(simulate, ["--cuts", "1000", "--time-box", "240"], tally)
+                run_simulate(simulate, ["--cuts", "200", "--time-box", "120", "--only", "store", "--encrypted"], tally)
                 # The sanitizers see some of it too; the release build proves the rest.
                 prove = (tests / "prove_store").resolve()
                 run_simulate(prove, ["--crash-states", "1000"], tally)

@@ -126,6 +126,7 @@ AppOptions NatsFace::app_options() {
   config.server.allow_anonymous = true;
   config.store.dir = store_root(settings) + "/" + kFaceStoreFolder;
   config.store.sync = settings.sync;
+  config.store.encryption = {settings.store_cipher, settings.store_key, settings.previous_store_key};
   if (settings.sync == SyncMode::kInterval) config.store.sync_interval = settings.sync_interval;
   config.monitor.enabled = settings.monitor_port != 0;
   config.monitor.host = settings.monitor_host;

@@ -10,11 +10,13 @@
 
 #include "base/base64.h"
 #include "base/log.h"
+#include "config/secret_file.h"
 #include "gateway/cli/command_line.h"
 #include "gateway/cli/table.h"
 #include "gateway/cli/verbs.h"
 #include "store/overlay_disk.h"
 #include "store/store_check.h"
+#include "store/store_keys.h"
 #include "uv/env.h"
 
 namespace sluice {
@@ -29,10 +31,12 @@ constexpr int kExitUnknownFormat = 65;
 constexpr int kExitNoStore = 66;
 constexpr int kExitIo = 74;
 constexpr int kExitInUse = 75;
+constexpr int kExitNoKey = 77;
 
 constexpr const char* kExitCodes =
     "Exit codes: 0 sound; 1 damage was found, each lost message is listed; 65 written by a newer version;\n"
-    "66 no store there; 74 the disk refused; 75 a daemon is using it (stop it first, nothing was touched).";
+    "66 no store there; 74 the disk refused; 75 a daemon is using it (stop it first, nothing was touched);\n"
+    "77 it is encrypted and the key is missing or another one.";
 
 struct StoreWords {
   std::string dir;
@@ -41,13 +45,30 @@ struct StoreWords {
   uint64_t from = 0;
   uint64_t limit = 0;
   bool payload = true;
+  std::string key_file;
+  std::string previous_key_file;
   bool json = false;
   bool quiet = false;
 };
 
+/// Null when no key is given.
+Result<std::shared_ptr<const SealingKeys>> keys_of(const StoreWords& words) {
+  std::string secrets[2];
+  const std::string* paths[2] = {&words.key_file, &words.previous_key_file};
+  for (const int i : {0, 1}) {
+    if (paths[i]->empty()) continue;
+    auto secret = load_secret_file(*paths[i]);
+    if (!secret) return fail(secret.error().code, *paths[i] + ": " + secret.error().detail);
+    secrets[i] = std::move(*secret);
+  }
+  if (secrets[0].empty()) return nullptr;
+  return make_store_keys(SealCipher::kAes256Gcm, secrets[0], secrets[1]);  // each file says its own cipher
+}
+
 int refuse(const std::string& dir, const Error& why) {
   std::fprintf(stderr, "sluice: %s: %s\n", dir.c_str(), why.detail.c_str());
   if (why.code == Errc::kExists) return kExitInUse;
+  if (why.code == Errc::kDenied) return kExitNoKey;
   return why.code == Errc::kUnsupported ? kExitUnknownFormat : kExitIo;
 }
 
@@ -79,7 +100,9 @@ class ProgressBar {
 /// A store opened by a command: over an overlay (nothing is changed), or for good.
 class OpenedStore {
  public:
-  static Result<std::unique_ptr<OpenedStore>> open(const std::string& dir, bool for_good) {
+  static Result<std::unique_ptr<OpenedStore>> open(const StoreWords& words, bool for_good) {
+    auto keys = keys_of(words);
+    if (!keys) return std::unexpected(keys.error());
     auto out = std::make_unique<OpenedStore>();
     const Env& real = out->world_.env();
     out->overlay_ = std::make_unique<OverlayDisk>(real.disk);
@@ -87,7 +110,8 @@ class OpenedStore {
     out->env_ = std::unique_ptr<Env>(new Env{real.clock, real.timers, real.executor, real.random, disk, real.disk_workers,
                                              real.network, real.mailboxes, real.poller});
     StoreOptions options;
-    options.dir = dir;
+    options.dir = words.dir;
+    options.keys = std::move(*keys);
     auto store = Store::open(*out->env_, options);
     if (!store) return std::unexpected(store.error());
     out->store_ = std::move(*store);
@@ -175,7 +199,7 @@ void print_check(const std::string& dir, const StoreCheck& found) {
 }
 
 Result<StoreCheck> verify(const StoreWords& words, const char* bar_word) {
-  auto opened = OpenedStore::open(words.dir, false);
+  auto opened = OpenedStore::open(words, false);
   if (!opened) return std::unexpected(opened.error());
   ProgressBar bar(bar_word, words.quiet || words.json);
   return check_store((*opened)->store(), [&](uint64_t done, uint64_t all) { bar.show(done, all); });
@@ -200,7 +224,7 @@ int repair_verb(const StoreWords& words) {
   if (!before) return refuse(words.dir, before.error());
   uint64_t given_up = 0;
   {
-    auto opened = OpenedStore::open(words.dir, true);
+    auto opened = OpenedStore::open(words, true);
     if (!opened) return refuse(words.dir, opened.error());
     given_up = give_up_damaged((*opened)->store(), *before);
     if (auto s = (*opened)->close(); !s) return refuse(words.dir, s.error());
@@ -258,7 +282,7 @@ void dump_stream(Store& store, const RecoveredStream& found, const StoreWords& w
 
 int dump_verb(const StoreWords& words) {
   if (const int no = look_for_store(words.dir); no != kExitOk) return no;
-  auto opened = OpenedStore::open(words.dir, false);
+  auto opened = OpenedStore::open(words, false);
   if (!opened) return refuse(words.dir, opened.error());
   Store& store = (*opened)->store();
   if (!words.stream.empty() && store.find_stream(words.stream) == nullptr) {
@@ -275,6 +299,8 @@ CLI::App* add_verb(CLI::App& parent, const char* name, const char* text, const s
                    VerbRun& run, int (*work)(const StoreWords&)) {
   CLI::App* verb = parent.add_subcommand(name, text);
   verb->add_option("DIR", words->dir, "the store: 'store.dir' of the configuration")->required();
+  verb->add_option("--key-file", words->key_file, "of an encrypted store: file with the key, as 'store.encryption.key_file'");
+  verb->add_option("--previous-key-file", words->previous_key_file, "the same of the key before");
   verb->footer(kExitCodes);
   verb->callback([words, work, &run] { run = [words, work] { return work(*words); }; });
   return verb;

@@ -210,7 +210,6 @@ TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
   }
   EXPECT_EQ(refusal("syslog: false\nproxy_protocol: no"), "")
       << "a plain false asks for nothing";
-  EXPECT_THAT(refusal("jetstream { key: x }"), HasSubstr("\"key\" is not carried out"));
   EXPECT_THAT(refusal("jetstream { strict: false }"), HasSubstr("strict: false"));
   EXPECT_THAT(refusal("authorization { auth_callout { issuer: x } }"),
               HasSubstr("not carried out"));
@@ -220,6 +219,15 @@ TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
               HasSubstr("not carried out"));
   EXPECT_THAT(refusal("max_payload: 64MB"), HasSubstr("max_payload of 67108864"));
   EXPECT_THAT(refusal("port: 70000"), HasSubstr("port of 70000"));
+}
+
+TEST(NatsSettings, EncryptionOfTheStore) {
+  const NatsSettings settings = *read(R"(jetstream { cipher: "AES", key: "now", prev_key: "before" })");
+  EXPECT_EQ(settings.store_cipher, SealCipher::kAes256Gcm);
+  EXPECT_EQ(settings.store_key, "now");
+  EXPECT_EQ(settings.previous_store_key, "before");
+  EXPECT_EQ(read(R"(jetstream { ek: "now" })")->store_cipher, SealCipher::kChaCha20Poly1305);
+  EXPECT_THAT(refusal("jetstream { cipher: rot13 }"), HasSubstr("Unknown cipher type: \"rot13\""));
 }
 
 TEST(NatsSettings, UsersAndPermissions) {

@@ -7,9 +7,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "sim/sealing_keys.h"
 #include "store/record_format.h"
 #include "store_world.h"
 #include "test_paths.h"
@@ -21,6 +23,7 @@ namespace fs = std::filesystem;
 constexpr int kMessages = 40;
 constexpr WallNanos kSecond = 1'000'000'000;
 
+std::shared_ptr<const SealingKeys> golden_keys() { return sim::sealing_keys("of the golden files"); }
 fs::path golden_dir() { return fs::path(SLUICE_FIXTURES) / "store"; }
 std::string subject(int i) { return "orders." + std::to_string(i % 5); }
 std::string headers(int i) { return i % 3 == 0 ? "NATS/1.0\r\nN: " + std::to_string(i) + "\r\n\r\n" : ""; }
@@ -128,16 +131,20 @@ void import_files(StoreWorld& w, const fs::path& from) {
 }
 
 TEST(Golden, EveryFormatVersionOpens) {
-  const std::string now = "v" + std::to_string(format::kVersion);
-  if (std::getenv("SLUICE_WRITE_GOLDEN") != nullptr) {
-    StoreWorld w;
-    write_store(w);
-    export_files(w, golden_dir() / now);
+  for (const uint32_t version : {format::kVersion, format::kSealedVersion}) {
+    const fs::path now = golden_dir() / ("v" + std::to_string(version));
+    if (std::getenv("SLUICE_WRITE_GOLDEN") != nullptr && !fs::exists(now)) {
+      StoreWorld w;
+      if (version == format::kSealedVersion) w.options.keys = golden_keys();
+      write_store(w);
+      export_files(w, now);
+    }
+    ASSERT_TRUE(fs::exists(now)) << "no golden files of a format that is written today";
   }
-  ASSERT_TRUE(fs::exists(golden_dir() / now)) << "no golden files of the format that is written today";
   for (const auto& entry : fs::directory_iterator(golden_dir())) {
     SCOPED_TRACE(entry.path().filename());
     StoreWorld w;
+    if (entry.path().filename() == "v3") w.options.keys = golden_keys();
     import_files(w, entry.path());
     size_t segments = 0;
     for (const std::string& path : w.sim.disk().all_files("/data/segments")) segments += path.ends_with(".seg") ? 1 : 0;
