@@ -40,7 +40,7 @@ struct StoreOptions {
   uint64_t scrub_bytes_per_second = 4 * kMiB;        ///< read to verify segments in the background; 0 = never
   std::chrono::seconds scrub_every{24 * 3600};       ///< pause between two passes over all segments
   /// Encrypts what is written from now on; null: nothing is. Old files are read with any of the keys, or as plain ones.
-  std::shared_ptr<const SealingKeys> keys;
+  std::shared_ptr<const SealingKeys> keys = nullptr;
 };
 
 /// Names a consumer's records; given out by put_consumer, never reused in a store directory.

@@ -52,6 +52,7 @@ LocalStream::LocalStream(Parts parts)
       positions_timer_(parts_.env.timers.make([this] { save_positions(); })) {
   compile_transform();
   recover();
+  newest_stamp_ = store_.state().last_time;
 }
 
 LocalStream::~LocalStream() = default;
@@ -116,6 +117,7 @@ void LocalStream::reconfigure(StreamConfig config) {
   if (was.compression != parts_.config.compression) tell_traits();
   compile_transform();
   republisher_.reconfigure();
+  newest_stamp_ = std::max(newest_stamp_, store_.state().last_time);  // a mirror's come from its origin
   trim_after_update(was);
   if (sweep_timer_->active()) sweep_uninteresting();  // the reply already shows its first slice
 }
@@ -166,15 +168,21 @@ void LocalStream::take(const Message& message, OfferDone done) {
     return take_fast(stored, headers);
   if (!headers.batch_id.empty()) [[unlikely]]
     return take_staged(stored, headers, std::move(done));
-  const WallNanos now = parts_.env.clock.wall();
+  const WallNanos now = stamp();
   const Verdict verdict = ingest_.judge({.message = stored, .headers = headers, .now = now});
   act(verdict, stored, headers.msg_id, now, std::move(done));
+}
+
+/// Stamps never fall, though the wall clock may: reading by time searches them.
+WallNanos LocalStream::stamp() {
+  newest_stamp_ = std::max(newest_stamp_, parts_.env.clock.wall());
+  return newest_stamp_;
 }
 
 bool LocalStream::take_own(const Message& message) {
   if (closed_) return false;
   const PublishHeaders headers = parse_publish_headers(message.headers);
-  const WallNanos now = parts_.env.clock.wall();
+  const WallNanos now = stamp();
   const Verdict verdict =
       ingest_.judge({.message = message, .headers = headers, .now = now, .writer = Writer::kServer});
   act(verdict, message, headers.msg_id, now, nullptr);

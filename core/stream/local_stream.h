@@ -153,6 +153,7 @@ class LocalStream : public Stream, public StreamInbox {
   void take(const Message& message, OfferDone done);
   /// Checks and stores a message that the server itself wrote. @return false = refused
   bool take_own(const Message& message);
+  WallNanos stamp();
   void act(const Verdict& verdict, const Message& message, std::string_view msg_id, WallNanos now,
            OfferDone done);
   void store_message(const Verdict& verdict, const Message& message, std::string_view msg_id,
@@ -245,6 +246,7 @@ class LocalStream : public Stream, public StreamInbox {
   AckQueue::Answer answer_;   ///< scratch of settle()
   std::string headers_;       ///< scratch of take(): a rewritten header block
   StreamSeq visible_;
+  WallNanos newest_stamp_ = kZeroTime;
   bool closed_ = false;
   bool settling_ = false;
   StreamSeq scan_from_;       ///< start-up scan of headers: next sequence to look at

@@ -44,7 +44,7 @@ void LocalStream::take_staged(const Message& message, const PublishHeaders& head
 }
 
 void LocalStream::commit_batch(AtomicBatches::Batch batch, const Message& last, OfferDone done) {
-  const WallNanos now = parts_.env.clock.wall();
+  const WallNanos now = stamp();
   std::vector<Verdict> verdicts;
   if (const auto why = judge_batch(batch, now, verdicts)) return refuse(last, *why, std::move(done));
   const StreamSeq end = store_batch(batch, verdicts, now);
@@ -224,7 +224,7 @@ std::optional<Error> LocalStream::store_fast(FastTalk& talk) {
     remove_header(stripped, "Nats-Required-Api-Level");
     stored.headers = stripped;
   }
-  const WallNanos now = parts_.env.clock.wall();
+  const WallNanos now = stamp();
   const Verdict verdict = ingest_.judge({.message = stored, .headers = headers, .now = now});
   act(verdict, stored, headers.msg_id, now, nullptr);
   if (verdict.kind == Verdict::Kind::kRefuse) return verdict.why;

@@ -51,7 +51,7 @@ Status LocalStream::take_sourced(const SourcedMessage& sourced) {
   std::string mapped;
   const Message stored = transformed(sourced.message, mapped);
   const PublishHeaders headers = parse_publish_headers(stored.headers);
-  const WallNanos now = parts_.env.clock.wall();
+  const WallNanos now = stamp();
   const Verdict verdict = ingest_.judge_sourced({.message = stored, .headers = headers, .now = now});
   if (verdict.kind == Verdict::Kind::kRefuse) return std::unexpected(verdict.why);
   const bool carried = verdict.kind == Verdict::Kind::kStore;

@@ -62,7 +62,7 @@ CrashCheck::CrashCheck(const RecordedLife& life, uint64_t seed) : life_(life), r
 }
 
 CrashCheck::Promise CrashCheck::promise_after(size_t events) const {
-  Promise promise;
+  Promise promise{.events = events};
   for (const auto& step : life_.steps) {
     if (step.acked_at <= events) ++promise.acked;
     if (step.made_at <= events) ++promise.made;
@@ -89,6 +89,15 @@ void CrashCheck::violated(const Store* store, Promise promise, const std::string
   throw Violation(report);
 }
 
+/// The last sequence of a stream that may ever have been given out.
+uint64_t CrashCheck::highest(const std::string& stream, Promise promise) const {
+  uint64_t highest = prefixes_[promise.made].highest.at(stream);
+  for (const auto& step : life_.lost) {
+    if (step.made_at <= promise.events && step.change.stream == stream) highest = std::max(highest, step.change.seq);
+  }
+  return highest;
+}
+
 /// What was recovered must be the changes up to one of them, with everything acknowledged among them.
 size_t CrashCheck::compare(Store& store, Promise promise) const {
   const StoreContents found = read_all(store);
@@ -98,7 +107,7 @@ size_t CrashCheck::compare(Store& store, Promise promise) const {
     if (prefix.digest != have) return false;
     return std::all_of(prefix.last_seqs.begin(), prefix.last_seqs.end(), [&](const auto& entry) {
       const uint64_t last = found.streams.at(entry.first).last_seq;
-      return last >= entry.second && last <= prefixes_[promise.made].highest.at(entry.first);
+      return last >= entry.second && last <= highest(entry.first, promise);
     });
   };
   size_t kept = promise.made;
@@ -131,7 +140,7 @@ std::unique_ptr<Store> CrashCheck::open(sim::SimEnv& sim, bool cut_inside, Crash
 /// One message more in every stream: its sequence is new, and it survives the next power cut with the others.
 void CrashCheck::write_on(sim::SimEnv& sim, std::unique_ptr<Store> store, size_t kept, CrashTally& tally) const {
   ++tally.written_on;
-  const Promise promise{kept, kept};
+  const Promise promise{.acked = kept, .made = kept};
   std::map<std::string, uint64_t> given;
   store->set_consumer_snapshot_source([](ConsumerKey) { return std::string(); });
   for (const RecoveredStream& stream : store->streams()) {

@@ -35,6 +35,7 @@ class CrashCheck {
   struct Promise {
     size_t acked = 0;
     size_t made = 0;
+    size_t events = 0;
   };
   Promise promise_after(size_t events) const;
   /// Throws Violation.
@@ -50,6 +51,7 @@ class CrashCheck {
   /// @return how many changes are there.
   size_t compare(Store& store, Promise promise) const;
   void write_on(sim::SimEnv& sim, std::unique_ptr<Store> store, size_t kept, CrashTally& tally) const;
+  uint64_t highest(const std::string& stream, Promise promise) const;
   [[noreturn]] void violated(const Store* store, Promise promise, const std::string& what) const;
 
   const RecordedLife& life_;

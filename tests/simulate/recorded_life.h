@@ -23,6 +23,7 @@ struct RecordedLife {
   StoreOptions options;
   sim::DiskHistory disk;
   std::vector<Step> steps;  ///< acknowledged in this order
+  std::vector<Step> lost;   ///< made, then lost by a kill: their sequences may still count as given out
   uint64_t erases = 0;
 };
 

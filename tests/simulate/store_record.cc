@@ -103,6 +103,8 @@ void StoreWorld::remember_acked() {
 void StoreWorld::remember_recovered(size_t kept) {
   if (recorded_ == nullptr) return;
   for (; kept > 0; --kept) remember_acked();
+  recorded_->lost.insert(recorded_->lost.end(), recorded_->steps.begin() + static_cast<std::ptrdiff_t>(recorded_acked_),
+                         recorded_->steps.end());
   recorded_->steps.resize(recorded_acked_);
 }
 

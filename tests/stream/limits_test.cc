@@ -51,6 +51,27 @@ TEST_F(Limits, MaxBytesCountsReportedSizes) {
   EXPECT_EQ(s.store().state().messages, 3U);
 }
 
+TEST_F(Limits, StampsNeverFallWhenTheWallClockDoes) {
+  Stream& s = make(R"({"name":"S","subjects":["a"],"allow_atomic":true,"allow_direct":true})");
+  fill("a", 2);
+  const auto stamp = [&](uint64_t seq) { return streams().find("S")->store().load(StreamSeq(seq))->time; };
+  sim_.clock().jump_wall(-1h);
+  fill("a", 2);
+  EXPECT_GE(stamp(3), stamp(2));
+  EXPECT_GE(stamp(4), stamp(3));
+  publish("a", "x", {{"Nats-Batch-Id", "b"}, {"Nats-Batch-Sequence", "1"}});
+  publish("a", "x", {{"Nats-Batch-Id", "b"}, {"Nats-Batch-Sequence", "2"}, {"Nats-Batch-Commit", "1"}});
+  settle();
+  ASSERT_EQ(s.store().state().last_seq.value(), 6U);
+  EXPECT_GE(stamp(5), stamp(4));
+  restart();
+  fill("a", 1);
+  EXPECT_GE(stamp(7), stamp(6)) << "nor over a restart";
+  sim_.clock().jump_wall(2h);
+  fill("a", 1);
+  EXPECT_GT(stamp(8), stamp(7)) << "and they go on as soon as the clock has caught up";
+}
+
 TEST_F(Limits, RecordSizesAreTheReferences) {
   EXPECT_EQ(reported_record_size(StorageKind::kFile, 3, 0, 5), 38U);
   EXPECT_EQ(reported_record_size(StorageKind::kFile, 3, 20, 5), 62U);
