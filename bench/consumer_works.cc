@@ -119,6 +119,55 @@ Outcome push_acks(const Options& options) {
   return outcome;
 }
 
+/// A work queue: everything published is fetched in batches of 500 and acknowledged, which removes it. A message counted went
+/// all the way.
+Outcome work_queue(const Options& options) {
+  Peer admin(options.port);
+  admin.request("$JS.API.STREAM.DELETE.QUEUE", "");
+  ask(admin, "$JS.API.STREAM.CREATE.QUEUE",
+      R"({"name":"QUEUE","subjects":["bench.QUEUE"],"storage":"file","retention":"workqueue","num_replicas":1})");
+  ask(admin, "$JS.API.CONSUMER.DURABLE.CREATE.QUEUE.c",
+      R"({"stream_name":"QUEUE","config":{"durable_name":"c","ack_policy":"explicit","max_ack_pending":20000}})");
+  const uint64_t most = options.messages > 0 ? options.messages : 500'000;
+  const ServerUse before = server_use(options.pid);
+  const double started = now_s();
+  std::thread worker([&] {
+    Peer peer(options.port);
+    peer.send("SUB queue.inbox 1\r\n");
+    peer.ping();
+    const std::string body = R"({"batch":500,"expires":5000000000})";
+    const std::string pull =
+        "PUB $JS.API.CONSUMER.MSG.NEXT.QUEUE.c queue.inbox " + std::to_string(body.size()) + "\r\n" + body + "\r\n";
+    std::string acks;
+    std::string_view control, payload;
+    uint64_t asked = 0;
+    for (uint64_t got = 0; got < most;) {
+      if (asked <= got + 500) {
+        acks += pull;
+        asked += 500;
+      }
+      if (!peer.next(control, payload)) {
+        peer.send(std::exchange(acks, {}));
+        if (!peer.fill(20'000)) die("no message within 20 s");
+        continue;
+      }
+      if (control.starts_with("HMSG ")) {  // a pull that expired
+        asked = got;
+        continue;
+      }
+      append_ack(acks, control);
+      ++got;
+    }
+    peer.send(acks);
+    peer.ping();
+  });
+  Outcome outcome = publish(options, options.window, 0, most, [](uint64_t, std::string& out) { out += "bench.QUEUE"; });
+  worker.join();
+  outcome.before = before;
+  outcome.seconds = now_s() - started;
+  return outcome;
+}
+
 /// 1,000 push consumers of one stream, each with a subject of its own. A message counted was stored and delivered.
 Outcome thousand_consumers(const Options& options) {
   constexpr uint64_t kConsumers = 1000;

@@ -26,7 +26,7 @@ const std::map<std::string_view, Outcome (*)(const Options&)> kWorks = {
     {"stream-pub", stream_pub},   {"stream-pub-sync", stream_pub_one_at_a_time},
     {"read", read_once},          {"fetch", fetch},
     {"ordered", ordered},         {"push-acks", push_acks},
-    {"consumers-1000", thousand_consumers},
+    {"work-queue", work_queue},   {"consumers-1000", thousand_consumers},
     {"num-pending", num_pending}, {"kv-get", kv_get},
     {"kv-put", kv_put},           {"kv-put-one", kv_put_one_at_a_time},
 };

@@ -108,6 +108,12 @@ class Peer {
 
   bool buffered() const { return begin_ < end_; }
 
+  /// Whether what was sent last ended with a whole frame; a PONG that is owed goes out then.
+  void between_frames(bool whole) {
+    between_frames_ = whole;
+    if (whole && std::exchange(owes_pong_, false)) send("PONG\r\n");
+  }
+
   /// Waits for at least one byte, up to `timeout_ms`.
   bool fill(int timeout_ms) {
     pollfd waiting{fd_, POLLIN, 0};
@@ -145,7 +151,11 @@ class Peer {
       }
       begin_ += used;
       if (control == "PING") {
-        send("PONG\r\n");
+        if (between_frames_) {
+          send("PONG\r\n");
+        } else {
+          owes_pong_ = true;
+        }
         continue;
       }
       if (control.starts_with("-ERR")) die("server said " + std::string(control));
@@ -192,6 +202,8 @@ class Peer {
   size_t begin_ = 0;
   size_t end_ = 0;
   bool inbox_ = false;
+  bool between_frames_ = true;
+  bool owes_pong_ = false;
 };
 
 inline ServerUse server_use(int pid) {
@@ -235,6 +247,7 @@ Outcome read_once(const Options& options);
 Outcome fetch(const Options& options);
 Outcome ordered(const Options& options);
 Outcome push_acks(const Options& options);
+Outcome work_queue(const Options& options);
 Outcome thousand_consumers(const Options& options);
 Outcome num_pending(const Options& options);
 

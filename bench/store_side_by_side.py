@@ -5,11 +5,14 @@ Each line is one server; absolute figures move with the machine. The sync mode i
 
 import argparse
 import asyncio
+import contextlib
 import json
+import os
 import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -40,7 +43,6 @@ def rss_mb(server):
 
 def fdatasync_us(folder, rounds=50):
     """What one append of 4 KiB and its fdatasync take here: the floor of a durable publish."""
-    import os
     path = pathlib.Path(folder) / "fdatasync"
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     os.write(handle, bytes(4096 * rounds))
@@ -139,8 +141,55 @@ def unique_subjects(farm_of, options):
             farm.close()
 
 
+@contextlib.contextmanager
+def own_device(size_gb=8):
+    """A folder on a block device that nobody else writes to, and a function that tells the bytes written to that device."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        image, mount = f"{folder}/image", f"{folder}/mount"
+        os.mkdir(mount)
+        subprocess.run(["truncate", "-s", f"{size_gb}G", image], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+        subprocess.run(["mount", "-o", "loop", image, mount], check=True)
+        try:
+            device = subprocess.run(["findmnt", "-no", "SOURCE", mount], capture_output=True, text=True, check=True).stdout.strip()
+            stat = pathlib.Path(f"/sys/block/{pathlib.Path(device).name}/stat")
+
+            def written():
+                subprocess.run(["sync", "-f", mount], check=True)
+                return int(stat.read_text().split()[6]) * 512
+
+            yield mount, written
+        finally:
+            subprocess.run(["umount", "-l", mount], check=True)
+
+
+def to_the_device(farm_of, options):
+    """/proc counts a page cache folio that is dirtied twice twice; only the device tells what it was given."""
+    if os.geteuid() != 0:
+        return print("\nbytes to the device: left out, mounting a device of its own takes root")
+    print("\nbytes written to a device of its own for each byte of payload accepted")
+    works = [("long-lived", "stream-pub", {"messages": 2_000_000}), ("max_msgs 1,000", "stream-pub", {"messages": 2_000_000, "max_msgs": 1000}),
+             ("work queue", "work-queue", {"messages": 2_000_000})]
+    for name, start in farm_of.items():
+        for title, work, more in works:
+            for size in (128, 1024):
+                with own_device() as (mount, written):
+                    farm = servers.Farm()
+                    farm.folder = pathlib.Path(mount)
+                    try:
+                        server = start(farm).start()
+                        before = written()
+                        got = load(server, work, size=size, **more)
+                        bytes_written = written() - before
+                        print(f"{name:15} {title:15} {size:5} B  {bytes_written / (got['messages'] * size):5.2f}   "
+                              f"{got['per_s']:10,.0f} msg/s {got['cpu_us']:6.2f} µs", flush=True)
+                        server.stop()
+                    finally:
+                        farm.close()
+
+
 def main():
-    parts = {"publish": publishing, "single": one_at_a_time, "cold-read": cold_read, "subjects": unique_subjects}
+    parts = {"publish": publishing, "device": to_the_device, "single": one_at_a_time, "cold-read": cold_read, "subjects": unique_subjects}
     parser = argparse.ArgumentParser(prog="./dev bench --store")
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--messages", type=int, default=1_000_000, help="of the cold read")

@@ -52,6 +52,7 @@ Outcome publish(const Options& options, size_t window, double seconds, uint64_t 
     }
     if (out_begin < out.size()) {
       out_begin += peer.send_some(std::string_view(out).substr(out_begin));
+      peer.between_frames(out_begin == out.size());
     }
     bool full = sent - acked >= window || !more || out_begin < out.size();
     if (peer.fill(full && out_begin == out.size() ? 10'000 : 0)) {
