@@ -36,7 +36,10 @@ ApiAnswer stream_msg_get(ApiContext& context, const ApiCall& call) {
   if (!is_legal(*request)) return ApiAnswer::failed(10003);
   Stream* stream = context.streams.find(call.token[0]);
   if (stream == nullptr) return ApiAnswer::failed(10059);
+  const uint64_t refused = stream->store().refused_reads();
   const auto stored = look_up_message(stream->store(), *request);
+  if (!stored && stream->store().refused_reads() != refused)
+    return ApiAnswer::failed(Error{Errc::kIo, 10077, "the disk refuses to read the message"});
   if (!stored) return ApiAnswer::failed(10037);
   ApiAnswer answer =
       ApiAnswer::ok(fmt::format(R"({{"message":{}}})", message_json(*stored, request->no_hdr)));

@@ -14,6 +14,7 @@ constexpr Logger log_{"consumer"};
 // First byte of a record in the store: changes, or the whole state.
 constexpr char kDeltaRecord = 0;
 constexpr char kImageRecord = 1;
+constexpr std::chrono::nanoseconds kLookAgain = std::chrono::milliseconds(200);  ///< when the disk refuses a read
 constexpr std::chrono::nanoseconds kLongestDelay = std::chrono::hours(24 * 365);
 
 }  // namespace
@@ -37,7 +38,7 @@ Consumer::Consumer(const Place& place, ConsumerConfig config, WallNanos created)
                   }}),
       anchor_(std::make_shared<Consumer*>(this)),
       redelivery_timer_(place.env.timers.make([this] { on_redelivery_timer(); })),
-      wake_timer_(place.env.timers.make([this] { enlist(); })) {}
+      wake_timer_(place.env.timers.make([this] { wake(); })) {}
 
 Consumer::~Consumer() {
   // A closed one has left the stream, which may be gone by now.
@@ -372,14 +373,32 @@ void Consumer::wait_for_relief() {
 std::optional<Consumer::Pick> Consumer::pick() {
   while (const PendingMessage* again = redelivery_.front(state_.pending())) {
     const uint32_t deliveries = again->deliveries + 1;
-    if (const auto message = place_.stream.store().load(again->seq)) return Pick{*message, deliveries};
+    StreamStore& store = place_.stream.store();
+    const uint64_t refused = store.refused_reads();
+    if (const auto message = store.load(again->seq)) return Pick{*message, deliveries};
+    if (store.refused_reads() != refused) {
+      look_again();
+      return std::nullopt;
+    }
     state_.drop(again->seq);
   }
   if (is_full()) return std::nullopt;
+  if (backlog_.inexact()) look_again();
   if (backlog_.count() == 0) return std::nullopt;
   const auto message = cursor_.next(backlog_.visible());
+  if (cursor_.unreadable()) look_again();
   if (!message || !pace_allows(*message)) return std::nullopt;
   return Pick{*message, 1};
+}
+
+/// The disk refuses to read what is next: it is asked again, nothing is passed over.
+void Consumer::look_again() {
+  if (!wake_timer_->active()) wake_timer_->start(kLookAgain);
+}
+
+void Consumer::wake() {
+  if (backlog_.inexact()) backlog_.recount(backlog_.visible());
+  enlist();
 }
 
 bool Consumer::is_full() const {
@@ -513,7 +532,7 @@ void Consumer::on_redelivery_timer() {
 void Consumer::on_visible(StreamSeq last) {
   if (!running_) return;  // run() counts
   backlog_.on_visible(last);
-  if (backlog_.count() > 0) enlist();
+  if (backlog_.count() > 0 || backlog_.inexact()) enlist();
 }
 
 void Consumer::on_removed(StreamSeq seq, std::string_view subject) {

@@ -129,6 +129,8 @@ class Consumer final : public StreamObserver {
   bool hand_out(const Pick& pick, const Message& message, Send&& send);
   void handed_out(const Pick& pick, uint64_t size);
   void wait_for_relief();
+  void look_again();
+  void wake();
 
   void subscribe();
   void on_ack(const Message& message);

@@ -88,10 +88,19 @@ bool Cursor::exists(StreamSeq seq) const {
 }
 
 std::optional<StoredMessage> Cursor::next(StreamSeq visible_last) {
+  refused_before_ = store_.refused_reads();
+  auto message = find_next(visible_last);
+  unreadable_ = !message && refused();
+  return message;
+}
+
+/// What the disk refuses to read is not passed over.
+std::optional<StoredMessage> Cursor::find_next(StreamSeq visible_last) {
   while (in_list()) {
     const StreamSeq seq(list_[at_]);
     if (seq > visible_last) return std::nullopt;
     if (auto message = store_.load(seq)) return message;
+    if (refused()) return std::nullopt;
     ++at_;  // left the stream meanwhile
   }
   if (next_ > visible_last) return std::nullopt;
@@ -99,7 +108,7 @@ std::optional<StoredMessage> Cursor::next(StreamSeq visible_last) {
   if (lanes_.size() == 1 && lanes_[0].none_upto >= visible_last) return std::nullopt;
   auto message = store_.load_next(next_, lanes_.empty() ? std::string_view{} : lanes_[0].filter);
   if (message && message->seq <= visible_last) return message;
-  if (lanes_.size() == 1) lanes_[0].none_upto = visible_last;
+  if (lanes_.size() == 1 && !refused()) lanes_[0].none_upto = visible_last;
   return std::nullopt;
 }
 
@@ -108,6 +117,7 @@ StreamSeq Cursor::search(Lane& lane) {
   if (lane.none_upto >= next_ && lane.none_upto >= store_.state().last_seq) return StreamSeq{};
   const auto message = store_.load_next(next_, lane.filter);
   if (!message) {
+    if (refused()) return StreamSeq{};
     lane.none_upto = store_.state().last_seq;
     return StreamSeq{};
   }
@@ -122,8 +132,9 @@ std::optional<StoredMessage> Cursor::next_in_lanes(StreamSeq visible_last) {
       if (found.is_zero() || found > visible_last) continue;
       if (best == nullptr || found < best->candidate) best = &lane;
     }
-    if (best == nullptr) return std::nullopt;
+    if (best == nullptr || refused()) return std::nullopt;  // a lane that can't be read may have an earlier one
     if (auto message = store_.load(best->candidate)) return message;
+    if (refused()) return std::nullopt;
     best->candidate = StreamSeq{};  // left the stream since it was found
   }
 }
@@ -179,6 +190,7 @@ uint64_t Cursor::count_unfiltered(StreamSeq from, StreamSeq last) const {
 }
 
 uint64_t Cursor::count_ahead_between(StreamSeq above, StreamSeq last) {
+  refused_before_ = store_.refused_reads();
   const StreamSeq from = std::max(above.next(), next_);
   if (lanes_.empty()) return count_unfiltered(from, last);
   uint64_t count = 0;
@@ -191,10 +203,12 @@ uint64_t Cursor::count_ahead_between(StreamSeq above, StreamSeq last) {
       at = message->seq.next();
     }
   }
+  unreadable_ = refused();
   return count;
 }
 
 uint64_t Cursor::count_ahead(StreamSeq last) {
+  const uint64_t before = store_.refused_reads();
   uint64_t count = 0;
   for (size_t i = at_; i < list_.size(); ++i) {
     if (exists(StreamSeq(list_[i]))) ++count;
@@ -202,7 +216,9 @@ uint64_t Cursor::count_ahead(StreamSeq last) {
   if (lanes_.empty()) return count + count_unfiltered(next_, last);
   for (const Lane& lane : lanes_) count += store_.count_matching(next_, lane.filter);
   const StreamSeq stored_last = store_.state().last_seq;
-  if (stored_last > last) count -= count_ahead_between(last, stored_last);
+  // Both find a message or neither does; unless the disk refused to read it to one of them only.
+  if (stored_last > last) count -= std::min(count, count_ahead_between(last, stored_last));
+  unreadable_ = store_.refused_reads() != before;
   return count;
 }
 

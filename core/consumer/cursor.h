@@ -33,6 +33,8 @@ class Cursor {
 
   /// The next message not above `visible_last`; does not move. Views: see StoredMessage.
   std::optional<StoredMessage> next(StreamSeq visible_last);
+  /// The disk refused to read what the last next() or count needed: the same again, later, may do better.
+  bool unreadable() const { return unreadable_; }
   /// `seq`, as next() gave it, was handed out; undo() takes the newest advance back.
   void advance(StreamSeq seq);
   void undo(StreamSeq seq);
@@ -65,13 +67,17 @@ class Cursor {
   void forget_candidates();
   uint64_t count_unfiltered(StreamSeq from, StreamSeq last) const;
   std::optional<StoredMessage> next_in_lanes(StreamSeq visible_last);
+  std::optional<StoredMessage> find_next(StreamSeq visible_last);
   StreamSeq search(Lane& lane);
+  bool refused() const { return store_.refused_reads() != refused_before_; }
 
   StreamStore& store_;
   std::vector<Lane> lanes_;      ///< empty = no filter
   StreamSeq next_{1};            ///< of the scan phase
   std::vector<uint64_t> list_;   ///< ascending; entries may have left the stream since
   size_t at_ = 0;
+  uint64_t refused_before_ = 0;  ///< refused_reads() of the store when the call at hand began
+  bool unreadable_ = false;
 };
 
 }  // namespace sluice

@@ -511,9 +511,12 @@ Result<FileStore::IndexPage> FileStore::index_page(StoreFile& file, uint32_t pag
 /// The index of a segment made again from its records.
 Status FileStore::scan_again(StoreFile& file) {
   auto disk_file = env_.disk.open(file.path, OpenMode::kRead);
-  if (!disk_file) return std::unexpected(disk_file.error());
-  auto entries = scan_segment(**disk_file, file.size, file.seed, sealer_.get());
-  if (!entries) return std::unexpected(entries.error());
+  auto entries = disk_file ? scan_segment(**disk_file, file.size, file.seed, sealer_.get())
+                           : Result<std::vector<SegmentEntry>>(std::unexpected(disk_file.error()));
+  if (!entries) {
+    ++read_errors_;
+    return std::unexpected(entries.error());
+  }
   SLUICE_LOG(kLog, kWarn, "index of {} is damaged, made again from {} messages", file.path, entries->size());
   file.shape = std::make_shared<SegmentShape>(SegmentShape{std::nullopt, std::move(*entries)});
   return {};

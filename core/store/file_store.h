@@ -77,6 +77,7 @@ class FileStore final : public Store, public JournalOwner {
   void message_lost(const std::string& stream, uint64_t seq, const Error& why);
   /// Overwrites a removed message wherever it stands, once its intent is on disk and the batch of the message proved.
   void begin_erasure(const Erasure& erasure);
+  uint64_t read_errors() const { return read_errors_; }
   SyncMode sync_mode() const { return options_.sync; }
   void need_interval_sync();
 

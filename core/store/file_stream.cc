@@ -300,6 +300,8 @@ Result<IndexedStream::Fetched> FileStream::fetch(uint64_t seq, const MessagePlac
   return f;
 }
 
+uint64_t FileStream::refused_reads() const { return store_.read_errors(); }
+
 void FileStream::hold(std::shared_ptr<const void> pin) { store_.hold(std::move(pin)); }
 
 void FileStream::dropped(const MessagePlace& place) { store_.place_dropped(id_, place); }

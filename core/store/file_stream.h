@@ -21,6 +21,7 @@ class FileStream final : public IndexedStream, private ColdPlaces {
  public:
   FileStream(FileStore& store, uint32_t id, std::string name, std::string meta);
 
+  uint64_t refused_reads() const override;
   void set_traits(const StreamTraits& traits) override;
   StreamSeq append(const AppendRequest& request) override;
   StreamSeq append_all(std::span<const AppendRequest> requests) override;

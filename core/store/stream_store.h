@@ -77,7 +77,6 @@ class StreamStore {
  public:
   virtual ~StreamStore() = default;
 
-
   /// Told after every opening and whenever it changes; not kept by the store.
   virtual void set_traits(const StreamTraits&) {}
 
@@ -128,6 +127,8 @@ class StreamStore {
   virtual const SeqSet& deleted() const = 0;
   /// Messages found damaged beyond repair since the store was opened; they are among deleted() or below first.
   virtual const SeqSet& lost() const = 0;
+  /// Rises when the disk refuses a read: what the call at hand did not find or count may be there all the same.
+  virtual uint64_t refused_reads() const { return 0; }
 
   // -- recovery
 

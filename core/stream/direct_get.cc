@@ -107,8 +107,11 @@ void DirectGet::on_subject_request(const Message& message) {
 }
 
 void DirectGet::get(const DirectGetRequest& request, std::string_view reply) {
+  const uint64_t refused = stream_.store().refused_reads();
   if (const auto stored = look_up_message(stream_.store(), request))
     answer(reply, *stored, request.no_hdr);
+  else if (stream_.store().refused_reads() != refused)
+    answer_status(reply, 500, "Message Unreadable");  // it may be there: the reference says 404
   else
     answer_status(reply, 404, "Message Not Found");
 }
@@ -235,6 +238,7 @@ bool DirectGet::send_slice(Series& s) {
   StreamStore& store = stream_.store();
   for (size_t sent = 0; sent < kSeriesSlice_count; ++sent) {
     if (stopped_) return true;  // an answer's receiver deleted the stream
+    const uint64_t refused = store.refused_reads();
     std::optional<StoredMessage> stored;
     if (s.left > 0 && s.is_multi_last) {
       // A message that went meanwhile is passed over.
@@ -243,6 +247,10 @@ bool DirectGet::send_slice(Series& s) {
     } else if (s.left > 0) {
       stored = store.load_next(s.from, s.filter);
       if (stored && s.pending > 0) --s.pending;
+    }
+    if (store.refused_reads() != refused) {
+      answer_status(s.reply, 500, "Message Unreadable");
+      return true;
     }
     const size_t size = stored ? stored->headers.size() + stored->payload.size() : 0;
     if (!stored || (s.sent_any && size > s.bytes_left)) {

@@ -45,11 +45,16 @@ class MapStore final : public StreamStore {
     s.first_seq = messages_.empty() ? StreamSeq(last_ == 0 ? 0 : last_ + 1) : StreamSeq(messages_.begin()->first);
     return s;
   }
+  uint64_t refused_reads() const override { return refused_; }
+  /// From now on the disk refuses every read, or none.
+  void refuse(bool all) { refusing_ = all; }
   std::optional<StoredMessage> load(StreamSeq seq) override {
+    if (refuses()) return std::nullopt;
     const auto at = messages_.find(seq.value());
     return at == messages_.end() ? std::nullopt : std::optional(view(*at));
   }
   std::optional<StoredMessage> load_next(StreamSeq from, std::string_view filter) override {
+    if (refuses()) return std::nullopt;
     for (auto at = messages_.lower_bound(from.value()); at != messages_.end(); ++at) {
       if (matches(filter, at->second.subject)) return view(*at);
     }
@@ -82,6 +87,7 @@ class MapStore final : public StreamStore {
     }
   }
   uint64_t count_matching(StreamSeq from, std::string_view filter) override {
+    if (refuses()) return 0;
     uint64_t n = 0;
     for (auto at = messages_.lower_bound(from.value()); at != messages_.end(); ++at) n += matches(filter, at->second.subject);
     return n;
@@ -112,6 +118,12 @@ class MapStore final : public StreamStore {
     }
     if (before != 0 && before < last_) gaps_.insert_range(before + 1, last_);
   }
+  bool refuses() {
+    refused_ += refusing_ ? 1 : 0;
+    return refusing_;
+  }
+  bool refusing_ = false;
+  uint64_t refused_ = 0;
   std::map<uint64_t, Kept> messages_;
   uint64_t last_ = 0;
   SeqSet gaps_;

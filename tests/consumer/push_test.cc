@@ -27,6 +27,55 @@ TEST(Push, DeliversAtOnceAndAsPublished) {
   EXPECT_TRUE(w.consumer("P").push_bound());
 }
 
+/// Whatever selects the messages: what the disk refuses to read now comes later, once, in order.
+TEST(Push, ARefusedReadIsAskedForAgain) {
+  const auto selecting = [](DeliverPolicy policy, std::vector<std::string> filters) {
+    ConsumerConfig c = push();
+    c.deliver_policy = policy;
+    c.filter_subjects = std::move(filters);
+    c.ack_policy = AckPolicy::kExplicit;
+    return c;
+  };
+  const std::pair<ConsumerConfig, Seqs> cases[] = {
+      {selecting(DeliverPolicy::kAll, {}), {1, 2, 3, 4, 5, 6}},
+      {selecting(DeliverPolicy::kAll, {"a.b"}), {1, 3, 4, 6}},
+      {selecting(DeliverPolicy::kAll, {"a.b", "a.c"}), {1, 2, 3, 4, 5, 6}},
+      {selecting(DeliverPolicy::kLastPerSubject, {"a.b", "a.c"}), {2, 3, 4, 5, 6}},
+  };
+  for (const auto& [config, expected] : cases) {
+    SCOPED_TRACE(testing::Message() << config.filter_subjects.size() << " filters");
+    ConsumerWorld w;
+    for (const char* subject : {"a.b", "a.c", "a.b"}) w.stream().publish(subject);
+    w.stream().store().refuse(true);
+    w.make(config);
+    EXPECT_TRUE(w.taken().empty());
+    for (const char* subject : {"a.b", "a.c", "a.b"}) w.stream().publish(subject);
+    w.run();
+    w.sim.advance(1s);
+    EXPECT_TRUE(w.taken().empty());
+    w.stream().store().refuse(false);
+    w.sim.advance(1s);
+    EXPECT_EQ(w.taken_seqs(), expected);
+    EXPECT_EQ(w.consumer("P").num_pending(), 0u);
+  }
+}
+
+TEST(Push, ARefusedReadDoesNotEndARedelivery) {
+  ConsumerWorld w;
+  w.stream().publish("a.b");
+  ConsumerConfig config = push();
+  config.ack_policy = AckPolicy::kExplicit;
+  config.ack_wait = 5s;
+  w.make(config);
+  EXPECT_EQ(w.taken_seqs(), Seqs({1}));
+  w.stream().store().refuse(true);
+  w.sim.advance(6s);
+  EXPECT_TRUE(w.taken().empty());
+  w.stream().store().refuse(false);
+  w.sim.advance(1s);
+  EXPECT_EQ(w.taken_seqs(), Seqs({1}));
+}
+
 TEST(Push, WaitsForInterest) {
   ConsumerWorld w;
   w.stream().publish("a.b");
