@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "base/parse_number.h"
 #include "config/nats_conf_lexical.h"
 #include "config/nats_stanzas.h"
 #include "config/nats_users.h"
@@ -20,9 +21,7 @@ constexpr std::array kOperatorKeys = std::to_array<std::string_view>(
     {"operator", "operators", "roots", "root", "root_operators", "root_operator"});
 constexpr std::array kResolverRefused =
     std::to_array<std::string_view>({"hard_delete", "ttl", "url"});
-constexpr std::array kAccountRefused = std::to_array<std::string_view>({"msg_trace", "trace_dest"});
-constexpr std::array kExportRefused = std::to_array<std::string_view>({"latency", "allow_trace"});
-constexpr std::array kImportRefused = std::to_array<std::string_view>({"allow_trace"});
+constexpr std::array kExportRefused = std::to_array<std::string_view>({"latency"});
 constexpr std::array kJetStreamRefused = std::to_array<std::string_view>({"cluster_traffic"});
 constexpr std::array kNone = std::array<std::string_view, 0>{};
 
@@ -37,6 +36,9 @@ class AccountReader {
  private:
   void jetstream(Value value);
   void limits(Value value);
+  void trace(const ConfEntry& block);
+  void trace_destination(const ConfEntry& entry);
+  void trace_sampling(const ConfEntry& entry);
   void exports(Value value);
   void exported(Value value);
   void imports(Value value);
@@ -80,8 +82,10 @@ void AccountReader::block(Value value) {
       read_conf_mappings(reader_, entry.value, account_.mappings);
     } else if (key == "limits") {
       limits(entry.value);
+    } else if (key == "msg_trace" || key == "trace_dest") {
+      trace(entry);
     } else {
-      reader_.refuse_or_unknown(entry, kAccountRefused);
+      reader_.refuse_or_unknown(entry, kNone);
     }
   }
 }
@@ -150,6 +154,64 @@ void AccountReader::limits(Value value) {
   }
 }
 
+void AccountReader::trace_destination(const ConfEntry& entry) {
+  if (entry.value.kind != ConfValue::Kind::kText) {
+    reader_.tell(entry.value.place, fmt::format("Field \"{}\" should be a string, got {}", entry.key,
+                                                go_type(entry.value)));
+  } else {
+    account_.trace_destination = entry.value.text;
+  }
+}
+
+void AccountReader::trace_sampling(const ConfEntry& entry) {
+  std::optional<int64_t> percent;
+  if (entry.value.kind == ConfValue::Kind::kText) {
+    std::string_view text = entry.value.text;
+    if (text.ends_with('%')) text.remove_suffix(1);
+    percent = parse_decimal<int64_t>(text);
+    if (!percent)
+      return reader_.tell(entry.value.place, fmt::format("Invalid trace destination sampling value \"{}\"",
+                                                         entry.value.text));
+  } else if (entry.value.kind == ConfValue::Kind::kInteger) {
+    percent = reader_.integer(entry.value, INT64_MIN, INT64_MAX, entry.key);
+  }
+  if (!percent) {
+    reader_.tell(entry.value.place,
+                 fmt::format("Trace destination sampling field \"{}\" should be an integer or a "
+                             "percentage, got {}", entry.key, go_type(entry.value)));
+  } else if (*percent < 1 || *percent > 100) {
+    reader_.tell(entry.value.place,
+                 fmt::format("Trace destination sampling value {} is invalid, needs to be [1..100]", *percent));
+  } else {
+    account_.trace_sampling = static_cast<int>(*percent);
+  }
+}
+
+/// Where messages with a sampled traceparent are traced to: a subject, or `{dest, sampling}`.
+void AccountReader::trace(const ConfEntry& block) {
+  if (block.value.kind == ConfValue::Kind::kText) return trace_destination(block);
+  if (block.value.kind != ConfValue::Kind::kMap) {
+    reader_.tell(block.value.place,
+                 fmt::format("Expected account message trace \"{}\" to be a string or a map/struct, got {}",
+                             block.key, go_type(block.value)));
+    return;
+  }
+  for (const ConfEntry& entry : block.value.entries) {
+    const std::string key = to_conf_lower(entry.key);
+    if (key == "dest") {
+      trace_destination(entry);
+    } else if (key == "sampling") {
+      trace_sampling(entry);
+    } else {
+      reader_.tell(entry.value.place,
+                   fmt::format("Unknown field \"{}\" parsing account message trace map/struct \"{}\"",
+                               entry.key, block.key));
+    }
+  }
+  if (account_.trace_destination.empty())
+    reader_.warn(block.value.place, "Trace destination sampling ignored since no destination was set");
+}
+
 void AccountReader::exports(Value value) {
   if (value.kind != ConfValue::Kind::kList) {
     reader_.tell(value.place, fmt::format("Exports should be an array, got {}", go_type(value)));
@@ -162,6 +224,7 @@ void AccountReader::exported(Value value) {
   if (!reader_.is_map(value)) return;
   ExportOptions out;
   bool named = false;
+  const ConfEntry* traced = nullptr;
   for (const ConfEntry& entry : value.entries) {
     const std::string key = to_conf_lower(entry.key);
     if (key == "stream" || key == "service") {
@@ -191,10 +254,15 @@ void AccountReader::exported(Value value) {
     } else if (key == "account_token_position") {
       if (const auto at = reader_.integer(entry.value, 0, 256, key))
         out.account_token_position = static_cast<uint32_t>(*at);
+    } else if (key == "allow_trace") {
+      reader_.flag(entry.value, out.allow_trace);
+      traced = &entry;
     } else {
       reader_.refuse_or_unknown(entry, kExportRefused);
     }
   }
+  if (traced != nullptr && named && !out.service)
+    reader_.tell(traced->value.place, "Detected allow_trace directive on non-service");
   if (!named) reader_.tell(value.place, "Expected an export to name a stream or a service");
   account_.exports.push_back(std::move(out));
 }
@@ -227,6 +295,7 @@ void AccountReader::imported(Value value) {
   if (!reader_.is_map(value)) return;
   ImportOptions out;
   bool named = false;
+  const ConfEntry* traced = nullptr;
   for (const ConfEntry& entry : value.entries) {
     const std::string key = to_conf_lower(entry.key);
     if (key == "stream" || key == "service") {
@@ -241,10 +310,15 @@ void AccountReader::imported(Value value) {
       reader_.text(entry.value, out.prefix);
     } else if (key == "share") {
       reader_.flag(entry.value, out.share);
+    } else if (key == "allow_trace") {
+      reader_.flag(entry.value, out.allow_trace);
+      traced = &entry;
     } else {
-      reader_.refuse_or_unknown(entry, kImportRefused);
+      reader_.refuse_or_unknown(entry, kNone);
     }
   }
+  if (traced != nullptr && named && out.service)
+    reader_.tell(traced->value.place, "Detected allow_trace directive on a non-stream");
   if (!named) reader_.tell(value.place, "Expected an import to name a stream or a service");
   account_.imports.push_back(std::move(out));
 }

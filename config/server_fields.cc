@@ -129,6 +129,8 @@ const FieldRows& export_fields() {
     t.time("response_threshold", &O::threshold).doc("How long answers are let through. 0: 2 minutes.");
     t.count("account_token_position", &O::account_token_position)
         .doc("This token of the subject, from 1, is the importer's name. 0: none.");
+    t.flag("allow_trace", &O::allow_trace)
+        .doc("Of services: importers see the way of traced messages in this account.");
     return t.take();
   }();
   return rows;
@@ -144,6 +146,8 @@ const FieldRows& import_fields() {
     t.text("to", &O::to).doc("Its subject here; the same when empty.");
     t.text("prefix", &O::prefix).doc("Of streams: put before the subject, instead of `to`.");
     t.flag("share", &O::share).doc("Of services: the exporter learns who asks.");
+    t.flag("allow_trace", &O::allow_trace)
+        .doc("Of streams: the exporter sees the way of traced messages in this account.");
     return t.take();
   }();
   return rows;
@@ -175,6 +179,11 @@ const FieldRows& account_fields() {
     t.section_list("imports", &O::imports, import_fields()).doc("What it takes from others.");
     t.section_list("mappings", &O::mappings, mapping_fields())
         .doc("Changes of the subjects its clients publish to; the first that fits counts.");
+    t.text("trace_destination", &O::trace_destination)
+        .doc("Messages with a sampled `traceparent` are traced to this subject; none when empty.");
+    t.count("trace_sampling", &O::trace_sampling)
+        .between(1, 100)
+        .doc("Percent of them that are traced.");
     return t.take();
   }();
   return rows;

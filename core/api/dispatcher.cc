@@ -10,6 +10,7 @@
 #include "api/stream_verbs.h"
 #include "backup/backups.h"
 #include "base/check.h"
+#include "bus/message_trace.h"
 #include "consumer/consumers.h"
 #include "stream/api_level.h"
 #include "stream/pub_ack.h"
@@ -58,6 +59,7 @@ class Dispatcher : public ApiDispatcher {
   ApiAnswer carry_out(const ApiVerb& verb, const ApiCall& call);
   std::optional<ApiAnswer> find_offline(const ApiVerb& verb, const ApiCall& call) const;
   std::string envelope(const ApiVerb& verb, const ApiAnswer& answer) const;
+  static void trace_call(MessageTrace& trace, std::string_view subject, size_t prefix_size);
   std::string client_of(const Origin& origin) const;
   void tell_dropped();
   void audit(const Message& message, const Origin& origin, std::string_view response);
@@ -95,8 +97,8 @@ void Dispatcher::start() {
 
 void Dispatcher::listen(std::string prefix) {
   for (const ApiVerb& verb : api_verbs())
-    subscriptions_.push_back(context_.bus.subscribe(
-        prefix + std::string(verb.pattern), "",
+    subscriptions_.push_back(context_.bus.subscribe_traced(
+        prefix + std::string(verb.pattern),
         [this, &verb, size = prefix.size()](const Message& message, const Origin& origin) {
           on_call(verb, size, message, origin);
         }));
@@ -104,6 +106,10 @@ void Dispatcher::listen(std::string prefix) {
 
 void Dispatcher::on_call(const ApiVerb& verb, size_t prefix_size, const Message& message,
                          const Origin& origin) {
+  if (origin.trace != nullptr) [[unlikely]] {
+    trace_call(*origin.trace, message.subject, prefix_size);
+    if (origin.trace->only()) return;
+  }
   ++stats_.total;
   const ApiCall call{.subject = message.subject,
                      .token = wildcard_tokens(verb.pattern, message.subject.substr(prefix_size)),
@@ -114,6 +120,13 @@ void Dispatcher::on_call(const ApiVerb& verb, size_t prefix_size, const Message&
   std::string body = envelope(verb, answer);
   if (answer.audited) audit(message, origin, body);
   if (!message.reply.empty()) reply_when_durable(message.reply, answer.headers, std::move(body));
+}
+
+/// The reference maps a domain's prefix to the plain one, and imports the API of the system account.
+void Dispatcher::trace_call(MessageTrace& trace, std::string_view subject, size_t prefix_size) {
+  const std::string plain = fmt::format("{}{}", kPlainPrefix, subject.substr(prefix_size));
+  if (plain != subject) trace.mapped(plain);
+  trace.served(plain, plain);
 }
 
 ApiAnswer Dispatcher::carry_out(const ApiVerb& verb, const ApiCall& call) {

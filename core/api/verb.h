@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 #include <string_view>
 #include <utility>
 
@@ -26,6 +27,18 @@ namespace sluice {
 class Backups;
 class Consumers;
 
+/// Of an account, as INFO shows them; -1 = unlimited.
+struct ApiLimits {
+  int64_t max_memory = -1;
+  int64_t max_storage = -1;
+  int64_t max_streams = -1;
+  int64_t max_consumers = -1;
+  int64_t max_ack_pending = -1;
+  int64_t memory_max_stream_bytes = -1;
+  int64_t storage_max_stream_bytes = -1;
+  bool max_bytes_required = false;
+};
+
 struct ApiOptions {
   /// Who a connection is, as JSON for audit advisories; "" or no function: only its id is told.
   std::function<std::string(uint64_t connection_id)> client_info;
@@ -34,14 +47,9 @@ struct ApiOptions {
   std::string domain;                 ///< empty = none
   std::string version = "0.0.0";      ///< compatibility version, `_nats.ver`
   int api_level = 0;                  ///< `_nats.level`; 0 also refuses any higher Nats-Required-Api-Level
-  int64_t max_memory_bytes = -1;      ///< account limits as INFO shows them; -1 = unlimited
-  int64_t max_file_bytes = -1;
-  int64_t max_streams = -1;
-  int64_t max_consumers = -1;
-  int64_t max_ack_pending = -1;
-  int64_t max_file_stream_bytes = -1;
-  int64_t max_memory_stream_bytes = -1;
-  bool max_bytes_required = false;
+  ApiLimits limits;
+  /// By replicas, "R1"…; when there are any, they are what counts, and all streams are of R1.
+  std::vector<std::pair<std::string, ApiLimits>> tiers;
   std::chrono::nanoseconds max_duplicate_window{0};  ///< server limit; 0 = none
 };
 

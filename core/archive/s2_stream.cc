@@ -91,8 +91,9 @@ void S2StreamWriter::write(std::string_view bytes) {
 void S2StreamWriter::flush() {
   if (!std::exchange(identified_, true)) {
     ready_.push_back(static_cast<char>(kIdentifier));
-    append_le(ready_, kS2Name.size(), 3);
-    ready_ += kS2Name;
+    const std::string_view name = framing_ == Framing::kS2 ? kS2Name : kSnappyName;
+    append_le(ready_, name.size(), 3);
+    ready_ += name;
   }
   if (gathered_.empty()) return;
   std::string block;

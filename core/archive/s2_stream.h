@@ -35,6 +35,9 @@ class S2StreamReader {
 /// Compresses into chunks of 64 KiB.
 class S2StreamWriter {
  public:
+  /// What the first chunk calls it; the others are the same in both.
+  enum class Framing : uint8_t { kS2, kSnappy };
+  explicit S2StreamWriter(Framing framing = Framing::kS2) : framing_(framing) {}
   void write(std::string_view bytes);
   /// Ends the chunk at hand.
   void flush();
@@ -43,6 +46,7 @@ class S2StreamWriter {
   size_t ready_bytes() const { return ready_.size(); }
 
  private:
+  const Framing framing_;
   std::string gathered_;
   std::string ready_;
   bool identified_ = false;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "base/ticket.h"
 
@@ -19,9 +20,12 @@ struct Message {
   std::string_view payload;
 };
 
+class MessageTrace;
+
 /// Who published. `connection_id` 0 = the process itself.
 struct Origin {
   uint64_t connection_id = 0;
+  MessageTrace* trace = nullptr;  ///< set when the publisher wants to know the message's way
 };
 
 class BusSubscription {
@@ -45,6 +49,12 @@ class Bus {
   /// `subject` may hold wildcards and must be valid. `queue` empty = plain subscription.
   virtual std::unique_ptr<BusSubscription> subscribe(std::string_view subject,
                                                      std::string_view queue, BusHandler handler) = 0;
+  /// The same, for a handler that tells origin.trace what it does: it is called for messages that
+  /// are only traced, too, and must not act on those. Other handlers never see them.
+  virtual std::unique_ptr<BusSubscription> subscribe_traced(std::string_view subject,
+                                                            BusHandler handler) {
+    return subscribe(subject, {}, std::move(handler));
+  }
   /// Routes by message.subject. @return how many subscribers took it (queue groups count one).
   virtual size_t publish(const Message& message) = 0;
   /// Routes by `route`, but clients see message.subject: how a stored message goes to a consumer's

@@ -75,6 +75,7 @@ Result<LeafInfo> parse_leaf_info(std::string_view json) {
   info.remote_account = text(*object, "remote_account");
   info.client_id = field<uint64_t>(*object, "client_id");
   info.max_payload = field<uint64_t>(*object, "max_payload");
+  info.protocol = field<int64_t>(*object, "proto");
   info.auth_required = field<bool>(*object, "auth_required");
   info.tls_required = field<bool>(*object, "tls_required");
   info.jetstream = field<bool>(*object, "jetstream");
@@ -92,7 +93,7 @@ std::string make_leaf_info(const LeafInfo& info) {
   Json json = {{"server_id", info.server_id},
                {"server_name", info.server_name},
                {"version", info.version},
-               {"proto", 1},
+               {"proto", kTracingLeafProtocol},
                {"host", info.host},
                {"port", info.port},
                {"headers", true}};
@@ -135,6 +136,7 @@ Result<LeafConnect> parse_leaf_connect(std::string_view json) {
   connect.sig = text(*object, "sig");
   connect.jwt = text(*object, "jwt");
   connect.remote_account = text(*object, "remote_account");
+  connect.protocol = field<int64_t>(*object, "protocol");
   connect.jetstream = field<bool>(*object, "jetstream");
   connect.headers = field<bool>(*object, "headers");
   connect.is_hub = field<bool>(*object, "is_hub");
@@ -147,7 +149,7 @@ std::string make_leaf_connect(const LeafConnect& connect) {
                {"server_id", connect.server_id},
                {"name", connect.name},
                {"headers", true},
-               {"protocol", 1}};
+               {"protocol", kTracingLeafProtocol}};
   const auto add = [&json](const char* key, const std::string& value) {
     if (!value.empty()) json[key] = value;
   };

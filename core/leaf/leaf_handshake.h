@@ -10,6 +10,9 @@
 
 namespace sluice {
 
+/// From this protocol on a server knows what to do with traced messages; what we speak.
+inline constexpr int64_t kTracingLeafProtocol = 3;
+
 /// What a hub says. Of other kinds of listeners `leaf` is false.
 struct LeafInfo {
   std::string server_id = {};
@@ -23,6 +26,7 @@ struct LeafInfo {
   std::string remote_account = {};
   uint64_t client_id = 0;
   uint64_t max_payload = 0;
+  int64_t protocol = 0;
   bool auth_required = false;
   bool tls_required = false;
   bool tls_verify = false;
@@ -54,6 +58,7 @@ struct LeafConnect {
   std::string sig = {};
   std::string jwt = {};
   std::string remote_account = {};
+  int64_t protocol = 0;
   bool jetstream = false;
   bool headers = false;
   bool is_hub = false;  ///< the dialling side wants to be the hub

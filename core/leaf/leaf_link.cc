@@ -14,7 +14,6 @@
 #include "crypto/secret.h"
 #include "crypto/signature.h"
 #include "leaf/leaf_credentials.h"
-#include "server/subject_mappings.h"
 #include "server/version.h"
 #include "subject/subject.h"
 #include "wire/encoder.h"
@@ -28,18 +27,13 @@ constexpr std::chrono::seconds kConnectTimeout{2};  ///< spoke: CONNECT → the 
 constexpr std::chrono::seconds kLongWait{30};       ///< after what only a person can mend
 constexpr std::chrono::seconds kLoopEcho{3};
 constexpr size_t kMaxTheirSubjects = 1'000'000;
-constexpr std::string_view kAckPrefix = "$JS.ACK.";
 constexpr std::string_view kLoopPrefix = "$LDS.";
+constexpr std::string_view kDoesNotRead = "the other side does not read";
 
 std::string key_of(std::string_view subject, std::string_view queue) {
   std::string key(subject);
   if (!queue.empty()) key.append(" ").append(queue);
   return key;
-}
-
-bool matches_any(const std::vector<std::string>& filters, std::string_view subject) {
-  return std::ranges::any_of(
-      filters, [subject](const std::string& one) { return subject_matches(one, subject); });
 }
 
 bool covered_by_any(const std::vector<std::string>& filters, std::string_view subject) {
@@ -52,6 +46,18 @@ std::pair<std::string, uint16_t> split_address(const std::string& address) {
   if (colon == std::string::npos) return {address, 0};
   return {address.substr(0, colon),
           static_cast<uint16_t>(std::strtoul(address.c_str() + colon + 1, nullptr, 10))};
+}
+
+/// As clients' ends are told of.
+CloseReason reason_of(const Error& why) {
+  if (why.detail == "Server Shutdown") return CloseReason::kServerShutdown;
+  if (why.code == Errc::kClosed) return CloseReason::kClientClosed;
+  if (why.code == Errc::kTimeout) return CloseReason::kStaleConnection;
+  if (why.code == Errc::kDenied) return CloseReason::kAuthenticationExpired;
+  if (why.code == Errc::kCorrupt) return CloseReason::kParseError;
+  if (why.code == Errc::kIo)
+    return why.detail == kDoesNotRead ? CloseReason::kSlowConsumerPendingBytes : CloseReason::kReadError;
+  return CloseReason::kProtocolViolation;
 }
 
 }  // namespace
@@ -77,6 +83,8 @@ LeafLink::LeafLink(LeafWorld& world, std::unique_ptr<Transport> transport)
       parser_(world.server.options().max_payload),
       state_(State::kAwaitConnect),
       nonce_(base64url_encode(unguessable_bytes(kNonce_bytes))),
+      peer_ip_(split_address(transport_->peer_address()).first),
+      start_(world.env.clock.wall()),
       timer_(world.env.timers.make([this] { on_timer(); })) {}
 
 LeafLink::LeafLink(LeafWorld& world, std::unique_ptr<UpgradableTransport> transport,
@@ -94,6 +102,8 @@ LeafLink::LeafLink(LeafWorld& world, std::unique_ptr<UpgradableTransport> transp
       account_(&account),
       deny_in_(remote.deny_imports),
       deny_out_(remote.deny_exports),
+      peer_ip_(split_address(transport_->peer_address()).first),
+      start_(world.env.clock.wall()),
       timer_(world.env.timers.make([this] { on_timer(); })) {}
 
 LeafLink::~LeafLink() {
@@ -131,6 +141,7 @@ void LeafLink::close(const Error& why, std::chrono::nanoseconds wait) {
   transport_->close(why.code != Errc::kClosed && why.code != Errc::kIo);
   SLUICE_LOG(log_, kInfo, "leaf link closed lid={} remote={} account={} why=\"{}\"", id_,
              remote_name_, account_ == nullptr ? "" : account_->name(), why.detail);
+  if (counted_) world_.server.events().link_closed(event(), reason_of(why));
   world_.host.on_link_closed(*this, why, wait);
 }
 
@@ -209,6 +220,7 @@ void LeafLink::on_first_info(const LeafInfo& info) {
   if (remote_id_ == world_.server.id())
     return close({Errc::kRefused, 0, "the other side is this server itself"}, kLongWait);
   remote_max_payload_ = info.max_payload;
+  remote_traces_ = info.protocol >= kTracingLeafProtocol;
   if (info.tls_required || remote_->tls || url_.tls) {
     if (!info.tls_required) return close({Errc::kDenied, 0, "the hub offers no TLS"}, kLongWait);
     const auto context = make_tls_client_context(remote_->tls_options);
@@ -276,6 +288,9 @@ void LeafLink::on_connect(std::string_view json) {
   remote_id_ = connect->server_id;
   remote_domain_ = connect->domain;
   remote_account_ = connect->remote_account;
+  remote_user_ = connect->user;
+  remote_version_ = connect->version;
+  remote_traces_ = connect->protocol >= kTracingLeafProtocol;
   if (!remote_id_.empty() && remote_id_ == world_.server.id()) {
     send_error("Loop detected: this server itself");
     return close({Errc::kRefused, 0, "the other side is this server itself"});
@@ -323,6 +338,7 @@ void LeafLink::refuse(const char* why) {
   ++world_.counters.auth_failures;
   SLUICE_LOG(log_, kWarn, "leaf node refused lid={} peer={} why=\"{}\"", id_,
              transport_->peer_address(), why);
+  world_.server.events().link_refused(event());
   send_error(why);
   close({Errc::kDenied, 0, why});
 }
@@ -390,6 +406,8 @@ void LeafLink::begin(const LeafInfo& theirs) {
   timer_->start(world_.server.options().ping_interval);
   SLUICE_LOG(log_, kInfo, "leaf link open lid={} remote={} account={} role={}", id_, remote_name_,
              account_->name(), is_spoke() ? "spoke" : "hub");
+  world_.server.events().link_opened(event(), is_spoke());
+  if (closed()) return;
   world_.host.on_link_open(*this);
   (void)world_.host.loop_subject(*account_);  // is there from now on
   account_->router().each_subscription(
@@ -518,40 +536,6 @@ void LeafLink::on_unsubscribe(const LeafOp& op) {
   account_->router().remove(*subscription);
 }
 
-void LeafLink::on_message(const LeafOp& op) {
-  const size_t size = op.header.size() + op.payload.size();
-  ++in_msgs_;
-  in_bytes_ += size;
-  ++world_.counters.in_msgs;
-  world_.counters.in_bytes += size;
-  ++account_->counters.in_msgs;
-  account_->counters.in_bytes += size;
-  const bool permitted =
-      permissions_ == nullptr || is_spoke() ||
-      permissions_->may_publish(op.subject, world_.env.clock.now());
-  if (!permitted || matches_any(deny_in_, op.subject)) {
-    ++world_.counters.denied_messages;
-    return;
-  }
-  std::string_view route = op.subject;
-  std::string mapped;
-  if (const SubjectMappings* mappings = account_->mappings(); mappings != nullptr) {
-    const MappingOutcome outcome = mappings->map(route, world_.env.random, mapped);
-    if (outcome == MappingOutcome::kDropped) return;
-    if (outcome == MappingOutcome::kMapped) route = mapped;
-  }
-  Message message{.subject = route, .reply = op.reply, .headers = op.header, .payload = op.payload};
-  // A consumer's message: behind its ack subject stands the subject that it was stored under.
-  const size_t at = op.reply.starts_with(kAckPrefix) ? op.reply.rfind('@') : op.reply.npos;
-  if (at != op.reply.npos && at + 1 < op.reply.size()) {
-    message.subject = op.reply.substr(at + 1);
-    message.reply = op.reply.substr(0, at);
-  }
-  account_->router().publish_from_link(route, op.queues, message,
-                                       Origin{.connection_id = id_});
-  if (!closed() && world_.server.accounts().congestion().consume_take()) pause_reading();
-}
-
 void LeafLink::on_far_error(std::string_view text) {
   SLUICE_LOG(log_, kWarn, "error from the other side lid={} remote={} text=\"{}\"", id_,
              remote_name_, text);
@@ -563,57 +547,6 @@ void LeafLink::on_far_error(std::string_view text) {
 }
 
 // ---------------------------------------------------------------- out
-
-bool LeafLink::take(const LeafSubscription& subscription, const Message& message,
-                    const Origin& origin) {
-  if (!open() || origin.connection_id == id_) return false;
-  if (is_spoke() && origin.connection_id != 0 && world_.host.is_hub(origin.connection_id))
-    return false;
-  Router& router = account_->router();
-  const bool same = !pending_.empty() && pending_.back().depth == router.depth();
-  if (!same) {
-    const std::string_view route = router.route();
-    const bool permitted =
-        permissions_ == nullptr ||
-        (is_spoke() ? permissions_->may_publish(route, world_.env.clock.now())
-                    : permissions_->may_receive(route));
-    if (!permitted || matches_any(deny_out_, route)) return false;
-    if (remote_max_payload_ != 0 &&
-        message.headers.size() + message.payload.size() > remote_max_payload_) {
-      ++world_.counters.denied_messages;
-      return false;
-    }
-    pending_.push_back({router.depth(), route, &message, {}});
-    router.finish_later(*this);
-  }
-  if (!subscription.queue().empty()) pending_.back().queues.push_back(subscription.queue());
-  if (outbox_.congested() && !outbox_.stuck() && origin.connection_id != 0)
-    world_.server.accounts().congestion().note_take();
-  return true;
-}
-
-void LeafLink::on_delivered() {
-  SLUICE_CHECK(!pending_.empty());
-  const Pending pending = std::move(pending_.back());
-  pending_.pop_back();
-  const Message& message = *pending.message;
-  const size_t size = message.headers.size() + message.payload.size();
-  ++out_msgs_;
-  out_bytes_ += size;
-  ++world_.counters.out_msgs;
-  world_.counters.out_bytes += size;
-  ++account_->counters.out_msgs;
-  account_->counters.out_bytes += size;
-  if (message.subject == pending.route || message.reply.empty()) {
-    append_leaf_message(outbox_.bytes(), pending.route, message.reply, pending.queues,
-                        message.headers, message.payload);
-  } else {
-    append_leaf_message(outbox_.bytes(), pending.route,
-                        fmt::format("{}@{}", message.reply, message.subject), pending.queues,
-                        message.headers, message.payload);
-  }
-  if (!outbox_.appended()) cut_slow();
-}
 
 void LeafLink::send(std::string_view bytes) {
   if (closed()) return;
@@ -631,7 +564,7 @@ void LeafLink::cut_slow() {
   ++world_.counters.slow;
   SLUICE_LOG(log_, kWarn, "leaf link too slow lid={} remote={} pending={}", id_, remote_name_,
              outbox_.pending_bytes());
-  close({Errc::kIo, 0, "the other side does not read"});
+  close({Errc::kIo, 0, std::string(kDoesNotRead)});
 }
 
 void LeafLink::on_write_deadline() { cut_slow(); }
@@ -675,6 +608,22 @@ void LeafLink::on_timer() {
   ++pings_out_;
   ping_sent_ = world_.env.clock.now();
   send(kPingLine);
+}
+
+LinkEvent LeafLink::event() const {
+  LinkEvent event{.account = account_, .id = id_, .start = start_};
+  event.ip = peer_ip_;
+  if (!is_spoke()) {
+    event.user = remote_user_;
+    event.name = remote_name_;
+    event.version = remote_version_;
+  }
+  event.rtt = rtt_;
+  event.in_msgs = in_msgs_;
+  event.in_bytes = in_bytes_;
+  event.out_msgs = out_msgs_;
+  event.out_bytes = out_bytes_;
+  return event;
 }
 
 LeafFigures LeafLink::figures() const {

@@ -30,6 +30,7 @@
 namespace sluice {
 
 class LeafLink;
+class TracedMessage;
 
 struct LeafCounters {
   uint64_t accepted = 0;
@@ -162,6 +163,7 @@ class LeafLink final : public TransportHandler,
     std::string_view route;
     const Message* message;
     std::vector<std::string_view> queues;
+    std::string hop;  ///< of a traced message
   };
   struct Interest {
     uint32_t count = 0;
@@ -182,6 +184,11 @@ class LeafLink final : public TransportHandler,
   void on_subscribe(const LeafOp& op);
   void on_unsubscribe(const LeafOp& op);
   void on_message(const LeafOp& op);
+  bool permits_in(std::string_view subject);
+  void deliver(const LeafOp& op, std::string_view headers, TracedMessage* trace);
+  void deliver_traced(const LeafOp& op);
+  const char* withholds(std::string_view route, const Message& message);
+  bool tell_trace(TracedMessage& trace, std::string_view hop, const char* withheld);
   void on_far_error(std::string_view text);
   void on_timer();
   bool concerns_us(const Subscription& subscription) const;
@@ -191,6 +198,7 @@ class LeafLink final : public TransportHandler,
   void send_error(std::string_view text);
   void cut_slow();
   std::string make_info(bool accepted) const;
+  LinkEvent event() const;
 
   LeafWorld& world_;
   const uint64_t id_;
@@ -211,7 +219,10 @@ class LeafLink final : public TransportHandler,
   std::string remote_id_;
   std::string remote_account_;
   std::string remote_domain_;
+  std::string remote_user_;     ///< as the hub: the name that it gave
+  std::string remote_version_;  ///< the same
   size_t remote_max_payload_ = 0;  ///< 0 = not told
+  bool remote_traces_ = false;
   std::unique_ptr<PermissionState> permissions_;
   std::vector<std::string> deny_in_;   ///< not taken from the other side, nor asked for
   std::vector<std::string> deny_out_;  ///< not sent to it
@@ -224,6 +235,8 @@ class LeafLink final : public TransportHandler,
   bool reading_ = false;
   bool paused_ = false;
   bool heard_ = false;
+  const std::string peer_ip_;
+  const WallNanos start_;
   uint32_t pings_out_ = 0;
   MonoTime ping_sent_{0};
   std::chrono::nanoseconds rtt_{0};

@@ -6,6 +6,7 @@
 
 #include "base/time_format.h"
 #include "monitor/page_json.h"
+#include "server/account_options.h"
 #include "subject/subject.h"
 
 namespace sluice {
@@ -149,7 +150,7 @@ PageJson connection_json(const ConnectionInfo& c) {
 
 void add_identity(PageJson& j, const ConnectionInfo& c) {
   if (!c.user.empty()) j["authorized_user"] = c.user;
-  j["account"] = c.account;
+  if (c.account != kGlobalAccount) j["account"] = c.account;  // as the reference has it
   if (!c.issuer_key.empty()) j["issuer_key"] = c.issuer_key;
   if (!c.name_tag.empty()) j["name_tag"] = c.name_tag;
   if (!c.tags.empty()) j["tags"] = c.tags;

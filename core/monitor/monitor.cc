@@ -4,11 +4,53 @@
 
 #include <utility>
 
+#include "consumer/consumers.h"
 #include "monitor/prometheus_text.h"
+#include "server/account_labels.h"
 #include "server/version.h"
+#include "stream/streams.h"
 
 namespace sluice {
 namespace {
+
+struct Usage {
+  uint64_t file_bytes = 0;
+  uint64_t memory_bytes = 0;
+  size_t streams = 0;
+  size_t consumers = 0;
+
+  void add(const AccountJetStream& account) {
+    streams += account.streams->size();
+    consumers += account.consumers->size();
+    account.streams->each([this](Stream& stream) {
+      const bool file = stream.config().storage == StorageKind::kFile;
+      (file ? file_bytes : memory_bytes) += stream.store().state().bytes;
+    });
+  }
+};
+
+void collect_usage(std::string_view account, const Usage& usage, MetricSink& sink) {
+  const MetricLabels labels{{"account", account}};
+  const auto gauge = [&](std::string_view name, std::string_view help, uint64_t value) {
+    sink.gauge(name, help, labels, static_cast<double>(value));
+  };
+  gauge("sluice_account_storage_bytes", "Bytes of an account's streams on disk, by the API's record sizes.",
+        usage.file_bytes);
+  gauge("sluice_account_memory_bytes", "The same, of its streams in memory.", usage.memory_bytes);
+  gauge("sluice_account_streams", "Streams of an account.", usage.streams);
+  gauge("sluice_account_consumers", "Consumers of an account.", usage.consumers);
+}
+
+/// By account; of more than kMaxAccountLabels those that come later by name are one.
+void collect_usages(const std::vector<AccountJetStream>& accounts, MetricSink& sink) {
+  Usage others;
+  for (size_t i = 0; i < accounts.size(); ++i) {
+    Usage own;
+    (i < kMaxAccountLabels ? own : others).add(accounts[i]);
+    if (i < kMaxAccountLabels) collect_usage(accounts[i].account, own, sink);
+  }
+  if (accounts.size() > kMaxAccountLabels) collect_usage(kOtherAccounts, others, sink);
+}
 
 HttpResponse response_of(PageAnswer answer) {
   HttpResponse response;
@@ -87,6 +129,7 @@ HttpResponse Monitor::metrics() {
   const MonitorSubject& subject = pages_.subject();
   subject.server.collect(out);
   if (subject.store != nullptr) subject.store->collect(out);
+  collect_usages(subject.jetstream(), out);
   http_.collect(out);
   for (const auto& collect : metrics_) collect(out);
   HttpResponse response;

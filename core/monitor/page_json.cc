@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/time_format.h"
+#include "server/version.h"
 
 namespace sluice {
 
@@ -58,7 +59,7 @@ PageJson jetstream_stats(const JetStreamTotals& t, size_t accounts) {
           {"reserved_storage", t.reserved_file_bytes},
           {"accounts", accounts},
           {"ha_assets", 0},
-          {"api", {{"level", 0}, {"total", t.api_total}, {"errors", t.api_errors}}}};
+          {"api", {{"level", kApiLevel}, {"total", t.api_total}, {"errors", t.api_errors}}}};
 }
 
 PageJson jetstream_config(const MonitorSubject& subject) {

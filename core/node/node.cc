@@ -13,9 +13,23 @@ namespace {
 
 constexpr Logger log_{"node"};
 
+ApiLimits shown(const JetStreamLimits& limits) {
+  return {.max_memory = limits.max_memory,
+          .max_storage = limits.max_storage,
+          .max_streams = limits.max_streams,
+          .max_consumers = limits.max_consumers,
+          .max_ack_pending = limits.max_ack_pending,
+          .memory_max_stream_bytes = limits.memory_max_stream_bytes,
+          .storage_max_stream_bytes = limits.storage_max_stream_bytes,
+          .max_bytes_required = limits.max_bytes_required};
+}
+
 }  // namespace
 
-Node::Node(Env& env, NodeOptions options) : env_(env), options_(std::move(options)) {}
+Node::Node(Env& env, NodeOptions options)
+    : env_(env),
+      options_(std::move(options)),
+      room_(options_.max_file_bytes, options_.max_memory_bytes) {}
 
 Node::~Node() = default;
 
@@ -60,21 +74,22 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   const bool global = account.name() == kGlobalAccount;
   auto engine = std::make_unique<AccountEngine>();
   engine->account = account.name();
-  engine->limits = engine->asked = *account.options().jetstream;
-  JetStreamLimits& limits = engine->limits;
-  if (limits.max_storage < 0) limits.max_storage = options_.max_file_bytes;
-  if (limits.max_memory < 0) limits.max_memory = options_.max_memory_bytes;
+  engine->asked = *account.options().jetstream;
+  const JetStreamLimits& limits = engine->asked;
   engine->store = account_stores_->open(global ? std::string_view() : account.name());
 
   StreamsOptions streams = options_.streams;
   streams.domain = options_.server.domain;
   streams.api_level = kApiLevel;
+  streams.room = &room_;
   streams.max_file_bytes = limits.max_storage;
   streams.max_memory_bytes = limits.max_memory;
   if (limits.max_streams >= 0) streams.max_streams = limits.max_streams;
   streams.max_file_stream_bytes = limits.storage_max_stream_bytes;
   streams.max_memory_stream_bytes = limits.memory_max_stream_bytes;
   streams.max_bytes_required = limits.max_bytes_required;
+  const auto& tiers = account.options().jetstream_tiers;
+  streams.no_tier = !tiers.empty() && tiers.front().first != "R1";
   engine->streams = Streams::make(env_, account.router(), engine->store.get(), streams);
 
   ConsumersOptions consumers = options_.consumers;
@@ -94,14 +109,12 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   api.domain = options_.server.domain;
   api.version = std::string(kCompatVersion);
   api.api_level = kApiLevel;
-  api.max_file_bytes = limits.max_storage;
-  api.max_memory_bytes = limits.max_memory;
-  api.max_streams = streams.max_streams;
-  api.max_consumers = consumers.max_consumers_per_stream;
-  api.max_ack_pending = consumers.max_ack_pending_limit;
-  api.max_file_stream_bytes = streams.max_file_stream_bytes;
-  api.max_memory_stream_bytes = streams.max_memory_stream_bytes;
-  api.max_bytes_required = streams.max_bytes_required;
+  api.limits = shown(limits);
+  api.limits.max_streams = streams.max_streams;
+  api.limits.max_consumers = consumers.max_consumers_per_stream;
+  api.limits.max_ack_pending = consumers.max_ack_pending_limit;
+  for (const auto& [name, tier] : tiers)
+    api.tiers.emplace_back(name, shown(tier));
   engine->api = ApiDispatcher::make(env_, account.router(), engine->store.get(), *engine->streams,
                                     *engine->consumers, api);
   engine->sourcing = Sourcing::make(

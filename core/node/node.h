@@ -29,8 +29,7 @@ namespace sluice {
 /// JetStream of one account. Built in this order, taken down in reverse.
 struct AccountEngine {
   std::string account;
-  JetStreamLimits asked;   ///< by the account's options
-  JetStreamLimits limits;  ///< in force
+  JetStreamLimits asked;  ///< by the account's options
   std::unique_ptr<Store> store;  ///< the account's part of the directory
   std::unique_ptr<Streams> streams;
   std::unique_ptr<Consumers> consumers;
@@ -45,7 +44,7 @@ struct NodeOptions {
   StreamsOptions streams;
   ConsumersOptions consumers;
   std::vector<SourcingRemote> remotes;  ///< of the global account; their links outlive the node
-  int64_t max_file_bytes = -1;  ///< of accounts without a limit of their own; -1 = none
+  int64_t max_file_bytes = -1;  ///< of all accounts together; -1 = none
   int64_t max_memory_bytes = -1;
 };
 
@@ -97,6 +96,7 @@ class Node {
   std::unique_ptr<Store> store_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<AccountStores> account_stores_;
+  ServerRoom room_;
   std::vector<std::unique_ptr<AccountEngine>> engines_;
   std::map<std::string, std::unique_ptr<ApiRefusal>> refusals_;  ///< accounts without JetStream
   std::unique_ptr<LeafNodes> leaf_;                    ///< null when there are none

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sluice {
@@ -107,6 +108,8 @@ struct AccountOptions {
   std::vector<UserOptions> users = {};
   std::optional<PermissionOptions> default_permissions = {};
   std::optional<JetStreamLimits> jetstream = {};  ///< unset = no JetStream in it
+  /// Limits by replicas, "R1", "R3"…, in place of those for all streams: then `jetstream` is R1's.
+  std::vector<std::pair<std::string, JetStreamLimits>> jetstream_tiers = {};
   int64_t max_connections = -1;
   int64_t max_subscriptions = -1;  ///< of one connection
   int64_t max_payload = -1;

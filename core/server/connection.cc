@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "crypto/secret.h"
-#include "server/subject_mappings.h"
+#include "server/traced_message.h"
 #include "subject/subject.h"
 #include "wire/encoder.h"
 
@@ -21,17 +21,6 @@ constexpr std::chrono::hours kRttInterval{1};
 constexpr size_t kNonce_bytes = 11;
 /// A queue name that nats-server keeps for itself.
 constexpr std::string_view kSystemQueue = "_sys_";
-
-/// Replies through which the JetStream API and service imports would be forged.
-bool is_reserved_reply(std::string_view reply) {
-  return reply.starts_with("_R_.") || reply.starts_with("_GR_.") || reply.starts_with("$JS.ACK.");
-}
-
-bool is_reserved_subject(std::string_view subject) {
-  if (subject.front() == '_') return subject.starts_with("_GR_.");
-  if (subject.front() == '$') return subject.starts_with("$NRG.");
-  return false;
-}
 
 /// "1.2.3.4:5678" or "[::1]:5678" → address and port; both empty for what has no address.
 std::pair<std::string, uint16_t> split_address(const std::string& address) {
@@ -210,64 +199,6 @@ bool Connection::on_connect(std::string_view json) {
   return log_in(*options);
 }
 
-bool Connection::on_pub(const PubOp& op) {
-  active_ = true;
-  ++in_msgs_;
-  in_bytes_ += op.message.size();
-  ++account_->counters.in_msgs;
-  account_->counters.in_bytes += op.message.size();
-  if (pedantic_ && !is_valid_literal(op.subject)) send_error("Invalid Publish Subject");
-  std::string_view subject = op.subject;
-  std::string mapped;
-  if (const SubjectMappings* mappings = account_->mappings(); mappings != nullptr) [[unlikely]] {
-    switch (mappings->map(subject, world_.random, mapped)) {
-      case MappingOutcome::kUnchanged:
-        break;
-      case MappingOutcome::kMapped:
-        subject = mapped;
-        break;
-      case MappingOutcome::kDropped:
-        return open();
-    }
-  }
-  if (refuse_publish(subject, op.reply)) return open();
-  if (verbose_) send(kOkLine);
-  const Message message{
-      .subject = subject, .reply = op.reply, .headers = op.header(), .payload = op.payload()};
-  const size_t taken = account_->router().publish(message, Origin{id_});
-  if (taken == 0 && no_responders_ && !op.reply.empty()) answer_no_responders(op.reply, subject);
-  if (world_.accounts.congestion().consume_take()) pause_reading();
-  return open();
-}
-
-bool Connection::refuse_publish(std::string_view subject, std::string_view reply) {
-  if (is_reserved_subject(subject) && !account_->is_system()) {
-    send_error(fmt::format("Permissions Violation for Publish to \"{}\"", subject));
-    return true;
-  }
-  if (!reply.empty() && is_reserved_reply(reply)) {
-    send_error(fmt::format("Permissions Violation for Publish with Reply of \"{}\"", reply));
-    return true;
-  }
-  if (permissions_ == nullptr || permissions_->may_publish(subject, world_.clock.now()))
-    return false;
-  ++world_.counters.permission_violations;
-  SLUICE_LOG(log_, kDebug, "publish not permitted cid={} account={} subject={}", id_,
-             account_->name(), subject);
-  send_error(fmt::format("Permissions Violation for Publish to \"{}\"", subject));
-  return true;
-}
-
-/// Goes straight to the requester: neither its subscription nor the statistics count it.
-void Connection::answer_no_responders(std::string_view reply, std::string_view subject) {
-  if (!open()) return;
-  const Subscription* inbox = account_->router().find_plain(reply, id_);
-  if (inbox == nullptr) return;
-  append_no_responders(outbox_.bytes(), reply,
-                       static_cast<const ClientSubscription*>(inbox)->sid(), subject);
-  if (!outbox_.appended()) cut_slow_consumer();
-}
-
 bool Connection::may_subscribe(const SubOp& op) {
   if (op.queue == kSystemQueue ||
       (permissions_ != nullptr && !permissions_->rules().may_subscribe(op.subject, op.queue))) {
@@ -362,19 +293,37 @@ void Connection::drop_all_subscriptions() {
 
 // ---------------------------------------------------------------- out
 
+/// @return why the subscriber does not get it, in nats-server's words; nullptr = it does
+const char* Connection::withholds(const ClientSubscription& subscription, const Message& message,
+                                  bool own) {
+  if (own && !echo_) return "Not delivered because of no echo";
+  if (world_.options.no_fast_producer_stall && outbox_.congested()) {
+    ++world_.counters.dropped_messages;
+    return "Not delivered because fast producer not stalled and consumer is slow";
+  }
+  if (permissions_ != nullptr && subscription.filtered_ &&
+      !permissions_->may_receive(message.subject)) [[unlikely]] {
+    return "Not delivered because subscription denies this subject";
+  }
+  return nullptr;
+}
+
 bool Connection::take(ClientSubscription& subscription, const Message& message,
                       const Origin& origin) {
   const bool own = origin.connection_id == id_;
-  if (own && !echo_) return false;
-  if (world_.options.no_fast_producer_stall && outbox_.congested()) {
-    ++world_.counters.dropped_messages;
-    return false;
+  const char* withheld = withholds(subscription, message, own);
+  if (TracedMessage* trace = TracedMessage::of(origin); trace != nullptr) [[unlikely]] {
+    trace->egress({.id = id_,
+                   .name = name_,
+                   .account = account_->name(),
+                   .subject = subscription.subject(),
+                   .queue = subscription.queue(),
+                   .error = withheld});
+    if (trace->only()) return withheld == nullptr;
   }
-  if (permissions_ != nullptr) [[unlikely]] {
-    if (subscription.filtered_ && !permissions_->may_receive(message.subject)) return false;
-    if (!message.reply.empty() && permissions_->grants_replies())
-      permissions_->grant_reply(message.reply, world_.clock.now());
-  }
+  if (withheld != nullptr) return false;
+  if (permissions_ != nullptr && !message.reply.empty() && permissions_->grants_replies()) [[unlikely]]
+    permissions_->grant_reply(message.reply, world_.clock.now());
   size_t size = message.payload.size();
   if (message.headers.empty() || !headers_) {
     append_msg(outbox_.bytes(), message.subject, subscription.sid_, message.reply, message.payload);

@@ -39,6 +39,9 @@
 namespace sluice {
 
 class Connection;
+class TracedMessage;
+class Tracer;
+struct TracedIngress;
 
 /// A client's SUB.
 class ClientSubscription final : public Subscription {
@@ -86,6 +89,7 @@ struct ConnectionWorld {
   Random& random;
   FlushList& flushes;
   ServerCounters& counters;
+  Tracer& tracer;
   ConnectionHost& host;
 };
 
@@ -168,6 +172,7 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   bool on_ping();
   bool on_pong();
   void on_error(WireError error);
+  void on_oversized(const PubOp& op, size_t size_bytes);
 
   // -- TransportHandler, Outbox::Owner
   void on_bytes(std::string_view bytes) override;
@@ -193,7 +198,11 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   void unbind();
   void take_identity(IdentityPtr identity);
   void on_expired();
-  bool refuse_publish(std::string_view subject, std::string_view reply);
+  bool publish(const PubOp& op, std::string_view headers, TracedMessage* trace);
+  bool publish_traced(const PubOp& op);
+  TracedIngress ingress_of(const PubOp& op, size_t size_bytes) const;
+  bool refuse_publish(std::string_view subject, std::string_view reply, TracedMessage* trace);
+  const char* withholds(const ClientSubscription& subscription, const Message& message, bool own);
   bool may_subscribe(const SubOp& op);
   void answer_no_responders(std::string_view reply, std::string_view subject);
   void pause_reading();

@@ -11,6 +11,7 @@
 #include "base/headers.h"
 #include "server/import_pattern.h"
 #include "server/service_responses.h"
+#include "server/tracer.h"
 #include "subject/subject.h"
 
 namespace sluice {
@@ -154,6 +155,7 @@ class Imports::Service final : public Subscription {
         responses_(responses),
         pattern_(std::move(pattern)),
         share_(import.share),
+        traced_(exported.allow_trace),
         type_(exported.response),
         threshold_(exported.threshold) {}
 
@@ -162,6 +164,12 @@ class Imports::Service final : public Subscription {
     std::string subject;
     const std::string_view route = importer_.router().route();
     if (!pattern_.same && !pattern_.to_there.map(route, 0, subject)) return false;
+    const std::string_view there = pattern_.same ? route : std::string_view(subject);
+    TracedMessage* trace = TracedMessage::of(origin);
+    if (trace != nullptr) {
+      trace->service_import(exporter_.name(), route, there);
+      if (trace->only() && !traced_) return false;  // its way ends here
+    }
     std::string headers;
     std::string reply;
     Message passed = message;
@@ -178,9 +186,17 @@ class Imports::Service final : public Subscription {
       set_header(headers, kRequestInfo, asker);
       passed.headers = headers;
     }
-    const std::string_view there = pattern_.same ? route : std::string_view(subject);
-    if (hand_on(exporter_.router(), route, there, passed, origin) > 0) return true;
-    if (!reply.empty()) responses_.cancel(reply);
+    std::string told;
+    if (trace != nullptr) {
+      if (headers.empty()) headers = message.headers;
+      told = lead_trace(*trace, headers);
+      passed.headers = headers;
+    }
+    const Origin from{origin.connection_id, traced_ ? origin.trace : nullptr};
+    if (hand_on(exporter_.router(), route, there, passed, from) > 0) return true;
+    for (const std::string& opened : {reply, told}) {
+      if (!opened.empty()) responses_.cancel(opened);
+    }
     return false;
   }
   bool congested() const override { return false; }
@@ -192,12 +208,28 @@ class Imports::Service final : public Subscription {
   }
 
  private:
+  /// Servers behind us tell their part in the exporter's account, from where it comes back as answers
+  /// do. @return the subject that was opened for it; "" = nobody behind us traces it
+  std::string lead_trace(const TracedMessage& trace, std::string& headers) {
+    std::string told;
+    if (traced_) {
+      told = responses_.open(importer_, trace.request().destination, ResponseType::kStream, threshold_);
+    }
+    if (told.empty()) {
+      disable_tracing(headers);
+    } else {
+      redirect_trace(headers, told);
+    }
+    return told;
+  }
+
   Imports& owner_;
   Account& importer_;
   Account& exporter_;
   ServiceResponses& responses_;
   const ImportPattern pattern_;
   const bool share_;
+  const bool traced_;
   const ResponseType type_;
   const std::chrono::nanoseconds threshold_;
 };
@@ -205,12 +237,13 @@ class Imports::Service final : public Subscription {
 /// In the exporter's router.
 class Imports::Stream final : public Subscription {
  public:
-  Stream(Imports& owner, Account& importer, Account& exporter, ImportPattern pattern)
+  Stream(Imports& owner, Account& importer, Account& exporter, ImportPattern pattern, bool traced)
       : Subscription(0, pattern.there, ""),
         owner_(owner),
         importer_(importer),
         exporter_(exporter),
-        pattern_(std::move(pattern)) {}
+        pattern_(std::move(pattern)),
+        traced_(traced) {}
 
   bool take(const Message& message, const Origin& origin) override {
     if (&message == owner_.imported_) return false;
@@ -218,15 +251,9 @@ class Imports::Stream final : public Subscription {
     std::string subject;
     if (!pattern_.same && !pattern_.to_here.map(route, 0, subject)) return false;
     const std::string_view here = pattern_.same ? route : std::string_view(subject);
-    const bool shows_route = message.subject == route;
-    Message renamed = message;
-    if (shows_route) renamed.subject = here;
-    const Message* before = std::exchange(owner_.imported_, &renamed);
-    Router& router = importer_.router();
-    const size_t taken =
-        shows_route ? router.publish(renamed, origin) : router.deliver(here, {}, renamed);
-    owner_.imported_ = before;
-    return taken > 0;
+    if (TracedMessage* trace = TracedMessage::of(origin); trace != nullptr) [[unlikely]]
+      return take_traced(message, route, here, origin, *trace);
+    return pass(message, route, here, origin);
   }
   bool congested() const override { return false; }
   bool conditional() const override { return true; }
@@ -237,10 +264,33 @@ class Imports::Stream final : public Subscription {
   }
 
  private:
+  bool pass(const Message& message, std::string_view route, std::string_view here,
+            const Origin& origin) {
+    const bool shows_route = message.subject == route;
+    Message renamed = message;
+    if (shows_route) renamed.subject = here;
+    const Message* before = std::exchange(owner_.imported_, &renamed);
+    Router& router = importer_.router();
+    const size_t taken =
+        shows_route ? router.publish(renamed, origin) : router.deliver(here, {}, renamed);
+    owner_.imported_ = before;
+    return taken > 0;
+  }
+
+  bool take_traced(const Message& message, std::string_view route, std::string_view here,
+                   const Origin& origin, TracedMessage& trace) {
+    const TracedMessage::StreamImport import(trace, importer_.name(), pattern_.there, here);
+    if (traced_) return pass(message, route, here, origin);
+    const bool wanted = importer_.router().has_interest(here, {});
+    if (wanted) trace.stream_export(import);  // its way ends here
+    return wanted && (trace.only() || pass(message, route, here, Origin{origin.connection_id}));
+  }
+
   Imports& owner_;
   Account& importer_;
   Account& exporter_;
   const ImportPattern pattern_;
+  const bool traced_;
 };
 
 Imports::Imports(Env& env, Accounts& accounts, ClientInfo client_info)
@@ -278,7 +328,8 @@ void Imports::rebuild(Account& importer) {
       made = std::make_unique<Service>(*this, importer, *exporter, responses_of(*exporter),
                                        std::move(*pattern), import, *exported);
     } else {
-      made = std::make_unique<Stream>(*this, importer, *exporter, std::move(*pattern));
+      made = std::make_unique<Stream>(*this, importer, *exporter, std::move(*pattern),
+                                      import.allow_trace);
     }
     Subscription* added = router.add(std::move(made));
     SLUICE_CHECK(added != nullptr);

@@ -97,18 +97,20 @@ JetStreamLimits read_tier(const Claims& from) {
   return js;
 }
 
-std::optional<JetStreamLimits> read_jetstream(const Claims& limits) {
-  JetStreamLimits js;
+/// Tiers for streams of up to five replicas. One server keeps one: what is in force is R1.
+void read_jetstream(const Claims& limits, AccountOptions& out) {
   if (const auto tiers = limits.object("tiered_limits")) {
-    // One server keeps one replica of a stream: its tier is R1.
-    const auto tier = tiers->object("R1");
-    if (!tier) return std::nullopt;
-    js = read_tier(*tier);
-  } else {
-    js = read_tier(limits);
+    for (const char* name : {"R1", "R2", "R3", "R4", "R5"}) {
+      if (const auto tier = tiers->object(name)) out.jetstream_tiers.emplace_back(name, read_tier(*tier));
+    }
   }
-  if (js.max_memory == 0 && js.max_storage == 0) return std::nullopt;
-  return js;
+  if (!out.jetstream_tiers.empty()) {
+    const auto& [name, first] = out.jetstream_tiers.front();
+    out.jetstream = name == "R1" ? first : JetStreamLimits{.max_memory = 0, .max_storage = 0};
+    return;
+  }
+  const JetStreamLimits js = read_tier(limits);
+  if (js.max_memory != 0 || js.max_storage != 0) out.jetstream = js;
 }
 
 JwtExport read_export(const Claims& from) {
@@ -228,7 +230,7 @@ Status read_account(const OpenedJwt& jwt, AccountJwt& out) {
     limits->take("imports", own.imports);
     limits->take("exports", own.exports);
     limits->take("wildcards", own.wildcards);
-    o.jetstream = read_jetstream(*limits);
+    read_jetstream(*limits, o);
   }
   for (const Claims& from : jwt.nats.objects("exports")) out.exports.push_back(read_export(from));
   for (const Claims& from : jwt.nats.objects("imports")) o.imports.push_back(read_import(from));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "bus/message_trace.h"
 
 namespace sluice {
 
@@ -49,16 +50,21 @@ class Router::Routing {
 
 class Router::InternalSubscription : public Subscription {
  public:
-  InternalSubscription(std::string_view subject, std::string_view queue, BusHandler handler)
-      : Subscription(0, subject, queue), handler_(std::move(handler)) {}
+  enum class Traces : bool { kIgnored, kTold };
+
+  InternalSubscription(std::string_view subject, std::string_view queue, BusHandler handler,
+                       Traces traces)
+      : Subscription(0, subject, queue), handler_(std::move(handler)), traces_(traces) {}
   bool take(const Message& message, const Origin& origin) override {
-    handler_(message, origin);
+    const bool only_traced = origin.trace != nullptr && origin.trace->only();
+    if (!only_traced || traces_ == Traces::kTold) handler_(message, origin);
     return true;
   }
   bool congested() const override { return false; }
 
  private:
   BusHandler handler_;
+  const Traces traces_;
 };
 
 class Router::InternalHandle : public BusSubscription {
@@ -85,8 +91,18 @@ Router::~Router() {
 
 std::unique_ptr<BusSubscription> Router::subscribe(std::string_view subject, std::string_view queue,
                                                    BusHandler handler) {
-  Subscription* added =
-      add(std::make_unique<InternalSubscription>(subject, queue, std::move(handler)));
+  return add_internal(std::make_unique<InternalSubscription>(
+      subject, queue, std::move(handler), InternalSubscription::Traces::kIgnored));
+}
+
+std::unique_ptr<BusSubscription> Router::subscribe_traced(std::string_view subject,
+                                                          BusHandler handler) {
+  return add_internal(std::make_unique<InternalSubscription>(
+      subject, std::string_view(), std::move(handler), InternalSubscription::Traces::kTold));
+}
+
+std::unique_ptr<BusSubscription> Router::add_internal(std::unique_ptr<Subscription> made) {
+  Subscription* added = add(std::move(made));
   SLUICE_CHECK(added != nullptr);
   return std::make_unique<InternalHandle>(*this, *added);
 }

@@ -51,6 +51,8 @@ class Router : public Bus {
   // -- Bus
   std::unique_ptr<BusSubscription> subscribe(std::string_view subject, std::string_view queue,
                                              BusHandler handler) override;
+  std::unique_ptr<BusSubscription> subscribe_traced(std::string_view subject,
+                                                    BusHandler handler) override;
   size_t publish(const Message& message) override { return publish(message, Origin{}); }
   size_t deliver(std::string_view route, std::string_view queue, const Message& message) override {
     return deliver_to(route, queue, message, Origin{});
@@ -114,6 +116,7 @@ class Router : public Bus {
     DeliveryEnd* taker;
   };
 
+  std::unique_ptr<BusSubscription> add_internal(std::unique_ptr<Subscription> made);
   size_t deliver_to(std::string_view route, std::string_view only_queue, const Message& message,
                     const Origin& origin);
   size_t hand_to_plain(const MatchList& list, const Message& message, const Origin& origin);

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "crypto/nkey.h"
+#include "server/account_labels.h"
 #include "server/operator_mode.h"
 #include "server/version.h"
 
@@ -36,6 +37,59 @@ ServerOptions without_accounts(ServerOptions options) {
   return options;
 }
 
+/// The figures of one account, or of several.
+struct AccountSums {
+  AccountCounters counters;
+  size_t connections = 0;
+  size_t leaf_connections = 0;
+  size_t subscriptions = 0;
+
+  void add(const Account& account) {
+    counters.in_msgs += account.counters.in_msgs;
+    counters.in_bytes += account.counters.in_bytes;
+    counters.out_msgs += account.counters.out_msgs;
+    counters.out_bytes += account.counters.out_bytes;
+    counters.slow_consumers += account.counters.slow_consumers;
+    connections += account.connections;
+    leaf_connections += account.leaf_connections;
+    subscriptions += account.router().subscription_count();
+  }
+};
+
+void collect_account(std::string_view name, const AccountSums& sums, MetricSink& sink) {
+  const MetricLabels labels{{"account", name}};
+  const auto gauge = [&](std::string_view metric, std::string_view help, size_t value) {
+    sink.gauge(metric, help, labels, static_cast<double>(value));
+  };
+  const auto counter = [&](std::string_view metric, std::string_view help, uint64_t value) {
+    sink.counter(metric, help, labels, static_cast<double>(value));
+  };
+  gauge("sluice_account_connections", "Clients of an account.", sums.connections);
+  gauge("sluice_account_leaf_connections", "Leaf links of an account.", sums.leaf_connections);
+  gauge("sluice_account_subscriptions", "Subscriptions in an account.", sums.subscriptions);
+  const AccountCounters& c = sums.counters;
+  counter("sluice_account_received_messages_total", "Messages published in an account.", c.in_msgs);
+  counter("sluice_account_received_bytes_total", "Headers and payload of them.", c.in_bytes);
+  counter("sluice_account_sent_messages_total", "Messages queued for clients and links of an account.", c.out_msgs);
+  counter("sluice_account_sent_bytes_total", "Headers and payload of them.", c.out_bytes);
+  counter("sluice_account_slow_consumers_total", "Connections of an account cut as too slow.",
+          c.slow_consumers);
+}
+
+/// By account; of more than kMaxAccountLabels those that come later by name are one.
+void collect_accounts(const Accounts& accounts, MetricSink& sink) {
+  size_t told = 0;
+  AccountSums others;
+  accounts.each([&](const Account& account) {
+    if (told == kMaxAccountLabels) return others.add(account);
+    ++told;
+    AccountSums own;
+    own.add(account);
+    collect_account(account.name(), own, sink);
+  });
+  if (accounts.size() > told) collect_account(kOtherAccounts, others, sink);
+}
+
 }  // namespace
 
 Server::Server(Env& env, ServerOptions options)
@@ -57,6 +111,7 @@ Server::Server(Env& env, ServerOptions options)
       flushes_(env.executor),
       handshakes_(env.executor),
       tls_(env.clock, env.timers, handshakes_),
+      tracer_(env.clock, env.random, [this] { return events_->server_json(); }),
       world_{.options = options_,
              .outbox = outbox_options_,
              .authenticator = authenticator_,
@@ -68,6 +123,7 @@ Server::Server(Env& env, ServerOptions options)
              .random = env.random,
              .flushes = flushes_,
              .counters = counters_,
+             .tracer = tracer_,
              .host = *this},
       self_(std::make_shared<Server*>(this)) {
   if (options_.server_name.empty()) options_.server_name = id_;
@@ -313,6 +369,8 @@ void Server::collect(MetricSink& sink) const {
                                const MetricLabels& labels = {}) {
     sink.counter(name, help, labels, static_cast<double>(value));
   };
+  tracer_.collect(sink);
+  collect_accounts(accounts_, sink);
   sink.gauge("sluice_connections", "Open client connections.", {},
              static_cast<double>(connections_.size()));
   const ServerCounters all = counters();

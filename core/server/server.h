@@ -34,6 +34,7 @@
 #include "server/server_options.h"
 #include "server/system_events.h"
 #include "server/system_services.h"
+#include "server/tracer.h"
 #include "websocket/ws_acceptor.h"
 
 namespace sluice {
@@ -104,6 +105,8 @@ class Server final : public ConnectionHost, public ServerControl {
   // -- for leaf nodes
   const Authenticator& authenticator() const { return authenticator_; }
   PasswordChecks& passwords() { return passwords_; }
+  Tracer& tracer() { return tracer_; }
+  SystemEvents& events() { return *events_; }
   FlushList& flushes() { return flushes_; }
   HandshakeGate& handshakes() { return handshakes_; }
   const OutboxOptions& outbox_options() const { return outbox_options_; }
@@ -173,6 +176,7 @@ class Server final : public ConnectionHost, public ServerControl {
   FlushList flushes_;
   HandshakeGate handshakes_;
   TlsAcceptor tls_;
+  Tracer tracer_;
   std::unique_ptr<WsAcceptor> websocket_;  ///< null without
   ConnectionWorld world_;
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;

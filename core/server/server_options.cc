@@ -14,6 +14,7 @@
 #include "server/jwt_accounts.h"
 #include "server/permissions.h"
 #include "server/subject_mappings.h"
+#include "subject/subject.h"
 
 namespace sluice {
 namespace {
@@ -65,6 +66,8 @@ Status check_account(const AccountOptions& account, std::set<std::string>& users
   }
   if (auto made = SubjectMappings::make(account.mappings, {}); !made)
     return std::unexpected(made.error());
+  if (!account.trace_destination.empty() && !is_valid_literal(account.trace_destination))
+    return invalid(fmt::format("Trace destination \"{}\" is not valid", account.trace_destination));
   return {};
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/nuid.h"
 #include "server/account.h"
+#include "server/tracer.h"
 
 namespace sluice {
 namespace {
@@ -94,7 +95,17 @@ bool ServiceResponses::take(const Message& message, const Origin& origin) {
   } else {
     entries_.find(found->first)->second.deadline = clock_.now() + found->second.threshold;
   }
-  return hand_on(importer.router(), exporter_.router().route(), reply, message, origin) > 0;
+  const std::string_view route = exporter_.router().route();
+  TracedMessage* trace = TracedMessage::of(origin);
+  if (trace == nullptr) [[likely]]
+    return hand_on(importer.router(), route, reply, message, origin) > 0;
+  trace->service_import(importer.name(), route, reply);  // and there its way ends
+  if (trace->only()) return true;
+  std::string headers(message.headers);
+  disable_tracing(headers);
+  Message passed = message;
+  passed.headers = headers;
+  return hand_on(importer.router(), route, reply, passed, Origin{origin.connection_id}) > 0;
 }
 
 bool ServiceResponses::interested(std::string_view subject) const {

@@ -68,12 +68,18 @@ Result<SubjectMappings> SubjectMappings::make(const std::vector<MappingOptions>&
   return all;
 }
 
-MappingOutcome SubjectMappings::map(std::string_view subject, Random& random,
-                                    std::string& out) const {
+/// The first that matches; nullptr = none.
+const SubjectMappings::Rule* SubjectMappings::rule_of(std::string_view subject) const {
   const auto rule = std::ranges::find_if(rules_, [subject](const Rule& r) {
     return r.literal ? r.source == subject : subject_matches(r.source, subject);
   });
-  if (rule == rules_.end()) return MappingOutcome::kUnchanged;
+  return rule == rules_.end() ? nullptr : &*rule;
+}
+
+MappingOutcome SubjectMappings::map(std::string_view subject, Random& random,
+                                    std::string& out) const {
+  const Rule* rule = rule_of(subject);
+  if (rule == nullptr) return MappingOutcome::kUnchanged;
   const auto die = static_cast<uint32_t>(
       rule->destinations.size() == 1 && rule->destinations.front().up_to == 100
           ? 0

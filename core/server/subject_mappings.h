@@ -31,6 +31,8 @@ class SubjectMappings {
                                       std::string_view cluster);
 
   MappingOutcome map(std::string_view subject, Random& random, std::string& out) const;
+  /// One of the sources matches: even what stays the same was mapped.
+  bool covers(std::string_view subject) const { return rule_of(subject) != nullptr; }
   /// What a server says of them; "source" → "destination", the first of each.
   size_t size() const { return rules_.size(); }
   bool empty() const { return rules_.empty(); }
@@ -46,6 +48,7 @@ class SubjectMappings {
     bool literal = false;
     std::vector<Destination> destinations;
   };
+  const Rule* rule_of(std::string_view subject) const;
   static Result<Rule> make_rule(const MappingOptions& mapping, std::string_view cluster);
 
   std::vector<Rule> rules_;

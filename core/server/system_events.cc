@@ -144,6 +144,50 @@ void SystemEvents::refused(const Connection& connection, std::string_view user) 
   publish(fmt::format("$SYS.ACCOUNT.{}.DISCONNECT", connection.account().name()), body);
 }
 
+std::string SystemEvents::link_json(const LinkEvent& link, bool stopped) const {
+  Json json;
+  json["start"] = format_rfc3339(link.start);
+  json["host"] = link.ip;
+  json["id"] = link.id;
+  json["acc"] = link.account == nullptr ? std::string("N/A") : link.account->name();
+  if (!link.user.empty()) json["user"] = link.user;
+  if (!link.name.empty()) json["name"] = link.name;
+  if (!link.version.empty()) json["ver"] = link.version;
+  if (link.rtt.count() != 0) json["rtt"] = link.rtt.count();
+  if (stopped) json["stop"] = now_text();
+  if (link.account != nullptr) json["name_tag"] = link.account->display_name();
+  json["kind"] = "Leafnode";
+  return text_of(json);
+}
+
+/// Seen from the other side, as of clients.
+std::string SystemEvents::link_farewell(const LinkEvent& link, CloseReason reason) const {
+  return fmt::format(
+      R"("client":{},"sent":{{"msgs":{},"bytes":{}}},"received":{{"msgs":{},"bytes":{}}},"reason":"{}")",
+      link_json(link, true), link.in_msgs, link.in_bytes, link.out_msgs, link.out_bytes,
+      to_string(reason));
+}
+
+void SystemEvents::link_opened(const LinkEvent& link, bool dialled) {
+  tell_connections(*link.account);
+  if (!dialled) return;
+  publish(fmt::format("$SYS.ACCOUNT.{}.CONNECT", link.account->name()), [&] {
+    return event_json("client_connect", fmt::format(R"("client":{})", link_json(link, false)));
+  });
+}
+
+void SystemEvents::link_closed(const LinkEvent& link, CloseReason reason) {
+  tell_connections(*link.account);
+  publish(fmt::format("$SYS.ACCOUNT.{}.DISCONNECT", link.account->name()),
+          [&] { return event_json("client_disconnect", link_farewell(link, reason)); });
+}
+
+void SystemEvents::link_refused(const LinkEvent& link) {
+  publish(fmt::format("$SYS.SERVER.{}.CLIENT.AUTH.ERR", id_), [&] {
+    return event_json("client_disconnect", link_farewell(link, CloseReason::kAuthenticationFailure));
+  });
+}
+
 void SystemEvents::lame_duck() {
   publish(fmt::format("$SYS.SERVER.{}.LAMEDUCK", id_), [this] { return server_json(); });
 }

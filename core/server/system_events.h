@@ -1,4 +1,4 @@
-// What the server says of itself in the system account: clients that come and go, refused logins,
+// What the server says of itself in the system account: clients and links that come and go, refused logins,
 // connections of accounts, its own figures.
 //
 // Made only when somebody listens. Shapes are those of nats-server's events.
@@ -17,6 +17,22 @@
 
 namespace sluice {
 
+/// A link to another server, as its events show it. Views for the call only.
+struct LinkEvent {
+  const Account* account = nullptr;  ///< nullptr = it got into none
+  uint64_t id = 0;
+  WallNanos start = 0;
+  std::string_view ip = {};
+  std::string_view user = {};
+  std::string_view name = {};     ///< of the other server, as its CONNECT says
+  std::string_view version = {};  ///< the same
+  std::chrono::nanoseconds rtt{0};
+  uint64_t in_msgs = 0;
+  uint64_t in_bytes = 0;
+  uint64_t out_msgs = 0;
+  uint64_t out_bytes = 0;
+};
+
 /// Loop thread only. What it refers to outlives it.
 class SystemEvents {
  public:
@@ -28,6 +44,10 @@ class SystemEvents {
   void disconnected(const Connection& connection);
   /// `user`: the name that it gave.
   void refused(const Connection& connection, std::string_view user);
+  /// @param dialled  by us: only then a CONNECT is told, as by nats-server
+  void link_opened(const LinkEvent& link, bool dialled);
+  void link_closed(const LinkEvent& link, CloseReason reason);
+  void link_refused(const LinkEvent& link);
   void lame_duck();
   void shut_down();
 
@@ -41,6 +61,8 @@ class SystemEvents {
 
  private:
   std::string client_json(const Connection& connection, std::string_view user, bool stopped) const;
+  std::string link_json(const LinkEvent& link, bool stopped) const;
+  std::string link_farewell(const LinkEvent& link, CloseReason reason) const;
   std::string farewell(const Connection& connection, std::string_view user, CloseReason reason) const;
   /// `{"type":…,"id":…,"timestamp":…,"server":{…},<members>}`
   std::string event_json(std::string_view type, std::string_view members);

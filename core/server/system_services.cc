@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "bus/message_trace.h"
+
 namespace sluice {
 namespace {
 
@@ -46,6 +48,12 @@ bool means_us(std::string_view body, const ServerOptions& us) {
   }
   return fits(text("server_name"), us.server_name) && fits(text("host"), us.host) &&
          text("cluster").empty() && (text("domain").empty() || text("domain") == us.domain);
+}
+
+/// What an account asks of itself, as the system account would ask it.
+std::string name_in_system(const Account& account, std::string_view subject) {
+  if (subject == "$SYS.REQ.USER.INFO") return fmt::format("$SYS.REQ.USER.{}.INFO", account.name());
+  return fmt::format("{}{}.{}", kAccountPrefix, account.name(), last_token(subject));
 }
 
 Json permission_json(const SubjectPermission& permission) {
@@ -100,8 +108,11 @@ void SystemServices::add(Account& account) {
 }
 
 void SystemServices::serve(Account& account, std::string_view subject, Handler handler) {
-  subscriptions_.push_back(account.router().subscribe(
-      subject, {}, [this, &account, handler](const Message& request, const Origin& origin) {
+  subscriptions_.push_back(account.router().subscribe_traced(
+      subject, [this, &account, handler](const Message& request, const Origin& origin) {
+        if (origin.trace != nullptr && !account.is_system())
+          origin.trace->served(request.subject, name_in_system(account, request.subject));
+        if (origin.trace != nullptr && origin.trace->only()) return;
         if (!request.reply.empty()) (this->*handler)(account, request, origin);
       }));
 }

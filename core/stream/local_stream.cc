@@ -91,8 +91,11 @@ void LocalStream::tell_traits() {
 void LocalStream::subscribe() {
   subscriptions_.clear();
   for (const std::string& subject : parts_.config.subjects)
-    subscriptions_.push_back(parts_.bus.subscribe(
-        subject, "", [this](const Message& m, const Origin&) { take(m, nullptr); }));
+    subscriptions_.push_back(
+        parts_.bus.subscribe_traced(subject, [this](const Message& m, const Origin& origin) {
+          if (origin.trace != nullptr) [[unlikely]] return take_traced(m, *origin.trace);
+          take(m, nullptr);
+        }));
   retire_direct_get();
   if (const std::vector<std::string> names = directly_read_names(); !names.empty())
     direct_get_ = std::make_unique<DirectGet>(parts_.env, parts_.bus, *this, names, parts_.options);
@@ -170,6 +173,7 @@ void LocalStream::take(const Message& message, OfferDone done) {
     return take_staged(stored, headers, std::move(done));
   const WallNanos now = stamp();
   const Verdict verdict = ingest_.judge({.message = stored, .headers = headers, .now = now});
+  if (trace_ != nullptr) [[unlikely]] trace_verdict(verdict, stored, headers);
   act(verdict, stored, headers.msg_id, now, std::move(done));
 }
 
@@ -280,6 +284,7 @@ std::string_view LocalStream::answered_reply(const Message& message) const {
 
 void LocalStream::refuse(const Message& message, const Error& why, OfferDone done) {
   ++counters_.refused;
+  if (trace_ != nullptr) [[unlikely]] trace_refusal(why, {}, parse_publish_headers(message.headers));
   const std::string_view reply = answered_reply(message);
   if (reply.empty() && done == nullptr) return;
   // After a failure of the disk the queue stands still for good.
@@ -292,6 +297,7 @@ void LocalStream::refuse(const Message& message, const Error& why, OfferDone don
 /// The queue is full, so this one answer does not stand in it.
 void LocalStream::refuse_overflow(const Message& message, OfferDone done) {
   ++counters_.overflowed;
+  if (trace_ != nullptr) [[unlikely]] trace_refusal(Error{Errc::kFull, 10167, {}}, {}, {});
   answer_past_queue(answered_reply(message), kTooManyRequests,
                     pub_ack_.refused(Error{Errc::kFull, 10167, {}}), std::move(done));
 }

@@ -151,6 +151,11 @@ class LocalStream : public Stream, public StreamInbox {
   // -- the way in (local_stream.cc)
   void compile_transform();
   void take(const Message& message, OfferDone done);
+  // -- traced ones (local_stream_traces.cc)
+  void take_traced(const Message& message, MessageTrace& trace);
+  void trace_verdict(const Verdict& verdict, const Message& message, const PublishHeaders& headers);
+  void trace_refusal(const Error& why, std::string_view subject, const PublishHeaders& headers);
+  std::string trace_error(const Error& why, const PublishHeaders& headers) const;
   /// Checks and stores a message that the server itself wrote. @return false = refused
   bool take_own(const Message& message);
   WallNanos stamp();
@@ -245,6 +250,7 @@ class LocalStream : public Stream, public StreamInbox {
   AckQueue answers_;
   AckQueue::Answer answer_;   ///< scratch of settle()
   std::string headers_;       ///< scratch of take(): a rewritten header block
+  MessageTrace* trace_ = nullptr;  ///< of the message that take() has, until its fate is told
   StreamSeq visible_;
   WallNanos newest_stamp_ = kZeroTime;
   bool closed_ = false;

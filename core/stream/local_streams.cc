@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -24,11 +25,13 @@ namespace {
 
 constexpr Logger log_{"stream"};
 
-class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
+class LocalStreams : public Streams, public StreamOwner, public RestoreOwner, public RoomTaker {
  public:
   LocalStreams(Env& env, Bus& bus, Store* store, const StreamsOptions& options)
-      : env_(env), bus_(bus), store_(store), options_(options) {}
-  ~LocalStreams() override { *alive_ = false; }
+      : env_(env), bus_(bus), store_(store), options_(options) {
+    if (options_.room != nullptr) options_.room->join(*this);
+  }
+  ~LocalStreams() override;
 
   void start();
 
@@ -67,7 +70,7 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
 
  private:
   Status check_overlap(const StreamConfig& config) const;
-  Status check_reservation(const StreamConfig& config, int64_t had) const;
+  Status check_reservation(const StreamConfig& config, std::optional<int64_t> had) const;
   Status check_size(const StreamConfig& config) const;
   Status check_new(const StreamConfig& config) const;
   Result<StreamStore*> new_file(const StreamConfig& config, std::string_view meta, StreamSeq first);
@@ -80,7 +83,12 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
   int64_t& used(StorageKind kind) {
     return kind == StorageKind::kFile ? used_file_bytes_ : used_memory_bytes_;
   }
-  void recount();
+  void recount() override;
+  ServerRoom::Kind* room(StorageKind kind) const {
+    if (options_.room == nullptr) return nullptr;
+    return kind == StorageKind::kFile ? &options_.room->file : &options_.room->memory;
+  }
+  void take_room(StorageKind kind, int64_t reserved, int64_t used_bytes);
   void on_durable(CommitNo durable);
   void settle_memory();
 
@@ -103,6 +111,24 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner {
   bool settle_posted_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+
+LocalStreams::~LocalStreams() {
+  *alive_ = false;
+  if (options_.room == nullptr) return;
+  options_.room->leave(*this);
+  for (const auto& [name, stream] : streams_)
+    take_room(stream->config().storage, -std::max<int64_t>(stream->config().max_bytes, 0), 0);
+  take_room(StorageKind::kFile, 0, -used_file_bytes_);
+  take_room(StorageKind::kMemory, 0, -used_memory_bytes_);
+}
+
+/// Of what all accounts have together.
+void LocalStreams::take_room(StorageKind kind, int64_t reserved, int64_t used_bytes) {
+  ServerRoom::Kind* room = this->room(kind);
+  if (room == nullptr) return;
+  room->reserved_bytes += reserved;
+  room->used_bytes += used_bytes;
+}
 
 void LocalStreams::start() {
   if (store_ == nullptr) return;
@@ -150,6 +176,7 @@ Result<LocalStream*> LocalStreams::add(StreamMeta meta, StreamStore* file,
                                                                  .memory = std::move(memory)});
   LocalStream* raw = stream.get();
   streams_.emplace(config.name, std::move(stream));
+  take_room(config.storage, std::max<int64_t>(config.max_bytes, 0), 0);
   raw->open();
   return raw;
 }
@@ -168,18 +195,23 @@ Status LocalStreams::check_overlap(const StreamConfig& config) const {
   return {};
 }
 
-/// Streams with max_bytes reserve them of the account's limit.
-Status LocalStreams::check_reservation(const StreamConfig& config, int64_t had) const {
-  const int64_t limit = limit_of(config.storage);
-  if (limit < 0 || config.max_bytes <= 0 || config.max_bytes <= had) return {};
-  int64_t reserved = config.max_bytes;
-  for (const auto& [name, other] : streams_) {
-    const StreamConfig& theirs = other->config();
-    if (name != config.name && theirs.storage == config.storage && theirs.max_bytes > 0)
-      reserved += theirs.max_bytes;
+/// Streams with max_bytes reserve them, of what the account has and of what the server has; the others
+/// need one byte. Only what is more than before counts.
+Status LocalStreams::check_reservation(const StreamConfig& config, std::optional<int64_t> had) const {
+  const int64_t more = had ? config.max_bytes - std::max<int64_t>(*had, 0)
+                           : std::max<int64_t>(config.max_bytes, 1);
+  if (more <= 0) return {};
+  const Status full = fail_api(Errc::kFull, config.storage == StorageKind::kFile ? 10047 : 10028, "");
+  if (const int64_t limit = limit_of(config.storage); limit >= 0) {
+    int64_t reserved = 0;
+    for (const auto& [name, other] : streams_) {
+      if (other->config().storage == config.storage)
+        reserved += std::max<int64_t>(other->config().max_bytes, 0);
+    }
+    if (more > limit - reserved) return full;
   }
-  if (reserved <= limit) return {};
-  return fail_api(Errc::kFull, config.storage == StorageKind::kFile ? 10047 : 10028, "");
+  const ServerRoom::Kind* all = room(config.storage);
+  return all != nullptr && all->max_bytes >= 0 && more > all->max_bytes - all->reserved_bytes ? full : Status();
 }
 
 /// What the account says of the size of one stream.
@@ -196,10 +228,11 @@ Status LocalStreams::check_size(const StreamConfig& config) const {
 Status LocalStreams::check_new(const StreamConfig& config) const {
   if (offline_.contains(config.name) || restoring_.contains(config.name))
     return fail_api(Errc::kExists, 10058, "");
+  if (options_.no_tier) return fail_api(Errc::kDenied, 10120, "");
   if (options_.max_streams >= 0 && streams_.size() >= static_cast<size_t>(options_.max_streams))
     return fail_api(Errc::kFull, 10027, "");
   if (auto status = check_size(config); !status) return status;
-  if (auto status = check_reservation(config, 0); !status) return status;
+  if (auto status = check_reservation(config, std::nullopt); !status) return status;
   return check_overlap(config);
 }
 
@@ -291,6 +324,7 @@ Result<Stream*> LocalStreams::update(const StreamConfig& config) {
   const StreamConfig before = was;
   if (!stream.in_memory())
     store_->update_stream_meta(updated.name, stream.meta_json(updated));
+  take_room(updated.storage, std::max<int64_t>(updated.max_bytes, 0) - std::max<int64_t>(was.max_bytes, 0), 0);
   stream.reconfigure(std::move(updated));
   SLUICE_LOG(log_, kInfo, "stream updated stream={}", config.name);
   for (auto& listener : updated_listeners_) listener(stream, before);
@@ -313,7 +347,9 @@ Status LocalStreams::remove(std::string_view name) {
   std::erase(waiting_in_memory_, stream.get());
   stream->close();
   std::erase(resized_, stream.get());
-  used(stream->config().storage) -= static_cast<int64_t>(stream->counted_bytes());
+  const auto counted = static_cast<int64_t>(stream->counted_bytes());
+  used(stream->config().storage) -= counted;
+  take_room(stream->config().storage, -std::max<int64_t>(stream->config().max_bytes, 0), -counted);
   if (!stream->in_memory()) store_->delete_stream(stream->config().name);
   SLUICE_LOG(log_, kInfo, "stream deleted stream={}", stream->config().name);
   // One of its own handlers may be on the stack.
@@ -359,15 +395,23 @@ Status LocalStreams::room_for(StorageKind kind, uint64_t bytes) {
     }
   }
   const int64_t limit = limit_of(kind);
-  if (limit < 0) return {};
+  ServerRoom::Kind* all = room(kind);
+  if (limit < 0 && (all == nullptr || all->max_bytes < 0)) return {};
   recount();
-  if (used(kind) + static_cast<int64_t>(bytes) > limit) return fail_api(Errc::kFull, 10002, "");
+  if (limit >= 0 && used(kind) + static_cast<int64_t>(bytes) > limit)
+    return fail_api(Errc::kFull, 10002, "");
+  if (all != nullptr && !options_.room->has_room(*all, static_cast<int64_t>(bytes)))
+    return fail_api(Errc::kFull, 10023, "");
   return {};
 }
 
 /// Asks only the streams that changed.
 void LocalStreams::recount() {
-  for (LocalStream* stream : resized_) used(stream->config().storage) += stream->recount();
+  for (LocalStream* stream : resized_) {
+    const int64_t grown = stream->recount();
+    used(stream->config().storage) += grown;
+    take_room(stream->config().storage, 0, grown);
+  }
   resized_.clear();
 }
 

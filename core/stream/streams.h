@@ -17,6 +17,7 @@
 #include "store/store.h"
 #include "stream/batch_limits.h"
 #include "stream/offline.h"
+#include "stream/server_room.h"
 #include "stream/stream.h"
 
 namespace sluice {
@@ -25,9 +26,11 @@ struct StreamsOptions {
   int64_t max_streams = -1;
   int64_t max_file_bytes = -1;    ///< account limit over all file streams; -1 = none
   int64_t max_memory_bytes = -1;
+  ServerRoom* room = nullptr;     ///< of all accounts; nullptr = without limit
   int64_t max_file_stream_bytes = -1;    ///< largest max_bytes of one stream; -1 = none
   int64_t max_memory_stream_bytes = -1;
   bool max_bytes_required = false;       ///< every stream must have max_bytes
+  bool no_tier = false;                  ///< the account may have streams of more replicas only: none here
   std::chrono::nanoseconds max_duplicate_window{0};  ///< 0 = no server limit
   std::string domain;             ///< shown in PubAcks when set
   size_t max_buffered_msgs = 100'000;            ///< appended, not yet durable, of one stream; beyond: 429/10167

@@ -293,10 +293,15 @@ bool Parser::read_pub(std::string_view line, std::string_view args, bool with_he
   }
   if (!parse_size(words.at[words.count - 1], size) || header > size)
     return fail(WireError::kBadArguments, op);
-  if (size > limits_.max_payload) return fail(WireError::kPayloadTooLarge, op);
   op.pub.subject = words.at[0];
   op.pub.reply = words.count == numbers + 2 ? words.at[1] : std::string_view{};
   op.pub.header_bytes = header;
+  if (size > limits_.max_payload) {
+    op.size = size;
+    op.pub.header_bytes = header <= bytes.size() ? header : 0;
+    op.pub.message = bytes.substr(0, op.pub.header_bytes);
+    return fail(WireError::kPayloadTooLarge, op);
+  }
   return take_message(line, size, bytes, op);
 }
 

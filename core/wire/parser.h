@@ -40,6 +40,8 @@ class Parser {
   ///   bool on_ping();
   ///   bool on_pong();
   ///   void on_error(WireError);                 // at most once, then feed() returns false
+  ///   void on_oversized(const PubOp&, size_t);  // if there: before kPayloadTooLarge, when the
+  ///                                             // headers have come; bytes of the whole message
   ///
   /// A sink that returns false ends the call at once and may have destroyed the parser; what was not
   /// looked at is in `*rest` then. When the parser lives it may be fed with that later.
@@ -49,6 +51,10 @@ class Parser {
     Operation op;
     while (next(bytes, op)) {
       if (op.kind == Kind::kError) {
+        if constexpr (requires { sink.on_oversized(op.pub, op.size); }) {
+          if (op.error == WireError::kPayloadTooLarge && op.pub.header_bytes > 0)
+            sink.on_oversized(op.pub, op.size);
+        }
         sink.on_error(op.error);
         return false;
       }
@@ -69,6 +75,7 @@ class Parser {
     Kind kind = Kind::kIgnored;
     WireError error = WireError::kUnknownOperation;
     PubOp pub;
+    size_t size = 0;  ///< of a message that is too large
     SubOp sub;
     UnsubOp unsub;
     std::string_view json;

@@ -291,5 +291,32 @@ TEST(NatsSettings, NoSecretInAMessage) {
               Not(HasSubstr("s3cret")));
 }
 
+TEST(NatsSettings, TracesOfAccounts) {
+  auto s = read(R"(accounts {
+    A { msg_trace: {dest: a.t, sampling: "20%"}, exports: [{service: q, allow_trace: true}] }
+    B { trace_dest: b.t, imports: [{stream: {account: A, subject: s}, allow_trace: true}] }
+  })");
+  ASSERT_TRUE(s) << s.error().detail;
+  const auto& accounts = s->server.accounts;
+  EXPECT_EQ(accounts[0].trace_destination, "a.t");
+  EXPECT_EQ(accounts[0].trace_sampling, 20);
+  EXPECT_TRUE(accounts[0].exports[0].allow_trace);
+  EXPECT_EQ(accounts[1].trace_destination, "b.t");
+  EXPECT_EQ(accounts[1].trace_sampling, 100);
+  EXPECT_TRUE(accounts[1].imports[0].allow_trace);
+  const auto refused = [](const std::string& block) { return refusal("accounts { A {" + block + "} }"); };
+  EXPECT_THAT(refused("msg_trace: {dest: x, sampling: 0}"), HasSubstr("sampling value 0 is invalid, needs to be [1..100]"));
+  EXPECT_THAT(refused("msg_trace: {dest: x, sampling: fo}"), HasSubstr("Invalid trace destination sampling value \"fo\""));
+  EXPECT_THAT(refused("msg_trace: {dest: x, sampling: true}"), HasSubstr("should be an integer or a percentage, got bool"));
+  EXPECT_THAT(refused("msg_trace: {dest: 5}"), HasSubstr("Field \"dest\" should be a string, got int64"));
+  EXPECT_THAT(refused("msg_trace: {dst: x}"),
+              HasSubstr("Unknown field \"dst\" parsing account message trace map/struct \"msg_trace\""));
+  EXPECT_THAT(refused("trace_dest: 5"),
+              HasSubstr("Expected account message trace \"trace_dest\" to be a string or a map/struct, got int64"));
+  EXPECT_THAT(refused("exports: [{stream: x, allow_trace: true}]"), HasSubstr("Detected allow_trace directive on non-service"));
+  EXPECT_THAT(refused("imports: [{service: {account: B, subject: x}, allow_trace: true}]"),
+              HasSubstr("Detected allow_trace directive on a non-stream"));
+}
+
 }  // namespace
 }  // namespace sluice

@@ -431,7 +431,7 @@ TEST(NodeDiskFull, PurgeMakesRoom) {
   EXPECT_FALSE(accepted.contains("error")) << accepted.dump();
 }
 
-TEST(NodeDiskFull, AccountLimitRefusesWith10002) {
+TEST(NodeDiskFull, ServerLimitRefusesWith10023) {
   NodeWorld w;
   w.options.max_file_bytes = 64 * kKiB;
   w.start();
@@ -440,7 +440,7 @@ TEST(NodeDiskFull, AccountLimitRefusesWith10002) {
   const std::string body(20 * kKiB, 'b');
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(w.publish(c, "s", body).contains("error"));
   const Json refused = w.publish(c, "s", body);
-  EXPECT_EQ(refused["error"]["err_code"], 10002) << refused.dump();
+  EXPECT_EQ(refused["error"]["err_code"], 10023) << refused.dump();
   EXPECT_EQ(w.api(c, "STREAM.PURGE.S")["purged"], 3);
   EXPECT_FALSE(w.publish(c, "s", body).contains("error"));
 }

@@ -27,7 +27,14 @@ ONLY_OURS = {"sluice_version", "sync_always"}
 
 PAGES = ["/varz", "/connz?subs=1", "/connz?subs=detail&state=any", "/connz?state=closed", "/subsz?subs=1&test=foo.a", "/subsz",
          "/jsz", "/jsz?accounts=1", "/jsz?consumers=1&config=1", "/accountz", "/accountz?acc=$G", "/accstatz",
-         "/leafz", "/routez", "/gatewayz", "/healthz", "/ipqueuesz"]
+         "/leafz", "/routez", "/gatewayz", "/healthz", "/ipqueuesz",
+         # As nats-top and prometheus-nats-exporter ask, and every option once.
+         "/connz?limit=1024&sort=cid&subs=1&auth=1", "/connz?auth=true&state=any&offset=1&limit=1", "/connz?cid=1",
+         "/connz?acc=$G&sort=bytes_to", "/connz?filter_subject=bar&acc=$G", "/subsz?acc=$G&subs=1",
+         "/jsz?accounts=1&streams=1&consumers=1&config=1", "/jsz?acc=$G&streams=1", "/jsz?accounts=1&limit=1&offset=0",
+         "/jsz?accounts=1&consumers=1&direct-consumers=1&leader-only=1&stream-leader-only=1", "/accstatz?unused=1",
+         "/leafz?subs=1", "/routez?subs=1", "/gatewayz?accs=1", "/healthz?js-enabled-only=1", "/healthz?js-server-only=1",
+         "/healthz?js-meta-only=1", "/healthz?details=1", "/healthz?account=$G&stream=S", "/healthz?account=$G&stream=S&consumer=D"]
 REFUSALS = ["/connz?sort=bogus", "/connz?state=bogus", "/connz?limit=x", "/connz?sort=stop", "/connz?subs=bogus", "/subsz?limit=x",
             "/subsz?test=foo.*", "/jsz?limit=x", "/jsz?streams=bogus", "/accountz?acc=NOPE", "/healthz?stream=X", "/raftz",
             "/healthz?account=A&stream=X&details=1", "/healthz?account=$G&stream=S&consumer=NO"]
