@@ -2,6 +2,7 @@
 // when a link breaks.
 #include "leaf/leaf_nodes.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -279,6 +280,35 @@ TEST_F(LeafTest, AClientOnTheLeafPortIsTold) {
   sim.advance(2s);
   settle();
   EXPECT_TRUE(silent.closed());
+}
+
+/// Servers before nats-server 2.11 say protocol 1: they get the message, but nobody may count on their trace.
+TEST_F(LeafTest, ATracedMessageAndARemoteThatKnowsNoTraces) {
+  Site& hub = site("hub", listening());
+  const auto watcher = client(hub);
+  ask(*watcher, "SUB t 1\r\n");
+  const std::string block = "NATS/1.0\r\nNats-Trace-Dest: t\r\n";
+  const auto publish = [&](const std::string& more) {
+    const std::string headers = block + more + "\r\n";
+    return ask(*watcher, fmt::format("HPUB far {} {}\r\n{}x\r\n", headers.size(), headers.size() + 1, headers));
+  };
+  for (const bool knows : {false, true}) {
+    sim::SimPeer spoke(hub.network, "hub", 7422);
+    settle();
+    ask(spoke, fmt::format("CONNECT {{\"name\":\"s\",\"headers\":true,\"protocol\":{}}}\r\nLS+ far\r\n", knows ? 3 : 1));
+    const std::string told = publish("");
+    EXPECT_NE(told.find(R"("kind":4)"), std::string::npos) << told;
+    EXPECT_NE(told.find(R"("hops":1)"), std::string::npos) << told;
+    EXPECT_EQ(told.find("Message delivered but remote does not support message tracing") == std::string::npos, knows);
+    EXPECT_NE(take(spoke).find("Nats-Trace-Dest: t\r\nNats-Trace-Hop: 1\r\n\r\nx"), std::string::npos);
+    const std::string only = publish("Nats-Trace-Only: 1\r\n");
+    EXPECT_EQ(only.find("Not delivered because remote does not support message tracing") == std::string::npos, knows);
+    EXPECT_EQ(take(spoke).find("HMSG") == std::string::npos, !knows);
+    // What comes over is told with the hop that it came by.
+    const std::string from = block + "Nats-Trace-Hop: 4.2\r\n\r\n";
+    ask(spoke, fmt::format("HMSG here {} {}\r\n{}x\r\n", from.size(), from.size() + 1, from));
+    EXPECT_NE(take(*watcher).find(R"("Nats-Trace-Hop":["4.2"])"), std::string::npos);
+  }
 }
 
 TEST_F(LeafTest, WhatCannotBeIsToldAtTheStart) {
