@@ -115,9 +115,7 @@ void JetStreamReader::block(Value value) {
     } else if (key == "strict") {
       bool strict = true;
       reader_.flag(entry.value, strict);
-      if (!strict)
-        reader_.tell(entry.value.place,
-                     "\"strict: false\" is not carried out by this version of Sluice");
+      out_.server.lenient_requests = !strict;
     } else {
       reader_.refuse_or_unknown(entry, kJetStreamRefused);
     }

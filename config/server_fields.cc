@@ -298,6 +298,8 @@ const FieldRows& server_fields() {
     t.section("websocket", &O::websocket, websocket_fields())
         .doc("A listener for WebSocket clients.");
     t.text("domain", &O::domain).doc("JetStream domain; none when empty.");
+    t.flag("lenient_requests", &O::lenient_requests)
+        .doc("Ignore fields of JetStream requests that are unknown here, instead of refusing the request.");
     return t.take();
   }();
   return rows;

@@ -75,7 +75,7 @@ Status check_identity(const Stream& stream, const ConsumerConfig& config, std::s
 }
 
 Result<Consumer*> create(ApiContext& context, const ApiCall& call, bool durable_form) {
-  auto request = parse_consumer_request(call.body);
+  auto request = parse_consumer_request(call.body, context.options.unknown_keys);
   if (!request) return std::unexpected(request.error());
   ConsumerConfig& config = request->config;
   if (request->stream_name != call.token[0]) return no(10056);
@@ -124,7 +124,7 @@ ApiAnswer consumer_pause(ApiContext& context, const ApiCall& call) {
   if (has_json_body(call.body)) {
     const std::array fields{
         JsonField{"pause_until", [&](const JsonElement& e) { return read_json_time(e, until); }}};
-    if (Status s = parse_json_object(call.body, fields); !s) return ApiAnswer::failed(s.error());
+    if (Status s = parse_json_object(call.body, fields, context.options.unknown_keys); !s) return ApiAnswer::failed(s.error());
   }
   const auto consumer = named_consumer(context, call);
   if (!consumer) return ApiAnswer::failed(consumer.error());
@@ -139,7 +139,7 @@ ApiAnswer consumer_unpin(ApiContext& context, const ApiCall& call) {
   if (is_empty_request(call.body)) return ApiAnswer::failed(10025, "unexpected end of JSON input");
   std::string group;
   const std::array fields{JsonField::into("group", group)};
-  if (Status s = parse_json_object(call.body, fields); !s) return ApiAnswer::failed(s.error());
+  if (Status s = parse_json_object(call.body, fields, context.options.unknown_keys); !s) return ApiAnswer::failed(s.error());
   if (group.empty()) return ApiAnswer::failed(10161);
   if (!is_valid_priority_group(group)) return ApiAnswer::failed(10162);
   const auto consumer = named_consumer(context, call);

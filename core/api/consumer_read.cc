@@ -23,7 +23,7 @@ Result<Selection> select(ApiContext& context, const ApiCall& call, size_t limit)
   int64_t offset = 0;
   if (has_json_body(call.body)) {
     const std::array fields{JsonField::into("offset", offset)};
-    if (Status s = parse_json_object(call.body, fields); !s) return std::unexpected(s.error());
+    if (Status s = parse_json_object(call.body, fields, context.options.unknown_keys); !s) return std::unexpected(s.error());
   }
   if (context.streams.find(call.token[0]) == nullptr) return fail_api(Errc::kNotFound, 10059, {});
   Selection out;

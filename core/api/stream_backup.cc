@@ -16,7 +16,7 @@
 namespace sluice::verbs {
 namespace {
 
-Result<SnapshotRequest> decode_snapshot(std::string_view body) {
+Result<SnapshotRequest> decode_snapshot(std::string_view body, UnknownKeys unknown) {
   SnapshotRequest out;
   bool verify = false;  // every record is verified when it is read
   int64_t chunk = 0;
@@ -25,7 +25,7 @@ Result<SnapshotRequest> decode_snapshot(std::string_view body) {
                           JsonField::into("no_consumers", out.no_consumers),
                           JsonField::into("chunk_size", chunk), JsonField::into("window_size", window),
                           JsonField::into("jsck", verify)};
-  if (auto status = parse_json_object(body, fields); !status) return std::unexpected(status.error());
+  if (auto status = parse_json_object(body, fields, unknown); !status) return std::unexpected(status.error());
   out.chunk_size = chunk > 0 ? static_cast<uint64_t>(chunk) : 0;
   out.window_size = window > 0 ? static_cast<uint64_t>(window) : 0;
   return out;
@@ -42,9 +42,9 @@ Result<StreamConfig> decode_restore(ApiContext& context, const ApiCall& call) {
                                       return {};
                                     }},
                           JsonField{"state", ignore_member}};
-  if (auto status = parse_json_object(call.body, fields); !status) return std::unexpected(status.error());
+  if (auto status = parse_json_object(call.body, fields, context.options.unknown_keys); !status) return std::unexpected(status.error());
   if (text.empty()) return fail_api(Errc::kInvalidArgument, 10003, "");
-  auto request = parse_stream_request(text);
+  auto request = parse_stream_request(text, context.options.unknown_keys);
   if (!request) return std::unexpected(request.error());
   if (request->config.name != call.token[0]) return fail_api(Errc::kInvalidArgument, 10056, "");
   return check_stream_config(*request, context.options.max_duplicate_window, [&context](std::string_view name) {
@@ -86,7 +86,7 @@ std::string restore_ended(ApiContext& context, std::string_view name, const Resu
 
 ApiAnswer stream_snapshot(ApiContext& context, const ApiCall& call) {
   if (is_empty_request(call.body)) return ApiAnswer::failed(10003);
-  const auto request = decode_snapshot(call.body);
+  const auto request = decode_snapshot(call.body, context.options.unknown_keys);
   if (!request) return ApiAnswer::failed(request.error());
   if (!is_valid_subject(request->deliver_subject) || has_wildcards(request->deliver_subject))
     return ApiAnswer::failed(10015);

@@ -24,11 +24,9 @@ std::string info_members(ApiContext& context, Stream& stream, std::string_view d
 }
 
 /// An empty body is a configuration without a name.
-Result<StreamRequest> decode(const ApiCall& call) {
+Result<StreamRequest> decode(const ApiContext& context, const ApiCall& call) {
   if (call.body.empty()) return StreamRequest{};
-  auto request = parse_stream_request(call.body);
-  if (!request) return request;
-  return request;
+  return parse_stream_request(call.body, context.options.unknown_keys);
 }
 
 Status check_name(const StreamConfig& config, const ApiCall& call) {
@@ -45,7 +43,7 @@ StreamLookup lookup_in(Streams& streams) {
 }
 
 Result<Stream*> create(ApiContext& context, const ApiCall& call) {
-  const auto request = decode(call);
+  const auto request = decode(context, call);
   if (!request) return std::unexpected(request.error());
   if (auto named = check_name(request->config, call); !named) return std::unexpected(named.error());
   if (request->config.mirror_direct && !request->config.mirror)
@@ -76,7 +74,7 @@ std::string violated_by(ApiContext& context, std::string_view stream, const Cons
 }
 
 Result<Stream*> update(ApiContext& context, const ApiCall& call) {
-  const auto request = decode(call);
+  const auto request = decode(context, call);
   if (!request) return std::unexpected(request.error());
   const auto config = check_stream_config(*request, context.options.max_duplicate_window,
                                           lookup_in(context.streams));
@@ -120,7 +118,7 @@ ApiAnswer stream_purge(ApiContext& context, const ApiCall& call) {
   if (!is_empty_request(call.body)) {
     const std::array fields{JsonField::into("filter", request.filter),
                             JsonField::into("seq", below), JsonField::into("keep", request.keep)};
-    if (auto status = parse_json_object(call.body, fields); !status)
+    if (auto status = parse_json_object(call.body, fields, context.options.unknown_keys); !status)
       return ApiAnswer::failed(status.error());
   }
   request.below = StreamSeq(below);

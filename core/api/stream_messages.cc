@@ -31,7 +31,7 @@ std::string message_json(const StoredMessage& m, bool no_headers) {
 
 ApiAnswer stream_msg_get(ApiContext& context, const ApiCall& call) {
   if (call.body.empty()) return ApiAnswer::failed(10003);
-  const auto request = parse_direct_get(call.body, false);
+  const auto request = parse_direct_get(call.body, context.options.unknown_keys);
   if (!request) return ApiAnswer::failed(request.error());
   if (!is_legal(*request)) return ApiAnswer::failed(10003);
   Stream* stream = context.streams.find(call.token[0]);
@@ -52,7 +52,7 @@ ApiAnswer stream_msg_delete(ApiContext& context, const ApiCall& call) {
   uint64_t seq = 0;
   bool no_erase = false;
   const std::array fields{JsonField::into("seq", seq), JsonField::into("no_erase", no_erase)};
-  if (auto status = parse_json_object(call.body, fields); !status)
+  if (auto status = parse_json_object(call.body, fields, context.options.unknown_keys); !status)
     return ApiAnswer::failed(status.error());
   Stream* stream = context.streams.find(call.token[0]);
   if (stream == nullptr) return ApiAnswer::failed(10059);

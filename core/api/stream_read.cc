@@ -29,7 +29,7 @@ Result<Selection> select_streams(ApiContext& context, const ApiCall& call) {
   if (has_json_body(call.body)) {
     const std::array fields{JsonField::into("offset", out.offset),
                             JsonField::into("subject", subject)};
-    if (auto status = parse_json_object(call.body, fields); !status)
+    if (auto status = parse_json_object(call.body, fields, context.options.unknown_keys); !status)
       return std::unexpected(status.error());
   }
   context.streams.each([&](Stream& stream) {
@@ -48,13 +48,13 @@ struct InfoRequest {
   std::string subjects_filter;
 };
 
-Result<InfoRequest> parse_info_request(std::string_view body) {
+Result<InfoRequest> parse_info_request(std::string_view body, UnknownKeys unknown) {
   InfoRequest out;
   if (!has_json_body(body)) return out;
   const std::array fields{JsonField::into("offset", out.offset),
                           JsonField::into("deleted_details", out.deleted_details),
                           JsonField::into("subjects_filter", out.subjects_filter)};
-  if (auto status = parse_json_object(body, fields); !status)
+  if (auto status = parse_json_object(body, fields, unknown); !status)
     return std::unexpected(status.error());
   return out;
 }
@@ -121,7 +121,7 @@ ApiAnswer stream_list(ApiContext& context, const ApiCall& call) {
 }
 
 ApiAnswer stream_info(ApiContext& context, const ApiCall& call) {
-  const auto request = parse_info_request(call.body);
+  const auto request = parse_info_request(call.body, context.options.unknown_keys);
   if (!request) return ApiAnswer::failed(request.error());
   Stream* stream = context.streams.find(call.token[0]);
   if (stream == nullptr) return ApiAnswer::failed(10059);

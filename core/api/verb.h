@@ -21,6 +21,7 @@
 #include "io/env.h"
 #include "store/store.h"
 #include "stream/streams.h"
+#include "stream/unknown_keys.h"
 
 namespace sluice {
 
@@ -50,6 +51,7 @@ struct ApiOptions {
   ApiLimits limits;
   /// By replicas, "R1"…; when there are any, they are what counts, and all streams are of R1.
   std::vector<std::pair<std::string, ApiLimits>> tiers;
+  UnknownKeys unknown_keys = UnknownKeys::kRefuse;  ///< of requests; pulls and direct gets ignore them always
   std::chrono::nanoseconds max_duplicate_window{0};  ///< server limit; 0 = none
 };
 

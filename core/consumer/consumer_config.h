@@ -79,8 +79,8 @@ struct ConsumerRequest {
   bool pedantic = false;
 };
 
-/// Strict: unknown keys and wrong types give 10025 with a decoder's text.
-Result<ConsumerRequest> parse_consumer_request(std::string_view json);
+/// 10025 with a decoder's text for wrong types and, unless they are to be ignored, unknown keys.
+Result<ConsumerRequest> parse_consumer_request(std::string_view json, UnknownKeys unknown = UnknownKeys::kRefuse);
 
 /// What the store keeps beside a consumer's state.
 struct ConsumerMeta {

@@ -67,7 +67,7 @@ Status read_time(const JsonElement& from, std::optional<WallNanos>& out) {
   return {};
 }
 
-Status read_config(const JsonElement& from, ConsumerConfig& c) {
+Status read_config(const JsonElement& from, ConsumerConfig& c, UnknownKeys unknown) {
   const std::array fields = {
       JsonField::into("durable_name", c.durable_name),
       JsonField::into("name", c.name),
@@ -108,7 +108,7 @@ Status read_config(const JsonElement& from, ConsumerConfig& c) {
                 [&](const JsonElement& e) { return read_enum(e, kPriorityPolicies, c.priority_policy); }},
       JsonField::into("priority_timeout", c.priority_timeout),
   };
-  return read_json_object(from, fields);
+  return read_json_object(from, fields, unknown);
 }
 
 using Json = nlohmann::ordered_json;
@@ -126,13 +126,13 @@ void put(Json& out, const char* key, const std::optional<WallNanos>& value) {
 
 }  // namespace
 
-Result<ConsumerRequest> parse_consumer_request(std::string_view json) {
+Result<ConsumerRequest> parse_consumer_request(std::string_view json, UnknownKeys unknown) {
   ConsumerRequest request;
   const std::array fields = {
       JsonField::into("stream_name", request.stream_name),
       JsonField{"config",
                 [&](const JsonElement& e) {
-                  return e.is_null() ? Status{} : read_config(e, request.config);
+                  return e.is_null() ? Status{} : read_config(e, request.config, unknown);
                 }},
       JsonField{"action",
                 [&](const JsonElement& e) -> Status {
@@ -143,7 +143,7 @@ Result<ConsumerRequest> parse_consumer_request(std::string_view json) {
       JsonField::into("pedantic", request.pedantic),
   };
   if (json.empty()) return request;
-  if (Status read = parse_json_object(json, fields); !read) return std::unexpected(read.error());
+  if (Status read = parse_json_object(json, fields, unknown); !read) return std::unexpected(read.error());
   return request;
 }
 
@@ -153,7 +153,7 @@ Result<ConsumerMeta> parse_consumer_meta(std::string_view json) {
   const std::array fields = {
       JsonField{"created", [&](const JsonElement& e) { return read_json_time(e, meta.created); }},
       JsonField::into("made_name", made_name),
-      JsonField{"config", [&](const JsonElement& e) { return read_config(e, meta.config); }},
+      JsonField{"config", [&](const JsonElement& e) { return read_config(e, meta.config, UnknownKeys::kRefuse); }},
   };
   if (Status read = parse_json_object(json, fields); !read) return std::unexpected(read.error());
   if (!made_name.empty()) {

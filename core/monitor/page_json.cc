@@ -75,7 +75,7 @@ PageJson jetstream_config(const MonitorSubject& subject) {
   if (const std::string& domain = subject.server.options().domain; !domain.empty())
     out["domain"] = domain;
   out["compress_ok"] = true;
-  out["strict"] = true;
+  out["strict"] = !subject.server.options().lenient_requests;
   return out;
 }
 

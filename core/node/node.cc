@@ -107,6 +107,7 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   api.server_name = server_->name();
   api.server_id = server_->id();
   api.domain = options_.server.domain;
+  api.unknown_keys = options_.server.lenient_requests ? UnknownKeys::kIgnore : UnknownKeys::kRefuse;
   api.version = std::string(kCompatVersion);
   api.api_level = kApiLevel;
   api.limits = shown(limits);

@@ -89,6 +89,7 @@ constexpr Row kRows[] = {
     row<&O::client_advertise>("client_advertise", "ClientAdvertise"),
     row<&O::jetstream>("jetstream", "JetStream", kFixed),
     row<&O::domain>("domain", "JetStreamDomain", kFixed),
+    row<&O::lenient_requests>("lenient_requests", "NoJetStreamStrict", kFixed),
 };
 
 /// An account that has JetStream and is to have another one, or none: that needs a restart.

@@ -74,6 +74,7 @@ struct ServerOptions {
   bool jetstream = false;   ///< what INFO says of JetStream
   bool global_jetstream = true;  ///< "$G" has it as well, when the server has
   std::string domain = {};  ///< JetStream domain; empty = none
+  bool lenient_requests = false;  ///< unknown fields of JetStream requests are ignored, not refused
 };
 
 /// What INFO says of the address: client_advertise as host and port (0 = the listener's), or the

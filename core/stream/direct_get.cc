@@ -86,7 +86,7 @@ bool DirectGet::level_refused(const Message& message) {
 void DirectGet::on_request(const Message& message) {
   if (message.reply.empty() || level_refused(message)) return;
   if (message.payload.empty()) return answer_status(message.reply, 408, "Empty Request");
-  const auto request = parse_direct_get(message.payload, true);
+  const auto request = parse_direct_get(message.payload, UnknownKeys::kIgnore);
   if (!request) return answer_status(message.reply, 408, "Malformed Request");
   if (request->is_empty()) return answer_status(message.reply, 408, "Empty Request");
   if (!is_legal_direct_get(*request)) return answer_status(message.reply, 408, "Bad Request");

@@ -19,7 +19,7 @@ JsonField time_field(std::string_view name, std::optional<WallNanos>& out) {
 
 }  // namespace
 
-Result<DirectGetRequest> parse_direct_get(std::string_view body, bool lenient) {
+Result<DirectGetRequest> parse_direct_get(std::string_view body, UnknownKeys unknown) {
   DirectGetRequest r;
   const std::array fields{
       JsonField::into("seq", r.seq),
@@ -33,7 +33,6 @@ Result<DirectGetRequest> parse_direct_get(std::string_view body, bool lenient) {
       time_field("up_to_time", r.up_to_time),
       JsonField::into("no_hdr", r.no_hdr),
   };
-  const auto unknown = lenient ? UnknownKeys::kIgnore : UnknownKeys::kRefuse;
   if (auto status = parse_json_object(body, fields, unknown); !status)
     return std::unexpected(status.error());
   return r;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/time_format.h"
 #include "store/stream_store.h"
+#include "stream/unknown_keys.h"
 
 namespace sluice {
 
@@ -32,8 +33,8 @@ struct DirectGetRequest {
   bool is_series() const { return batch > 0 || !multi_last.empty(); }
 };
 
-/// 10025 when it is no JSON or a type is wrong. `lenient`: unknown keys are ignored.
-Result<DirectGetRequest> parse_direct_get(std::string_view body, bool lenient);
+/// 10025 when it is no JSON, a type is wrong or, unless they are to be ignored, a key is unknown.
+Result<DirectGetRequest> parse_direct_get(std::string_view body, UnknownKeys unknown);
 /// No body, or an object without keys: what DIRECT.GET.<stream>.<subject> allows.
 bool is_empty_direct_get(std::string_view body);
 /// The one message that a plain (no series) request asks for.

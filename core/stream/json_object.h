@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/time_format.h"
+#include "stream/unknown_keys.h"
 
 namespace sluice {
 
@@ -47,8 +48,6 @@ struct JsonField {
     return {name, [&out](const JsonElement& from) { return read_json(from, out); }};
   }
 };
-
-enum class UnknownKeys : uint8_t { kRefuse, kIgnore };
 
 /// Reads an object by its table of fields. Errors are 10025.
 Status read_json_object(const JsonElement& from, std::span<const JsonField> fields,

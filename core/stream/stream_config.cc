@@ -55,51 +55,51 @@ JsonField compression_field(Compression& out) {
           }};
 }
 
-JsonField placement_field(std::optional<Placement>& out) {
-  return {"placement", [&out](const JsonElement& from) -> Status {
+JsonField placement_field(std::optional<Placement>& out, UnknownKeys unknown) {
+  return {"placement", [&out, unknown](const JsonElement& from) -> Status {
             if (from.is_null()) return {};
             Placement& placement = out.emplace();
             const std::array fields{JsonField::into("cluster", placement.cluster),
                                     JsonField::into("tags", placement.tags),
                                     JsonField::into("preferred", placement.preferred)};
-            return read_json_object(from, fields);
+            return read_json_object(from, fields, unknown);
           }};
 }
 
-JsonField consumer_limits_field(ConsumerLimits& limits) {
-  return {"consumer_limits", [&limits](const JsonElement& from) {
+JsonField consumer_limits_field(ConsumerLimits& limits, UnknownKeys unknown) {
+  return {"consumer_limits", [&limits, unknown](const JsonElement& from) {
             const std::array fields{
                 JsonField::into("inactive_threshold", limits.inactive_threshold),
                 JsonField::into("max_ack_pending", limits.max_ack_pending),
             };
-            return read_json_object(from, fields);
+            return read_json_object(from, fields, unknown);
           }};
 }
 
-JsonField subject_transform_field(std::optional<SubjectMapping>& out) {
-  return {"subject_transform", [&out](const JsonElement& from) -> Status {
+JsonField subject_transform_field(std::optional<SubjectMapping>& out, UnknownKeys unknown) {
+  return {"subject_transform", [&out, unknown](const JsonElement& from) -> Status {
             if (from.is_null()) return {};
             SubjectMapping& mapping = out.emplace();
             const std::array fields{JsonField::into("src", mapping.source),
                                     JsonField::into("dest", mapping.destination)};
-            return read_json_object(from, fields);
+            return read_json_object(from, fields, unknown);
           }};
 }
 
-JsonField republish_field(std::optional<RepublishConfig>& out) {
-  return {"republish", [&out](const JsonElement& from) -> Status {
+JsonField republish_field(std::optional<RepublishConfig>& out, UnknownKeys unknown) {
+  return {"republish", [&out, unknown](const JsonElement& from) -> Status {
             if (from.is_null()) return {};
             RepublishConfig& republish = out.emplace();
             const std::array fields{JsonField::into("src", republish.source),
                                     JsonField::into("dest", republish.destination),
                                     JsonField::into("headers_only", republish.headers_only)};
-            return read_json_object(from, fields);
+            return read_json_object(from, fields, unknown);
           }};
 }
 
 }  // namespace
 
-Result<StreamRequest> parse_stream_request(std::string_view json) {
+Result<StreamRequest> parse_stream_request(std::string_view json, UnknownKeys unknown) {
   StreamRequest request;
   StreamConfig& c = request.config;
   const std::array fields{
@@ -118,13 +118,13 @@ Result<StreamRequest> parse_stream_request(std::string_view json) {
       JsonField::into("num_replicas", c.num_replicas),
       JsonField::into("no_ack", c.no_ack),
       JsonField::into("duplicate_window", c.duplicate_window),
-      placement_field(c.placement),
-      mirror_field(c.mirror),
-      sources_field(c.sources),
+      placement_field(c.placement, unknown),
+      mirror_field(c.mirror, unknown),
+      sources_field(c.sources, unknown),
       compression_field(c.compression),
       JsonField::into("first_seq", c.first_seq),
-      subject_transform_field(c.subject_transform),
-      republish_field(c.republish),
+      subject_transform_field(c.subject_transform, unknown),
+      republish_field(c.republish, unknown),
       JsonField::into("allow_direct", c.allow_direct),
       JsonField::into("mirror_direct", c.mirror_direct),
       JsonField::into("discard_new_per_subject", c.discard_new_per_subject),
@@ -132,7 +132,7 @@ Result<StreamRequest> parse_stream_request(std::string_view json) {
       JsonField::into("deny_delete", c.deny_delete),
       JsonField::into("deny_purge", c.deny_purge),
       JsonField::into("allow_rollup_hdrs", c.allow_rollup_hdrs),
-      consumer_limits_field(c.consumer_limits),
+      consumer_limits_field(c.consumer_limits, unknown),
       JsonField::into("allow_msg_ttl", c.allow_msg_ttl),
       JsonField::into("subject_delete_marker_ttl", c.subject_delete_marker_ttl),
       JsonField::into("allow_msg_counter", c.allow_msg_counter),
@@ -143,7 +143,7 @@ Result<StreamRequest> parse_stream_request(std::string_view json) {
       JsonField::into("metadata", c.metadata),
       JsonField::into("pedantic", request.pedantic),
   };
-  if (auto status = parse_json_object(json, fields); !status)
+  if (auto status = parse_json_object(json, fields, unknown); !status)
     return std::unexpected(status.error());
   for (std::string_view key : kReservedMetadata) c.metadata.erase(std::string(key));
   if (c.placement == Placement{}) c.placement.reset();

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/time_format.h"
 #include "stream/stream_source.h"
+#include "stream/unknown_keys.h"
 
 namespace sluice {
 
@@ -108,9 +109,10 @@ inline constexpr size_t kMaxDescription_bytes = 4096;
 inline constexpr size_t kMaxMetadata_bytes = 131'072;
 inline constexpr int kMaxReplicas = 5;
 
-/// Decodes the body of STREAM.CREATE and STREAM.UPDATE. Strict: 10025 for unknown keys, wrong types
-/// and unknown enum words.
-Result<StreamRequest> parse_stream_request(std::string_view json);
+/// Decodes the body of STREAM.CREATE and STREAM.UPDATE. 10025 for wrong types, unknown enum words and,
+/// unless they are to be ignored, unknown keys.
+Result<StreamRequest> parse_stream_request(std::string_view json,
+                                           UnknownKeys unknown = UnknownKeys::kRefuse);
 /// Fills in defaults and checks, in the reference's order; the first failure is returned: 10052 with
 /// its text, 10133, 10074, 10155, 10156, 10157 when pedantic, those of check_stream_sources().
 /// @param max_duplicate_window  the server's limit; zero = none.

@@ -31,7 +31,7 @@ std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-Status read_transforms(const JsonElement& from, std::vector<SubjectMapping>& out) {
+Status read_transforms(const JsonElement& from, std::vector<SubjectMapping>& out, UnknownKeys unknown) {
   if (from.is_null()) return {};
   simdjson::dom::array elements;
   if (from.get_array().get(elements) != simdjson::SUCCESS)
@@ -40,7 +40,7 @@ Status read_transforms(const JsonElement& from, std::vector<SubjectMapping>& out
     SubjectMapping& mapping = out.emplace_back();
     const std::array fields{JsonField::into("src", mapping.source),
                             JsonField::into("dest", mapping.destination)};
-    if (auto status = read_json_object(element, fields); !status) return status;
+    if (auto status = read_json_object(element, fields, unknown); !status) return status;
   }
   return {};
 }
@@ -53,20 +53,20 @@ Status read_start_time(const JsonElement& from, std::optional<WallNanos>& out) {
   return {};
 }
 
-Status read_external(const JsonElement& from, std::optional<ExternalStream>& out) {
+Status read_external(const JsonElement& from, std::optional<ExternalStream>& out, UnknownKeys unknown) {
   if (from.is_null()) return {};
   ExternalStream& external = out.emplace();
   const std::array fields{JsonField::into("api", external.api),
                           JsonField::into("deliver", external.deliver)};
-  return read_json_object(from, fields);
+  return read_json_object(from, fields, unknown);
 }
 
-Status read_consumer(const JsonElement& from, std::optional<SourceConsumer>& out) {
+Status read_consumer(const JsonElement& from, std::optional<SourceConsumer>& out, UnknownKeys unknown) {
   if (from.is_null()) return {};
   SourceConsumer& consumer = out.emplace();
   const std::array fields{JsonField::into("name", consumer.name),
                           JsonField::into("deliver_subject", consumer.deliver_subject)};
-  return read_json_object(from, fields);
+  return read_json_object(from, fields, unknown);
 }
 
 }  // namespace
@@ -80,7 +80,7 @@ std::vector<std::string> StreamSource::filters() const {
   return out;
 }
 
-Status read_stream_source(const JsonElement& from, StreamSource& out) {
+Status read_stream_source(const JsonElement& from, StreamSource& out, UnknownKeys unknown) {
   const std::array fields{
       JsonField::into("name", out.name),
       JsonField::into("opt_start_seq", out.opt_start_seq),
@@ -88,28 +88,28 @@ Status read_stream_source(const JsonElement& from, StreamSource& out) {
                 [&out](const JsonElement& e) { return read_start_time(e, out.opt_start_time); }},
       JsonField::into("filter_subject", out.filter_subject),
       JsonField{"subject_transforms",
-                [&out](const JsonElement& e) { return read_transforms(e, out.subject_transforms); }},
-      JsonField{"external", [&out](const JsonElement& e) { return read_external(e, out.external); }},
-      JsonField{"consumer", [&out](const JsonElement& e) { return read_consumer(e, out.consumer); }},
+                [&out, unknown](const JsonElement& e) { return read_transforms(e, out.subject_transforms, unknown); }},
+      JsonField{"external", [&out, unknown](const JsonElement& e) { return read_external(e, out.external, unknown); }},
+      JsonField{"consumer", [&out, unknown](const JsonElement& e) { return read_consumer(e, out.consumer, unknown); }},
   };
-  return read_json_object(from, fields);
+  return read_json_object(from, fields, unknown);
 }
 
-JsonField mirror_field(std::optional<StreamSource>& out) {
-  return {"mirror", [&out](const JsonElement& from) -> Status {
+JsonField mirror_field(std::optional<StreamSource>& out, UnknownKeys unknown) {
+  return {"mirror", [&out, unknown](const JsonElement& from) -> Status {
             if (from.is_null()) return {};
-            return read_stream_source(from, out.emplace());
+            return read_stream_source(from, out.emplace(), unknown);
           }};
 }
 
-JsonField sources_field(std::vector<StreamSource>& out) {
-  return {"sources", [&out](const JsonElement& from) -> Status {
+JsonField sources_field(std::vector<StreamSource>& out, UnknownKeys unknown) {
+  return {"sources", [&out, unknown](const JsonElement& from) -> Status {
             if (from.is_null()) return {};
             simdjson::dom::array elements;
             if (from.get_array().get(elements) != simdjson::SUCCESS)
               return bad_json("cannot unmarshal sources");
             for (const JsonElement element : elements)
-              if (auto status = read_stream_source(element, out.emplace_back()); !status)
+              if (auto status = read_stream_source(element, out.emplace_back(), unknown); !status)
                 return status;
             return {};
           }};

@@ -9,9 +9,9 @@
 
 namespace sluice {
 
-/// One StreamSource object; strict, 10025.
-Status read_stream_source(const JsonElement& from, StreamSource& out);
-JsonField mirror_field(std::optional<StreamSource>& out);
-JsonField sources_field(std::vector<StreamSource>& out);
+/// One StreamSource object; 10025.
+Status read_stream_source(const JsonElement& from, StreamSource& out, UnknownKeys unknown);
+JsonField mirror_field(std::optional<StreamSource>& out, UnknownKeys unknown);
+JsonField sources_field(std::vector<StreamSource>& out, UnknownKeys unknown);
 
 }  // namespace sluice
