@@ -146,6 +146,8 @@ def main():
             run_simulate(options.proofs, ["--faults", "200", "--time-box", "1200"], tally)
         run_gtest((options.unit / "tests/test_consumer").resolve(), tally, ["--gtest_filter=Model.*"],
                   SLUICE_HISTORIES=str(options.histories))
+        run_gtest((options.unit / "tests/test_stream").resolve(), tally, ["--gtest_filter=StreamModel.*"],
+                  SLUICE_STREAM_HISTORIES=str(options.histories))
         run_peers(options.peers, options.word,
                   {"rounds": options.rounds, "minutes": options.minutes}, tally)
     else:

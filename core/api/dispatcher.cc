@@ -1,5 +1,7 @@
 #include "api/dispatcher.h"
 
+#include <chrono>
+#include <deque>
 #include <utility>
 #include <vector>
 
@@ -39,13 +41,18 @@ std::array<std::string_view, 3> wildcard_tokens(std::string_view pattern, std::s
   return out;
 }
 
+constexpr std::chrono::milliseconds kOfflineDelay{500};
+
+bool is_offline(const Error& error) { return error.api_code == 10194 || error.api_code == 10195; }
+
 class Dispatcher : public ApiDispatcher {
  public:
   Dispatcher(Env& env, Bus& bus, Store* store, Streams& streams, Consumers& consumers,
              const ApiOptions& options)
       : options_(options),
         backups_(Backups::make(env, bus, streams, consumers)),
-        context_{env, bus, store, streams, consumers, *backups_, options_, stats_} {}
+        context_{env, bus, store, streams, consumers, *backups_, options_, stats_},
+        held_back_timer_(env.timers.make([this] { send_held_back(); })) {}
   ~Dispatcher() override { *alive_ = false; }
 
   void start();
@@ -64,6 +71,14 @@ class Dispatcher : public ApiDispatcher {
   void tell_dropped();
   void audit(const Message& message, const Origin& origin, std::string_view response);
   void reply_when_durable(std::string_view reply, std::string_view headers, std::string body);
+  void hold_back(std::string_view reply, std::string body);
+  void send_held_back();
+
+  struct HeldBack {
+    MonoTime due;
+    std::string reply;
+    std::string body;
+  };
 
   const ApiOptions options_;
   ApiStats stats_;
@@ -72,6 +87,8 @@ class Dispatcher : public ApiDispatcher {
   size_t waiting_ = 0;
   uint64_t overflowed_ = 0;
   uint64_t dropped_ = 0;  ///< since there was room last
+  std::deque<HeldBack> held_back_;  ///< by due time; counted as waiting
+  std::unique_ptr<Timer> held_back_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::vector<std::unique_ptr<BusSubscription>> subscriptions_;
 };
@@ -119,7 +136,27 @@ void Dispatcher::on_call(const ApiVerb& verb, size_t prefix_size, const Message&
   if (answer.error) ++stats_.errors;
   std::string body = envelope(verb, answer);
   if (answer.audited) audit(message, origin, body);
-  if (!message.reply.empty()) reply_when_durable(message.reply, answer.headers, std::move(body));
+  if (message.reply.empty()) return;
+  if (answer.error && is_offline(*answer.error)) return hold_back(message.reply, std::move(body));
+  reply_when_durable(message.reply, answer.headers, std::move(body));
+}
+
+/// Who asks for what is offline asks again soon: the answer takes its time, as the reference's does.
+void Dispatcher::hold_back(std::string_view reply, std::string body) {
+  ++waiting_;
+  held_back_.push_back({context_.env.clock.now() + kOfflineDelay, std::string(reply), std::move(body)});
+  if (!held_back_timer_->active()) held_back_timer_->start(kOfflineDelay);
+}
+
+void Dispatcher::send_held_back() {
+  while (!held_back_.empty() && held_back_.front().due <= context_.env.clock.now()) {
+    const HeldBack answer = std::move(held_back_.front());
+    held_back_.pop_front();
+    --waiting_;
+    tell_dropped();
+    context_.bus.publish({.subject = answer.reply, .reply = "", .headers = "", .payload = answer.body});
+  }
+  if (!held_back_.empty()) held_back_timer_->start(held_back_.front().due - context_.env.clock.now());
 }
 
 /// The reference maps a domain's prefix to the plain one, and imports the API of the system account.

@@ -12,7 +12,6 @@ namespace sluice {
 namespace {
 
 using Json = nlohmann::ordered_json;
-constexpr size_t kWindow = 256;
 constexpr std::chrono::minutes kInactive{5};
 constexpr uint16_t kUnavailable = 10008;
 
@@ -38,6 +37,16 @@ StreamWatch::StreamWatch(Env& env, StreamClient& client, StreamWatchOptions opti
 StreamWatch::~StreamWatch() {
   pull_.reset();
   if (!consumer_.empty()) client_.delete_consumer(options_.stream, consumer_, [](Status) {}).release();
+}
+
+void StreamWatch::pause() {
+  paused_ = true;
+  if (pull_) pull_->pause();
+}
+
+void StreamWatch::resume() {
+  paused_ = false;
+  if (pull_) pull_->resume();
 }
 
 std::string StreamWatch::consumer_request() const {
@@ -103,8 +112,9 @@ void StreamWatch::on_made(Result<std::string> made) {
     return start_over();
   }
   pull_ = client_.pull(
-      options_.stream, consumer_, kWindow, [this](const ConsumedMessage& message) { on_message(message); },
+      options_.stream, consumer_, options_.window, [this](const ConsumedMessage& message) { on_message(message); },
       [this](const Error&) { start_over(); });
+  if (paused_) pull_->pause();
   if (!current_ && (options_.from == WatchFrom::kNew || pending_of(*made) == 0)) now_current();
 }
 

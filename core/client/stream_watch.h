@@ -29,6 +29,7 @@ struct StreamWatchOptions {
   StreamSeq seq{};
   WallNanos time = 0;
   bool headers_only = false;
+  size_t window = 256;  ///< messages asked for ahead
 };
 
 struct StreamWatchEvents {
@@ -53,6 +54,10 @@ class StreamWatch {
   StreamWatch(const StreamWatch&) = delete;
   StreamWatch& operator=(const StreamWatch&) = delete;
 
+  /// Asks for no more; up to a window may still come.
+  void pause();
+  void resume();
+
  private:
   void make_consumer();
   std::string consumer_request() const;
@@ -70,6 +75,7 @@ class StreamWatch {
   uint64_t consumer_seq_ = 0;
   StreamSeq told_;  ///< last message told
   bool current_ = false;
+  bool paused_ = false;
   bool stale_ = false;  ///< what comes still is of a consumer given up
   int failures_ = 0;
   std::unique_ptr<Timer> retry_timer_;

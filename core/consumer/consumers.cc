@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/nuid.h"
 #include "consumer/consumer.h"
+#include "consumer/offline_interest.h"
 #include "subject/subject.h"
 
 namespace sluice {
@@ -55,6 +56,9 @@ class LocalConsumers final : public Consumers {
 
   ~LocalConsumers() override {
     if (store_ != nullptr) store_->set_consumer_snapshot_source({});
+    for (const auto& [name, consumers] : offline_)
+      if (Stream* stream = streams_.find(name); stream != nullptr)
+        for (const auto& [consumer, offline] : consumers) stream->remove_observer(*offline_interest_.at(offline.key));
   }
 
   void start();
@@ -108,6 +112,7 @@ class LocalConsumers final : public Consumers {
   bool burying_ = false;
   uint64_t unreadable_ = 0;
   std::map<std::string, OfflineConsumers, std::less<>> offline_;  ///< by stream
+  std::map<ConsumerKey, std::unique_ptr<OfflineInterest>> offline_interest_;
   std::shared_ptr<LocalConsumers*> anchor_;
 };
 
@@ -160,6 +165,8 @@ void LocalConsumers::recover(Stream& stream) {
       SLUICE_LOG(log_, kError, "consumer is offline, its state is kept stream={} consumer={} why={}", found.stream,
                  found.name, why);
       offline_[found.stream].emplace(found.name, OfflineConsumer{std::move(why), found.key});
+      auto& interest = offline_interest_[found.key] = std::make_unique<OfflineInterest>(filters_of(found.meta));
+      stream.add_observer(*interest);
       continue;
     }
     auto consumer = std::make_unique<Consumer>(place(stream, true, found.key), meta->config, meta->created);
@@ -291,7 +298,12 @@ Status LocalConsumers::remove(std::string_view stream, std::string_view consumer
   if (const auto at_stream = offline_.find(stream); at_stream != offline_.end()) {
     if (const auto found = at_stream->second.find(consumer); found != at_stream->second.end()) {
       store_->delete_consumer(found->second.key);
+      const auto interest = offline_interest_.extract(found->second.key);
       at_stream->second.erase(found);
+      if (Stream* its_stream = streams_.find(stream); its_stream != nullptr && !interest.empty()) {
+        its_stream->remove_observer(*interest.mapped());
+        its_stream->interest_changed();
+      }
       return {};
     }
   }
@@ -333,7 +345,12 @@ void LocalConsumers::bury(std::unique_ptr<Consumer> consumer) {
 }
 
 void LocalConsumers::drop_stream(Stream& stream) {
-  offline_.erase(stream.config().name);
+  if (const auto offline = offline_.find(stream.config().name); offline != offline_.end()) {
+    for (const auto& [name, consumer] : offline->second)
+      if (const auto interest = offline_interest_.extract(consumer.key); !interest.empty())
+        stream.remove_observer(*interest.mapped());
+    offline_.erase(offline);
+  }
   const auto of = streams_by_name_.find(stream.config().name);
   if (of == streams_by_name_.end()) return;
   while (!of->second.empty()) discard(of->second.begin(), of->second);

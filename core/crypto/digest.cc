@@ -1,7 +1,9 @@
 #include "crypto/digest.h"
 
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 
+#include "base/check.h"
 #include "base/nuid.h"
 
 namespace sluice {
@@ -9,6 +11,27 @@ namespace sluice {
 Sha256 sha256(std::string_view bytes) {
   Sha256 digest;
   SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
+  return digest;
+}
+
+struct Sha256Stream::State {
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  ~State() { EVP_MD_CTX_free(context); }
+};
+
+Sha256Stream::Sha256Stream() : state_(std::make_unique<State>()) {
+  SLUICE_CHECK(state_->context != nullptr && EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+}
+
+Sha256Stream::~Sha256Stream() = default;
+
+void Sha256Stream::update(std::string_view bytes) {
+  SLUICE_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
+}
+
+Sha256 Sha256Stream::finish() {
+  Sha256 digest;
+  SLUICE_CHECK(EVP_DigestFinal_ex(state_->context, digest.data(), nullptr) == 1);
   return digest;
 }
 

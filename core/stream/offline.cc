@@ -21,17 +21,37 @@ std::optional<std::string> beyond_api_level(std::string_view meta, int level) {
   return fmt::format("unsupported - required API level: {}, current API level: {}", text, level);
 }
 
+namespace {
+
+void take_texts(const element& config, std::string_view key, std::vector<std::string>& out) {
+  simdjson::dom::array texts;
+  if (config[key].get(texts) != simdjson::SUCCESS) return;
+  for (const element one : texts) {
+    std::string_view text;
+    if (one.get(text) == simdjson::SUCCESS) out.emplace_back(text);
+  }
+}
+
+}  // namespace
+
 std::vector<std::string> subjects_of(std::string_view meta) {
   std::vector<std::string> out;
   simdjson::dom::parser parser;
-  element root;
-  simdjson::dom::array subjects;
+  element root, config;
   if (parser.parse(meta.data(), meta.size()).get(root) != simdjson::SUCCESS) return out;
-  if (root["config"]["subjects"].get(subjects) != simdjson::SUCCESS) return out;
-  for (const element subject : subjects) {
-    std::string_view text;
-    if (subject.get(text) == simdjson::SUCCESS) out.emplace_back(text);
-  }
+  if (root["config"].get(config) == simdjson::SUCCESS) take_texts(config, "subjects", out);
+  return out;
+}
+
+std::vector<std::string> filters_of(std::string_view meta) {
+  std::vector<std::string> out;
+  simdjson::dom::parser parser;
+  element root, config;
+  std::string_view one;
+  if (parser.parse(meta.data(), meta.size()).get(root) != simdjson::SUCCESS) return out;
+  if (root["config"].get(config) != simdjson::SUCCESS) return out;
+  if (config["filter_subject"].get(one) == simdjson::SUCCESS && !one.empty()) out.emplace_back(one);
+  take_texts(config, "filter_subjects", out);
   return out;
 }
 

@@ -25,7 +25,9 @@ using OfflineConsumers = std::map<std::string, OfflineConsumer, std::less<>>;
 /// The API level that a stored description asks for in its `_nats.req.level`, when it is above `level`, as a reason.
 /// `meta`: as stored, with keys that may be unknown here.
 std::optional<std::string> beyond_api_level(std::string_view meta, int level);
-/// The subjects that a stored description names.
+/// The subjects that a stored description of a stream names.
 std::vector<std::string> subjects_of(std::string_view meta);
+/// The filters that a stored description of a consumer names; empty = none, or it can't be read.
+std::vector<std::string> filters_of(std::string_view meta);
 
 }  // namespace sluice

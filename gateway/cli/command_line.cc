@@ -41,6 +41,7 @@ int run_command_line(int argc, char** argv) {
   add_election_verbs(app, verb);
   add_governor_verbs(app, verb);
   add_kv_verbs(app, verb);
+  add_object_verbs(app, verb);
   add_replay_verb(app, verb);
   add_spool_verbs(app, verb);
   add_replicate_verb(app, verb);

@@ -17,6 +17,7 @@ void add_dlq_verbs(CLI::App& app, VerbRun& run);
 void add_history_verb(CLI::App& app, VerbRun& run);
 void add_import_verbs(CLI::App& app, VerbRun& run);
 void add_kv_verbs(CLI::App& app, VerbRun& run);
+void add_object_verbs(CLI::App& app, VerbRun& run);
 void add_governor_verbs(CLI::App& app, VerbRun& run);
 void add_replay_verb(CLI::App& app, VerbRun& run);
 void add_spool_verbs(CLI::App& app, VerbRun& run);

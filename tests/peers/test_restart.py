@@ -1,17 +1,19 @@
 """A server is killed and started again in the midst of each kind of consumption: every message arrives, ordered ones in order.
 
-The same programs on Sluice and on nats-server, by nats-py and nats.go.
+The same programs on Sluice and on nats-server, by nats-py, nats.go, nats.js and nats.c.
 """
 
 import asyncio
 import json
+import pathlib
+import shutil
 import subprocess
 
 import nats
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from test_other_clients import go_program  # noqa: F401
+from test_other_clients import BUILT, HERE, go_program, js_program, leave_out, prepare  # noqa: F401
 
 MESSAGES = 400
 WAIT = 60
@@ -96,7 +98,48 @@ async def by_ordered(js, server):
     return seen
 
 
-@pytest.mark.parametrize("consume", [by_fetch, by_push, by_ordered], ids=lambda f: f.__name__)
+async def by_queue(js, server):
+    """As by_push, in a queue group of two."""
+    seen, done, half = [], asyncio.Event(), asyncio.Event()
+
+    async def take(message):
+        seen.append(int(message.data))
+        await message.ack()
+        if len(set(seen)) >= MESSAGES // 2:
+            half.set()
+        if len(set(seen)) == MESSAGES:
+            done.set()
+
+    for _ in range(2):
+        await js.subscribe("s.>", queue="crew", cb=take, manual_ack=True,
+                           config=ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=2, max_ack_pending=20))
+    await asyncio.wait_for(half.wait(), WAIT)
+    await asyncio.to_thread(restart, server)
+    await asyncio.wait_for(done.wait(), WAIT)
+    return seen
+
+
+async def by_watch(js, server):
+    kv = await js.create_key_value(bucket="K")
+    watcher = await kv.watchall()
+    seen = []
+    for n in range(MESSAGES):
+        if n == MESSAGES // 2:
+            await asyncio.to_thread(restart, server)
+        while True:  # the connection may not be back yet
+            try:
+                await kv.put(f"k.{n}", str(n).encode())
+                break
+            except (nats.errors.Error, asyncio.TimeoutError):
+                await asyncio.sleep(0.05)
+    while len(set(seen)) < MESSAGES:
+        entry = await watcher.updates(timeout=WAIT)
+        if entry is not None:
+            seen.append(int(entry.value))
+    return seen
+
+
+@pytest.mark.parametrize("consume", [by_fetch, by_push, by_queue, by_ordered, by_watch], ids=lambda f: f.__name__)
 def test_nats_py(either_server, consume):
     async def run():
         nc = await connect(either_server)
@@ -108,24 +151,57 @@ def test_nats_py(either_server, consume):
     assert set(asyncio.run(run())) >= set(range(MESSAGES))
 
 
-@pytest.mark.parametrize("kind", ["fetch", "messages", "consume", "ordered"])
-def test_nats_go(either_server, go_program, kind):  # noqa: F811
+@pytest.fixture(scope="session")
+def js_restart(js_program):  # noqa: F811
+    return ["node", str(pathlib.Path(js_program[-1]).with_name("restart.mjs"))]
+
+
+@pytest.fixture(scope="session")
+def c_restart():
+    if not shutil.which("cc") or not pathlib.Path("/usr/include/nats/nats.h").exists():
+        leave_out("no C compiler or no libnats-dev here (nats.c needs both)")
+    program = BUILT / "c-restart"
+    prepare(["cc", "-std=c11", "-Wall", "-Wextra", "-O1", "-o", str(program), "restart.c", "-lnats"], HERE / "c",
+            "compiling the nats.c program")
+    return [str(program)]
+
+
+def through_a_restart(server, command, in_order):
     """The program stops in the midst, says so, and goes on when it is told that the server is back."""
-    if kind == "fetch" and either_server.name == "nats":
-        pytest.skip("behind a killed nats-server the program's fetch sometimes ends in a panic of its own")
-    program = subprocess.Popen([*go_program, either_server.url, f"restart-{kind}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True)
+    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = []
     try:
         for line in program.stdout:
-            if line.strip() == "half":
+            said.append(line.strip())
+            if said[-1] == "half":
                 break
         else:
-            pytest.fail("the program ended before the half")
-        restart(either_server)
+            pytest.fail("the program ended before the half: " + "\n".join(said))
+        restart(server)
         told, _ = program.communicate("on\n", timeout=2 * WAIT)
     finally:
         program.kill()
-    got = json.loads(told.strip().splitlines()[-1])
+    try:
+        got = json.loads(told.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        pytest.fail("the program printed: " + told)
     assert set(got) == set(range(MESSAGES))
-    if kind == "ordered":
+    if in_order:
         assert got == list(range(MESSAGES))
+
+
+@pytest.mark.parametrize("kind", ["fetch", "messages", "consume", "ordered", "push", "watch"])
+def test_nats_go(either_server, go_program, kind):  # noqa: F811
+    if kind == "fetch" and either_server.name == "nats":
+        pytest.skip("behind a killed nats-server the program's fetch sometimes ends in a panic of its own")
+    through_a_restart(either_server, [*go_program, either_server.url, f"restart-{kind}"], kind == "ordered")
+
+
+@pytest.mark.parametrize("kind", ["fetch", "consume", "ordered", "watch"])
+def test_nats_js(either_server, js_restart, kind):
+    through_a_restart(either_server, [*js_restart, either_server.url, kind], kind == "ordered")
+
+
+@pytest.mark.parametrize("kind", ["fetch", "ordered", "push", "watch"])
+def test_nats_c(either_server, c_restart, kind):
+    through_a_restart(either_server, [*c_restart, either_server.url, kind], kind == "ordered")

@@ -19,7 +19,7 @@ const restartMessages = 400
 // restartParts stop in the midst of consuming until the server has been started again, then go on until they have everything.
 var restartParts = map[string]func(context.Context, jetstream.JetStream, *tally){
 	"restart-fetch": restartFetch, "restart-messages": restartIterator, "restart-consume": restartConsume,
-	"restart-ordered": restartOrdered,
+	"restart-ordered": restartOrdered, "restart-push": restartPush, "restart-watch": restartWatch,
 }
 
 // tally keeps what came and stops once at the half.
@@ -123,5 +123,56 @@ func restartOrdered(ctx context.Context, js jetstream.JetStream, t *tally) {
 	select {
 	case <-t.done:
 	case <-ctx.Done():
+	}
+}
+
+// restartPush: a push consumer whose messages go to a queue group of one.
+func restartPush(ctx context.Context, js jetstream.JetStream, t *tally) {
+	must(js.CreatePushConsumer(ctx, "S", jetstream.ConsumerConfig{Durable: "p", DeliverSubject: "to.p", DeliverGroup: "crew",
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second, MaxAckPending: 20, IdleHeartbeat: time.Second}))
+	c := must(js.PushConsumer(ctx, "S", "p"))
+	cc := must(c.Consume(func(m jetstream.Msg) {
+		t.take(m.Data())
+		m.Ack()
+	}))
+	defer cc.Stop()
+	select {
+	case <-t.done:
+	case <-ctx.Done():
+	}
+}
+
+// restartWatch: half of the keys before the restart, half after it.
+func restartWatch(ctx context.Context, js jetstream.JetStream, t *tally) {
+	kv := must(js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "K"}))
+	put := func(i int) error {
+		_, err := kv.PutString(ctx, "k."+strconv.Itoa(i), strconv.Itoa(i))
+		return err
+	}
+	for i := range restartMessages / 2 {
+		check(put(i))
+	}
+	w := must(kv.WatchAll(ctx))
+	defer w.Stop()
+	rest := false
+	for !t.complete() && ctx.Err() == nil {
+		select {
+		case e := <-w.Updates():
+			if e == nil {
+				continue // the end of what stood there
+			}
+			t.take(e.Value())
+			if len(t.set) == restartMessages/2 && !rest {
+				rest = true
+				go func() {
+					for i := restartMessages / 2; i < restartMessages; i++ {
+						for put(i) != nil && ctx.Err() == nil { // the connection may not be back yet
+							time.Sleep(50 * time.Millisecond)
+						}
+					}
+				}()
+			}
+		case <-ctx.Done():
+		}
 	}
 }
