@@ -15,6 +15,10 @@ Config parse_config(std::string_view text, bool world_readable, const Environmen
   if (world_readable) tell_open_secrets(context);
   for (const YamlNode::Entry& entry : root->entries) {
     config.section_texts[entry.key] = canonical_text(entry.value);
+    if (entry.key != "server") continue;
+    // Most of this section comes into force by a reload, its websocket does not.
+    for (const YamlNode::Entry& inner : entry.value.entries)
+      if (inner.key == "websocket") config.section_texts["server.websocket"] = canonical_text(inner.value);
   }
   validate(context, config);
   return config;

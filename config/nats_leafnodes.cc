@@ -87,6 +87,9 @@ void read_remote(NatsReader& reader, const ConfValue& value, LeafOptions& leaf) 
     const std::string key = to_conf_lower(entry.key);
     if (key == "url" || key == "urls") {
       reader.texts(entry.value, out.urls);
+      for (const std::string& url : out.urls)
+        if (url.starts_with("ws://") || url.starts_with("wss://"))
+          reader.tell(entry.value.place, "leaf nodes over WebSocket are not carried out by this version of Sluice");
     } else if (key == "account" || key == "local") {
       reader.text(entry.value, out.account);
     } else if (key == "creds" || key == "credentials") {

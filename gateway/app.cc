@@ -89,7 +89,9 @@ class App::Running final : public RunningDaemon {
       if (auto loaded = leaf->reload_tls(options_.config.leafnodes.tls); !loaded)
         return std::unexpected(loaded.error());
     }
-    return node_->server().reload(fresh);
+    ServerOptions wanted = fresh;
+    if (wanted.server_name.empty()) wanted.server_name = node_->server().name();  // was made up at the start
+    return node_->server().reload(wanted);
   }
   Status prepare_adapters(const Config& fresh) override { return adapters_->prepare(fresh); }
   AdapterChanges commit_adapters() override { return adapters_->commit(); }

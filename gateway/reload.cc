@@ -47,8 +47,9 @@ Result<ReloadOutcome> reload_config(RunningDaemon& daemon, Config& running, cons
   };
   for (std::string_view name : names) {
     if (name == "server" && text_of(running, name) != text_of(fresh, name) &&
-        report.applied.empty() && out.waiting.empty()) {
-      append(out.waiting, name);  // its websocket, for instance
+        report.applied.empty() && out.waiting.empty() &&
+        text_of(running, "server.websocket") == text_of(fresh, "server.websocket")) {
+      append(out.waiting, name);
     }
     if (name == "server" || name == "adapters" || text_of(running, name) == text_of(fresh, name)) continue;
     if (name == "log") {

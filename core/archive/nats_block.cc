@@ -168,6 +168,7 @@ Result<NatsStreamIndex> read_nats_stream_index(std::string_view file) {
   out.first_seq = in.next();
   in.next_signed();  // time of the first message
   out.last_seq = in.next();
+  out.last_time = in.next_signed();
   if (!in.good()) return corrupt("the index of a stream is cut off");
   return out;
 }

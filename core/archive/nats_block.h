@@ -69,6 +69,7 @@ Result<NatsConsumerState> read_nats_consumer_state(std::string_view file);
 /// What index.db begins with.
 struct NatsStreamIndex {
   uint64_t messages = 0, bytes = 0, first_seq = 0, last_seq = 0;
+  WallNanos last_time = kZeroTime;
 };
 Result<NatsStreamIndex> read_nats_stream_index(std::string_view file);
 

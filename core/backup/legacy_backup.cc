@@ -5,9 +5,8 @@
 
 #include <fmt/format.h>
 
-#include <simdjson.h>
-
 #include "archive/nats_block.h"
+#include "backup/nats_consumer.h"
 #include "base/limits.h"
 #include "base/parse_number.h"
 #include "crypto/digest.h"
@@ -19,39 +18,6 @@ constexpr size_t kMaxConsumers_bytes = 256 * kMiB;
 constexpr size_t kMaxRemoved_count = 10'000'000;
 
 std::unexpected<Error> corrupt(std::string what) { return fail(Errc::kCorrupt, std::move(what)); }
-
-/// The configuration without what the file puts beside it.
-Result<ConsumerConfig> config_of(std::string_view meta) {
-  simdjson::dom::parser parser;
-  simdjson::dom::element root;
-  simdjson::dom::object members;
-  if (parser.parse(meta.data(), meta.size()).get(root) != simdjson::SUCCESS ||
-      root.get_object().get(members) != simdjson::SUCCESS)
-    return corrupt("the configuration of a consumer is not JSON");
-  std::string config;
-  for (const auto& member : members) {
-    if (member.key == "Created" || member.key == "Name") continue;
-    config += fmt::format("{}\"{}\":{}", config.empty() ? "" : ",", member.key, simdjson::minify(member.value));
-  }
-  auto request = parse_consumer_request(fmt::format(R"({{"config":{{{}}}}})", config));
-  if (!request) return std::unexpected(request.error());
-  return std::move(request->config);
-}
-
-ConsumerImage image_of(const NatsConsumerState& state) {
-  ConsumerImage out;
-  out.delivered = {.consumer = ConsumerSeq(state.delivered_consumer), .stream = StreamSeq(state.delivered_stream)};
-  out.floor = {.consumer = ConsumerSeq(state.floor_consumer), .stream = StreamSeq(state.floor_stream)};
-  for (const NatsPending& p : state.pending) {
-    PendingMessage message;
-    message.seq = p.seq;
-    message.first_delivery = ConsumerSeq(p.consumer_seq);
-    message.time = p.time;
-    message.deliveries = 1 + static_cast<uint32_t>(std::min<uint64_t>(p.redeliveries, 1u << 30));
-    out.pending.push_back(message);
-  }
-  return out;
-}
 
 }  // namespace
 
@@ -117,6 +83,7 @@ Status LegacyBackup::take_index(std::string_view bytes) {
   const auto index = read_nats_stream_index(bytes);
   if (!index) return {};  // encrypted or older: the blocks say enough
   last_ = std::max(last_, index->last_seq);
+  last_time_ = std::max(last_time_, index->last_time);
   return {};
 }
 
@@ -139,14 +106,14 @@ Result<StreamSeq> LegacyBackup::last_seq() const {
 Result<std::vector<PortableConsumer>> LegacyBackup::consumers() const {
   std::vector<PortableConsumer> out;
   for (const auto& [name, saved] : consumers_) {
-    auto config = config_of(saved.meta);
+    auto config = read_nats_consumer_config(saved.meta);
     if (!config) return std::unexpected(config.error());
     PortableConsumer& consumer = out.emplace_back();
     consumer.config = *std::move(config);
     if (saved.state.empty()) continue;
-    const auto state = read_nats_consumer_state(saved.state);
-    if (!state) return std::unexpected(state.error());
-    consumer.image = image_of(*state);
+    auto image = read_nats_consumer_image(saved.state);
+    if (!image) return std::unexpected(image.error());
+    consumer.image = *std::move(image);
   }
   return out;
 }

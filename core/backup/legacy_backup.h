@@ -26,6 +26,7 @@ class LegacyBackup {
   Status take(std::string_view raw, StreamRestore& into);
   /// Everything is here: the newest sequence given out.
   Result<StreamSeq> last_seq() const;
+  WallNanos last_time() const { return last_time_; }
   /// Messages that later blocks say were removed.
   const std::set<uint64_t>& removed() const { return removed_; }
   Result<std::vector<PortableConsumer>> consumers() const;
@@ -44,6 +45,7 @@ class LegacyBackup {
   TarReader tar_;
   uint64_t last_block_ = 0;
   uint64_t last_ = 0;
+  WallNanos last_time_ = kZeroTime;
   bool meta_seen_ = false;
   std::set<uint64_t> removed_;
   std::map<std::string, SavedConsumer> consumers_;

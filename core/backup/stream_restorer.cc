@@ -151,7 +151,8 @@ Status StreamRestorer::take_entry(const ArchiveEntry& entry) {
 Status StreamRestorer::take_state(std::string_view json) {
   uint64_t first = 0;
   uint64_t last = 0;
-  const std::array fields{JsonField::into("first_seq", first), JsonField::into("last_seq", last)};
+  const std::array fields{JsonField::into("first_seq", first), JsonField::into("last_seq", last),
+                          JsonField{"last_ts", [this](const JsonElement& e) { return read_json_time(e, last_time_); }}};
   if (auto status = parse_json_object(json, fields, UnknownKeys::kIgnore); !status) return status;
   last_ = StreamSeq(last);
   return begin(StreamSeq(first));
@@ -192,7 +193,7 @@ Result<Stream*> StreamRestorer::make_legacy_stream() {
   if (!last) return std::unexpected(last.error());
   const auto saved = legacy_->consumers();
   if (!saved) return std::unexpected(saved.error());
-  auto made = into_->finish(*last);
+  auto made = into_->finish(*last, legacy_->last_time());
   if (!made) return made;
   for (const uint64_t seq : legacy_->removed()) {
     // Nobody has seen it yet, so what the configuration forbids to clients does not count.
@@ -212,7 +213,7 @@ Result<Stream*> StreamRestorer::make_stream() {
     if (!consumer) return std::unexpected(consumer.error());
     saved.push_back(*std::move(consumer));
   }
-  auto made = into_->finish(last_);
+  auto made = into_->finish(last_, last_time_);
   if (!made) return made;
   return add_consumers(**made, saved);
 }

@@ -73,6 +73,7 @@ class StreamRestorer {
   std::optional<LegacyBackup> legacy_;
   std::unique_ptr<StreamRestore> into_;
   StreamSeq last_;
+  WallNanos last_time_ = kZeroTime;
   std::vector<std::string> saved_consumers_;
   size_t saved_consumers_bytes_ = 0;
   std::deque<Chunk> chunks_;

@@ -1,5 +1,6 @@
 #include "stream/local_restore.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -47,11 +48,11 @@ class LocalRestore final : public StreamRestore {
     if (memory_ || store_ == nullptr) return done();
     store_->when_durable(file_->last_commit(), std::move(done));
   }
-  Result<Stream*> finish(StreamSeq last) override {
+  Result<Stream*> finish(StreamSeq last, WallNanos last_time) override {
     SLUICE_CHECK(!finished_);
     StreamStore& into = memory_ ? *memory_ : *file_;
     const StreamState state = into.state();
-    if (last > state.last_seq) into.skip_to(last, state.last_time);
+    if (last > state.last_seq) into.skip_to(last, std::max(last_time, state.last_time));
     finished_ = true;
     return owner_.adopt_restored(config_, created_, file_, std::move(memory_));
   }

@@ -48,8 +48,9 @@ class StreamRestore {
   virtual Status append(const StoredMessage& message) = 0;
   /// Runs `done` when everything appended so far is on disk.
   virtual void when_durable(std::move_only_function<void()> done) = 0;
-  /// `last`: the newest sequence that was given out. The stream is there afterwards. Once.
-  virtual Result<Stream*> finish(StreamSeq last) = 0;
+  /// `last`: the newest sequence that was given out, `last_time`: when; counts where its message is gone. The
+  /// stream is there afterwards. Once.
+  virtual Result<Stream*> finish(StreamSeq last, WallNanos last_time) = 0;
 };
 
 class Streams {

@@ -10,6 +10,7 @@
 #include "config/choria_import.h"
 #include "config/yaml.h"
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/import_nats_store.h"
 #include "gateway/cli/session.h"
 #include "gateway/cli/verbs.h"
 
@@ -49,6 +50,7 @@ int import_choria_config(const std::string& file, bool spool) {
 void add_import_verbs(CLI::App& app, VerbRun& run) {
   CLI::App* import = app.add_subcommand("import", "Take over what other programs have.");
   import->require_subcommand(1);
+  add_import_nats_store(*import, run);
   struct Words {
     std::string file;
     bool spool = false;

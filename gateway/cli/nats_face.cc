@@ -193,9 +193,8 @@ void NatsFace::say_warnings(WallNanos now) {
   std::error_code ignored;
   if (std::filesystem::is_directory(root + "/jetstream", ignored)) {
     log_.line(now, "WRN",
-              fmt::format("{0}/jetstream holds nats-server's files: they are not touched and not "
-                          "read, Sluice keeps "
-                          "its own in {0}/{1}",
+              fmt::format("{0}/jetstream holds nats-server's files: they are not touched and not read, Sluice keeps "
+                          "its own in {0}/{1}. 'sluice import nats-store {0} --into {0}/{1}' takes its streams over",
                           root, kFaceStoreFolder));
   }
   // Of a sync_interval the engine warns itself.

@@ -1,6 +1,5 @@
 // sluice store verify|repair|dump DIR: a store directory of a daemon that does not run.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -12,6 +11,7 @@
 #include "base/log.h"
 #include "config/secret_file.h"
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/progress_bar.h"
 #include "gateway/cli/table.h"
 #include "gateway/cli/verbs.h"
 #include "store/overlay_disk.h"
@@ -71,31 +71,6 @@ int refuse(const std::string& dir, const Error& why) {
   if (why.code == Errc::kDenied) return kExitNoKey;
   return why.code == Errc::kUnsupported ? kExitUnknownFormat : kExitIo;
 }
-
-/// A bar on the terminal; nothing when standard error is none.
-class ProgressBar {
- public:
-  ProgressBar(const char* word, bool quiet) : word_(word), on_(!quiet && ::isatty(STDERR_FILENO) != 0) {}
-  ~ProgressBar() {
-    if (shown_) std::fputs("\r\x1b[K", stderr);
-  }
-  ProgressBar(const ProgressBar&) = delete;
-  ProgressBar& operator=(const ProgressBar&) = delete;
-  void show(uint64_t done, uint64_t all) {
-    if (!on_ || all == 0) return;
-    const auto filled = static_cast<size_t>(done * kWidth / all);
-    std::fprintf(stderr, "\r%s [%s%s] %3llu%% %llu messages", word_, std::string(filled, '#').c_str(),
-                 std::string(kWidth - filled, '-').c_str(), static_cast<unsigned long long>(done * 100 / all),
-                 static_cast<unsigned long long>(done));
-    shown_ = true;
-  }
-
- private:
-  static constexpr size_t kWidth = 40;
-  const char* word_;
-  bool on_;
-  bool shown_ = false;
-};
 
 /// A store opened by a command: over an overlay (nothing is changed), or for good.
 class OpenedStore {
@@ -201,7 +176,7 @@ void print_check(const std::string& dir, const StoreCheck& found) {
 Result<StoreCheck> verify(const StoreWords& words, const char* bar_word) {
   auto opened = OpenedStore::open(words, false);
   if (!opened) return std::unexpected(opened.error());
-  ProgressBar bar(bar_word, words.quiet || words.json);
+  ProgressBar bar(bar_word, "messages", words.quiet || words.json);
   return check_store((*opened)->store(), [&](uint64_t done, uint64_t all) { bar.show(done, all); });
 }
 

@@ -15,27 +15,45 @@
 #include "test_paths.h"
 
 // Each target's LLVMFuzzerTestOneInput, renamed by the build.
+extern "C" int fuzz_archive(const uint8_t* data, size_t size);
+extern "C" int fuzz_cloud_events(const uint8_t* data, size_t size);
 extern "C" int fuzz_connect(const uint8_t* data, size_t size);
 extern "C" int fuzz_headers(const uint8_t* data, size_t size);
+extern "C" int fuzz_http_request(const uint8_t* data, size_t size);
 extern "C" int fuzz_jwt(const uint8_t* data, size_t size);
+extern "C" int fuzz_leaf_handshake(const uint8_t* data, size_t size);
+extern "C" int fuzz_leaf_parser(const uint8_t* data, size_t size);
 extern "C" int fuzz_nats_conf(const uint8_t* data, size_t size);
+extern "C" int fuzz_spool_socket(const uint8_t* data, size_t size);
 extern "C" int fuzz_wire_parser(const uint8_t* data, size_t size);
+extern "C" int fuzz_ws_inbound(const uint8_t* data, size_t size);
 
 namespace sluice {
 namespace {
 
-constexpr size_t kChanges = 300;  ///< of each file
+constexpr size_t kChanges = 300;      ///< of each file
+constexpr size_t kSlowChanges = 15;  ///< of a target whose few bytes stand for megabytes, or that runs a whole world
 constexpr size_t kMost_bytes = 64 * 1024;
 
 struct Target {
   const char* name;
   int (*run)(const uint8_t*, size_t);
+  size_t changes = kChanges;
 };
-constexpr Target kTargets[] = {{"connect", fuzz_connect},
-                               {"headers", fuzz_headers},
-                               {"jwt", fuzz_jwt},
-                               {"nats_conf", fuzz_nats_conf},
-                               {"wire_parser", fuzz_wire_parser}};
+constexpr Target kTargets[] = {
+    {"archive", fuzz_archive, kSlowChanges},
+    {"cloud_events", fuzz_cloud_events},
+    {"connect", fuzz_connect},
+    {"headers", fuzz_headers},
+    {"http_request", fuzz_http_request},
+    {"jwt", fuzz_jwt},
+    {"leaf_handshake", fuzz_leaf_handshake},
+    {"leaf_parser", fuzz_leaf_parser},
+    {"nats_conf", fuzz_nats_conf},
+    {"spool_socket", fuzz_spool_socket, kSlowChanges},
+    {"wire_parser", fuzz_wire_parser},
+    {"ws_inbound", fuzz_ws_inbound},
+};
 
 using Bytes = std::vector<uint8_t>;
 using Dice = std::mt19937_64;
@@ -104,7 +122,7 @@ TEST_P(Replay, SeededChanges) {
   Dice dice(seed);
   const auto corpus = corpus_of(GetParam());
   for (const Bytes& original : corpus) {
-    for (size_t i = 0; i < kChanges; ++i) {
+    for (size_t i = 0; i < GetParam().changes; ++i) {
       Bytes bytes = original;
       for (size_t changes = 1 + below(dice, 8); changes > 0; --changes)
         change(bytes, corpus[below(dice, corpus.size())], dice);

@@ -261,6 +261,44 @@ def test_a_reload_is_whole_or_not_at_all(face, tmp_path):
     asyncio.run(use())
 
 
+@pytest.mark.parametrize("key, before, after", [
+    ("websocket", 'websocket { listen: "127.0.0.1:-1", no_tls: true }', 'websocket { listen: "127.0.0.1:-1", no_tls: true, compression: true }'),
+    ("leafnodes", 'leafnodes { listen: "127.0.0.1:-1" }', 'leafnodes { listen: "127.0.0.1:-1", authorization { user: a, password: b } }'),
+    ("leafnodes", "", 'leafnodes { remotes [ { url: "nats-leaf://127.0.0.1:4" } ] }')])
+def test_what_needs_a_restart_is_said_by_name(face, tmp_path, key, before, after):
+    conf = tmp_path / "f.conf"
+    base = "host: 127.0.0.1\nport: -1\n"
+    conf.write_text(base + before)
+    server = face("-c", conf)
+    server.port()
+    conf.write_text(base + after + "\nmax_payload: 100\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for(rf"Failed to reload server configuration: config reload not supported for {key}\n")
+    assert "Reloaded: max_payload" not in server.text()
+
+
+def test_sluice_run_names_what_waits_for_a_restart(farm):
+    port = servers.free_port()
+    config = f"""
+server:
+  listen: 127.0.0.1:{{port}}
+  max_payload: %s
+  websocket: {{listen: '127.0.0.1:{servers.free_port()}', no_tls: true, compression: %s}}
+leafnodes: {{listen: '127.0.0.1:{servers.free_port()}', auth_timeout: %s}}
+monitor: {{enabled: false}}
+store: {{dir: '{{dir}}'}}
+"""
+    server = farm.sluice(config % ("1MiB", "false", "2s"), port).start()
+    path = farm.folder / "sluice.yaml"
+    text = config.replace("{port}", str(port)).replace("{dir}", str(farm.folder / "sluice-store"))
+    path.write_text(text % ("2MiB", "true", "3s"))
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while "applied=server.max_payload waiting_for_a_restart=leafnodes server.websocket" not in server.log_path.read_text():
+        assert time.monotonic() < deadline, server.log_tail()
+        time.sleep(0.01)
+
+
 def test_lame_duck_closes_clients_over_time(face, tmp_path):
     (tmp_path / "f.conf").write_text('host: 127.0.0.1\nport: -1\nlame_duck_duration: "30s"\nlame_duck_grace_period: "10ms"\n')
     server = face("-c", "f.conf")

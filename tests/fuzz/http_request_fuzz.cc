@@ -1,0 +1,44 @@
+// Bytes of an HTTP client: the requests that come out must not depend on where the bytes are cut, and stay
+// within their bounds.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "http/request_parser.h"
+
+namespace {
+
+using Outcome = sluice::HttpRequestParser::Outcome;
+
+constexpr sluice::HttpLimits kLimits{.max_header_bytes = 1024, .max_body_bytes = 512, .keep_body = true};
+
+std::string told(std::string_view bytes, size_t step) {
+  sluice::HttpRequestParser parser(kLimits);
+  std::string out;
+  while (!bytes.empty()) {
+    std::string_view part = bytes.substr(0, step);
+    bytes.remove_prefix(part.size());
+    while (!part.empty()) {
+      const Outcome outcome = parser.parse(part);
+      if (outcome == Outcome::kBad) return out + "!" + std::to_string(parser.error_status());
+      if (outcome == Outcome::kMore) break;
+      const sluice::HttpRequest& r = parser.request();
+      if (r.body.size() > kLimits.max_body_bytes) std::abort();
+      out += std::to_string(static_cast<int>(r.method)) + " " + r.path;
+      for (const auto& [name, value] : r.query) out += "?" + name + "=" + value;
+      for (const auto& [name, value] : r.headers) out += "\n" + name + ": " + value;
+      out += (r.keep_alive ? "\n+" : "\n-") + r.body + "\n";
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
+  if (told(bytes, size) != told(bytes, 1 + data[0] % 32)) std::abort();
+  return 0;
+}
