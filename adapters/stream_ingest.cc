@@ -106,6 +106,7 @@ void StreamIngest::prepare(const StreamSpec& target, std::move_only_function<voi
 }
 
 void StreamIngest::ensure_streams() {
+  if (target_.name.empty()) return ensure_stream(dead_letter_spec(), [this](Status letters) { prepared(std::move(letters)); });
   ensure_stream(target_, [this](Status target) {
     if (!target) return prepared(std::move(target));
     ensure_stream(dead_letter_spec(), [this](Status letters) { prepared(std::move(letters)); });

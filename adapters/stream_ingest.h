@@ -62,6 +62,8 @@ class StreamIngest final : public IngestPort {
   /// After an error that may pass (kTimeout, kClosed, kNoResponders) it goes on trying, messages
   /// wait.
   void prepare(const StreamSpec& target, std::move_only_function<void(Status)> done);
+  /// The same for who only has dead letters.
+  void prepare_dead_letters(std::move_only_function<void(Status)> done) { prepare({}, std::move(done)); }
   /// Both streams are there and the last publish was not refused.
   bool healthy() const { return prepared_ && !retry_timer_->active(); }
   /// Takes nothing more; whoever waits for `stored` gets kClosed (later).

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "config/config.h"
+#include "config/named_files.h"
 #include "config/sections.h"
 
 namespace sluice {
@@ -19,6 +20,9 @@ FieldTable<O> table_of(const char* sentence, const char* kind) {
       .needed()
       .doc(fmt::format("`{}`.", kind));
   t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
+  t.text("account", &O::account)
+      .shown_as("$G")
+      .doc("Account of the embedded core that its messages and streams are in.");
   t.link("network", &O::network).doc(kNetworkSentence);
   return t;
 }
@@ -42,8 +46,15 @@ const FieldRows& registration_ingest_fields() {
         .doc("Queue group: of several daemons in one group each message reaches one.");
     t.word("protocol", &O::requests, {{"request", true}, {"reply", false}})
         .doc("Which Choria envelopes arrive: `request` (registration) or `reply`.");
-    t.flag("verify_signatures", &O::verify_signatures)
-        .doc("Refuse a message that carries a signature which does not match.");
+    t.word("signatures", &O::signatures,
+           {{"off", SignatureRule::kOff}, {"match", SignatureRule::kMatch}, {"mark", SignatureRule::kMark}, {"require", SignatureRule::kRequire}})
+        .doc("`off`: not looked at; `match`: one that does not match its key is refused; `mark`: likewise, and whether the sender is proven (its "
+             "certificate or token is its own and by somebody trusted) stands in the header `Sluice-Verified`; `require`: what is not proven goes "
+             "to the dead letters.");
+    t.text_list("trusted_issuers", &O::trusted_issuers)
+        .doc("Public keys (hexadecimal) of the organisations whose tokens count, their chain issuers' included (protocol version 2).");
+    t.text("ca", &O::ca_file).doc("File with the certificates (PEM) that nodes' certificates must be by (protocol version 1).");
+    t.flag("unpack", &O::unpack).doc("Store registration data that came gzip'd unpacked, when that fits into 768 KiB: `content` instead of `zcontent`.");
     return t.take();
   }();
   return rows;
@@ -78,6 +89,9 @@ const FieldRows& submission_stream_fields() {
     FieldTable<O> t("Where messages go.");
     t.text("name", &O::stream).doc("Stream; created when missing.");
     t.text("prefix", &O::prefix).doc("Subject of a message: this, and behind it the submitted subject.");
+    t.text("audit_prefix", &O::audit_prefix)
+        .doc("Instead for submitted subjects `audit.…`: this, and what stands behind `audit.`. A stream other than `name` must listen there; "
+             "`choria.audit` is what `auto_streams.audit` makes. Empty: audit records go with the rest.");
     return t.take();
   }();
   return rows;
@@ -155,6 +169,9 @@ const FieldRows& file_drop_fields() {
         .needed()
         .doc("`file_drop`.");
     t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
+    t.text("account", &O::account)
+        .shown_as("$G")
+        .doc("Account of the embedded core that its messages and streams are in.");
     t.text("folder", &O::folder)
         .needed()
         .doc("The folder. Names that begin with `.` or end in `.tmp .part .partial .swp ~` are left alone.");
@@ -177,6 +194,38 @@ const FieldRows& file_drop_fields() {
   return rows;
 }
 
+const FieldRows& audit_fields() {
+  using O = ChoriaAuditOptions;
+  static const FieldRows rows = [] {
+    FieldTable<O> t("Follows a Choria server's RPC audit log and hands its records to this node's sluice-spool, which takes them to the centre.");
+    t.own("type", FieldKind::kText, "", [](ReadContext&, const YamlNode&, const FieldRow&, O&) {})
+        .needed()
+        .doc("`choria_audit`.");
+    t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
+    t.text("account", &O::account)
+        .shown_as("$G")
+        .doc("Account of the embedded core that lines which are no records go to, as dead letters.");
+    t.text("file", &O::file).needed().doc("The log: Choria's `plugin.rpcaudit.logfile`. Rotated by renaming or by copying and cutting.");
+    t.text("position_file", &O::position_file).needed().doc("Keeps how far the log was taken; in a folder that survives restarts.");
+    t.text("spool", &O::spool).doc("UNIX socket of this node's sluice-spool.");
+    t.text("subject", &O::subject).doc("Records are submitted under this subject.");
+    t.text("identity", &O::identity).doc("This node, as Choria names it. Empty: the spool's own `identity`.");
+    t.count("priority", &O::priority).between(0, 4).doc("Queue of the spool.");
+    t.flag("sign", &O::sign).doc("Have the spool sign each record with the node's key.");
+    t.time("ttl", &O::ttl)
+        .between(std::chrono::seconds(60), std::chrono::seconds(31 * 86'400))
+        .doc("How long a record may wait in the spool; then it goes to the spool's quarantine.");
+    t.word("start", &O::from_end, {{"beginning", false}, {"end", true}})
+        .doc("Without a position file: take what stands in the log, or only what comes.");
+    t.size("max_line", &O::max_line_bytes).between(1 * kKiB, 128 * kKiB).doc("Longer lines become dead letters.");
+    t.time("scan_interval", &O::scan_interval)
+        .between(std::chrono::milliseconds(50), std::chrono::minutes(1))
+        .doc("The log is looked at that often, besides being told by the kernel.");
+    return t.take();
+  }();
+  return rows;
+}
+
 template <class O>
 void* begin(AdapterOptions& into) {
   return &into.emplace<O>();
@@ -192,6 +241,7 @@ const std::vector<AdapterKind>& adapter_kinds() {
       {"http_events", &http_events_fields, &begin<HttpEventsOptions>},
       {"http_channel", &http_channel_fields, &begin<HttpChannelOptions>},
       {"file_drop", &file_drop_fields, &begin<FileDropOptions>},
+      {"choria_audit", &audit_fields, &begin<ChoriaAuditOptions>},
   };
   return kinds;
 }
@@ -221,7 +271,7 @@ void read_adapters(ReadContext& context, const YamlNode& node, const FieldRow&, 
       for (const AdapterKind& kind : adapter_kinds()) {
         if (kind.name != *word) continue;
         read_section(context, item, kind.rows(), kind.begin(config.adapters.emplace_back()));
-        config.adapter_texts.push_back(canonical_text(item));
+        config.adapter_texts.push_back(canonical_text(item) + named_files_text(context, item));
         return;
       }
       std::string_view near = nearest_word(*word, words);

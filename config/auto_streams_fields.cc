@@ -26,7 +26,7 @@ const FieldRows& kept_rows(const char* shown, const char* sentence) {
   static std::map<std::string, FieldRows> made;
   auto [at, fresh] = made.try_emplace(std::string(shown) + sentence);
   if (fresh)
-    at->second = stream_table(sentence, "retention", "Messages older than this go.", seconds(1), hours(24 * 365), shown).take();
+    at->second = stream_table(sentence, "retention", "Messages older than this go.", seconds(1), hours(24 * 3660), shown).take();
   return at->second;
 }
 
@@ -44,12 +44,13 @@ const FieldRows& auto_streams_fields() {
   static const FieldRows rows = [] {
     using O = AutoStreamsSettings;
     FieldTable<O> t(
-        "Streams that a Choria broker makes by itself, with its names and options. Each is made when it is missing and follows this file "
+        "Streams that a Choria broker makes by itself, with its names and options, and one for audit records. Each is made when it is missing and follows this file "
         "as long as nobody else edits it; what an operator changed stays, and the difference is logged.");
     t.section("events", &O::events, kept_rows("1d", "Lifecycle events of the fleet, `CHORIA_EVENTS`."));
     t.section("machine", &O::machine, kept_rows("1d", "Autonomous agents and Scout checks, `CHORIA_MACHINE`."));
     t.section("advisories", &O::advisories, kept_rows("7d", "JetStream's advisories, `CHORIA_STREAM_ADVISORIES`."));
     t.section("executor", &O::executor, kept_rows("1d", "Output of long running commands, `CHORIA_EXECUTOR`."));
+    t.section("audit", &O::audit, kept_rows("365d", "RPC audit records of all nodes, `CHORIA_AUDIT`: subjects `choria.audit.>`; nothing can be deleted from it."));
     t.text("executor_collective", &O::executor_collective)
         .doc("Collective whose nodes submit executor events; Choria's own nodes do so in `choria` only.");
     t.section("leader_election", &O::leader_election, election_rows());

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "adapters/choria_audit/options.h"
 #include "adapters/choria_registration/options.h"
 #include "adapters/choria_submission/options.h"
 #include "adapters/file_drop/options.h"
@@ -62,7 +63,7 @@ struct MonitorSettings {
 /// Of one adapter, by its type.
 using AdapterOptions =
     std::variant<ChoriaRegistrationOptions, ChoriaSubmissionOptions, NatsSubjectOptions, HttpEventsOptions,
-                 HttpChannelOptions, FileDropOptions>;
+                 HttpChannelOptions, FileDropOptions, ChoriaAuditOptions>;
 
 /// The JetStream that adapters and copies write to: this daemon's own, or one elsewhere.
 struct CoreSettings : LinkOptions {
@@ -81,6 +82,7 @@ struct AutoStreamSettings {
 /// Streams that a Choria broker makes by itself; each on request.
 struct AutoStreamsSettings {
   AutoStreamSettings events, machine, executor;
+  AutoStreamSettings audit{.retention = std::chrono::hours(365 * 24)};
   AutoStreamSettings advisories{.retention = std::chrono::hours(7 * 24)};
   AutoStreamSettings leader_election{.retention = std::chrono::minutes(1)};
   std::string executor_collective = "choria";

@@ -20,6 +20,9 @@ FieldTable<O> table_of(const char* sentence, const char* kind) {
       .needed()
       .doc(fmt::format("`{}`.", kind));
   t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
+  t.text("account", &O::account)
+      .shown_as("$G")
+      .doc("Account of the embedded core that its messages and streams are in.");
   return t;
 }
 

@@ -177,9 +177,29 @@ class Checker {
           if (!adapter_names_.insert(adapter.name).second)
             tell(path + ".name", fmt::format("two adapters are called '{}'", adapter.name));
           if constexpr (requires { adapter.network; }) check_link(path + ".network", adapter.network);
+          check_account(path + ".account", adapter.account);
           check_kind(path, adapter);
         },
         config_.adapters[index]);
+  }
+
+  void check_account(const std::string& path, std::string& account) {
+    if (account == kGlobalAccount) account.clear();
+    if (account.empty()) return;
+    const ServerSettings& server = config_.server;
+    if (!config_.core.embedded()) {
+      tell(path, "with a core elsewhere the account is the login's");
+    } else if (account == server.system_account) {
+      tell(path, "the system account holds no streams");
+    } else if (!server.operator_mode.enabled() && std::ranges::find(server.accounts, account, &AccountOptions::name) == server.accounts.end()) {
+      tell(path, fmt::format("there is no account '{}'", account));
+    }
+  }
+
+  void check_kind(const std::string& path, ChoriaAuditOptions& audit) {
+    check_subject(path + ".subject", audit.subject, false);
+    if (!audit.spool.starts_with('/')) tell(path + ".spool", "the spool's socket is named by its absolute path");
+    if (!audit.position_file.empty() && audit.position_file == audit.file) tell(path + ".position_file", "'position_file' is the log itself");
   }
 
   void check_kind(const std::string& path, ChoriaRegistrationOptions& adapter) {
@@ -190,6 +210,18 @@ class Checker {
     std::string sample = adapter.subject;
     if (size_t at = sample.find("%s"); at != std::string::npos) sample.replace(at, 2, "sender");
     check_subject(path + ".stream.subject", sample, false);
+    check_issuers(path + ".ingest.trusted_issuers", adapter.trusted_issuers);
+    if (adapter.signatures != SignatureRule::kMark && adapter.signatures != SignatureRule::kRequire) return;
+    if (adapter.trusted_issuers.empty() && adapter.ca_file.empty())
+      tell(path + ".ingest.signatures", "nobody can be proven without 'trusted_issuers' or 'ca'");
+    if (!adapter.requests) tell(path + ".ingest.signatures", "replies are not signed: off or match");
+  }
+
+  void check_issuers(const std::string& path, const std::vector<std::string>& issuers) {
+    for (const std::string& issuer : issuers) {
+      if (issuer.size() != 64 || issuer.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos)
+        tell(path, "an issuer is a public key of 64 hexadecimal digits");
+    }
   }
 
   void check_kind(const std::string& path, ChoriaSubmissionOptions& adapter) {
@@ -197,12 +229,10 @@ class Checker {
     check_name(path + ".collective", adapter.collective);
     check_stream_name(path + ".stream.name", adapter.stream);
     check_subject(path + ".stream.prefix", adapter.prefix, false);
+    if (!adapter.audit_prefix.empty()) check_subject(path + ".stream.audit_prefix", adapter.audit_prefix, false);
     if (adapter.network.embedded() && adapter.prefix.starts_with(adapter.collective + ".submission.in"))
       tell(path + ".stream.prefix", "the stream would take the nodes' messages past the adapter");
-    for (const std::string& issuer : adapter.trusted_issuers) {
-      if (issuer.size() != 64 || issuer.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos)
-        tell(path + ".trusted_issuers", "an issuer is a public key of 64 hexadecimal digits");
-    }
+    check_issuers(path + ".trusted_issuers", adapter.trusted_issuers);
     if (adapter.check != SubmissionCheck::kOff && adapter.trusted_issuers.empty())
       tell(path + ".signatures", "signatures can't be checked without trusted_issuers");
   }

@@ -1,5 +1,7 @@
 #include "gateway/app.h"
 
+#include <fmt/format.h>
+
 #include <csignal>
 #include <cstdio>
 #include <utility>
@@ -295,8 +297,14 @@ Status App::Running::start_parts() {
     replicator_ = std::make_unique<Replicator>(env_, config.replicator, own_host_name(), links);
     if (auto status = replicator_->start(); !status) return status;
   }
+  AccountLinkFactory account_links = [this, links](const LinkOptions& options, const std::string& name) -> Result<std::unique_ptr<NatsLink>> {
+    if (name.empty() || !options.embedded()) return links(options);
+    Account* account = node_->server().accounts().find(name);
+    if (account == nullptr) return fail(Errc::kInvalidArgument, fmt::format("there is no account '{}'", name));
+    return make_bus_link(env_, account->router());
+  };
   adapters_ = std::make_unique<AdapterHost>(
-      env_, CoreAccess{links, config.core.api_prefix(), config.core.replicas});
+      env_, CoreAccess{account_links, config.core.api_prefix(), config.core.replicas});
   if (auto status = adapters_->start(config); !status) return status;
   return start_auto_streams(links);
 }

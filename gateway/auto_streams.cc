@@ -82,6 +82,14 @@ std::vector<std::pair<std::string, std::string>> encode_auto_streams(const AutoS
     config["subject_transform"] = {{"src", subject}, {"dest", "choria.executor.>"}};
     config["allow_direct"] = true;
   }
+  if (settings.audit.enabled) {
+    Json& config = add(settings.audit, "CHORIA_AUDIT", "choria.audit.>");
+    config["description"] = "RPC audit records of all nodes";
+    config["duplicate_window"] = std::chrono::nanoseconds(std::min<std::chrono::nanoseconds>(1h, settings.audit.retention)).count();
+    config["deny_delete"] = true;
+    config["deny_purge"] = true;
+    config["allow_direct"] = true;
+  }
   if (settings.leader_election.enabled) {
     Json& config = add(settings.leader_election, "KV_CHORIA_LEADER_ELECTION", "$KV.CHORIA_LEADER_ELECTION.>");
     config["description"] = "Choria Leader Election Bucket";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "adapters/choria_audit/audit.h"
 #include "adapters/choria_registration/adapter.h"
 #include "adapters/choria_submission/adapter.h"
 #include "adapters/file_drop/adapter.h"
@@ -10,6 +11,7 @@
 #include "adapters/http_events/adapter.h"
 #include "adapters/nats_subject/adapter.h"
 #include "base/log.h"
+#include "gateway/cli/session.h"
 
 namespace sluice {
 namespace {
@@ -36,7 +38,13 @@ Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient&
 }
 Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient& target,
                                               const FileDropOptions& options) {
-  return make_file_drop(env, target, options, make_folder_watch(env.poller));
+  return make_file_drop(env, target, options, make_folder_watch(env.poller), make_plain_files(env.disk));
+}
+Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient& target,
+                                              const ChoriaAuditOptions& options) {
+  ChoriaAuditOptions here = options;
+  here.host = own_host_name();
+  return make_choria_audit(env, target, std::move(here), make_folder_watch(env.poller));
 }
 Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient& target,
                                               const HttpChannelOptions& options) {
@@ -91,9 +99,10 @@ Result<std::unique_ptr<HostedAdapter>> HostedAdapter::make(Env& env, const CoreA
 
 Result<std::unique_ptr<HostedAdapter::Parts>> HostedAdapter::build() const {
   auto parts = std::make_unique<Parts>();
-  auto source = core_.make_link(source_of(options_));
+  const std::string account = std::visit([](const auto& o) { return o.account; }, options_);
+  auto source = core_.make_link(source_of(options_), account);
   if (!source) return std::unexpected(source.error());
-  auto target = core_.make_link(LinkOptions{});  // the core, wherever it is
+  auto target = core_.make_link(LinkOptions{}, account);  // the core, wherever it is
   if (!target) return std::unexpected(target.error());
   parts->source = *std::move(source);
   parts->target = *std::move(target);

@@ -13,9 +13,12 @@
 
 namespace sluice {
 
+/// Like LinkFactory; the embedded core as this account of it (empty = the global one).
+using AccountLinkFactory = std::function<Result<std::unique_ptr<NatsLink>>(const LinkOptions&, const std::string& account)>;
+
 /// How adapters reach the JetStream they write to. `make_link` gives the core for embedded options.
 struct CoreAccess {
-  LinkFactory make_link;
+  AccountLinkFactory make_link;
   std::string api_prefix = "$JS.API";
   int replicas = 1;
 };

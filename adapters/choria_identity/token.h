@@ -15,8 +15,13 @@ namespace sluice {
 struct ChoriaToken {
   std::string public_key;     ///< 32 bytes, Ed25519
   std::string identity;       ///< a server's identity, or a person's caller id
-  std::string issuer;         ///< words, or "I-<hex key>", or "C-…": somebody the organisation empowered
-  int64_t expires_seconds = 0;  ///< 0 = never
+  std::string issuer;         ///< words, or "I-<hex key>", or "C-<id>.<hex key>": somebody the organisation empowered
+  std::string id;             ///< a KSUID, which begins with the time of issue
+  std::string chain;          ///< signatures of a chain: "<organisation's>.<issuer's>", hexadecimal
+  int64_t expires_seconds = 0;  ///< 0 = never, as the next three
+  int64_t issuer_expires_seconds = 0;
+  int64_t issued_seconds = 0;
+  int64_t not_before_seconds = 0;
 };
 
 /// 64 hexadecimal digits → 32 bytes.
@@ -27,8 +32,10 @@ std::optional<std::string> decode_hex(std::string_view hex);
 /// @return kInvalidArgument when it is no JWT with a public key. Limits: 16 KiB.
 Result<ChoriaToken> parse_token(std::string_view jwt);
 
-/// Whether one of `trusted_keys` (32 bytes each) signed the token (EdDSA) and it has not expired at
-/// `now`. The tokens of a chain issuer ("C-…") are kUnsupported, as their rules are published nowhere.
+/// Whether one of `trusted_keys` (32 bytes each) signed the token (EdDSA), or empowered the issuer who did, and it is valid at `now`.
+///
+/// The token of a chain issuer holds the organisation's signature over "<issuer id>.<issuer key>" and the issuer's over
+/// "<token id>.<organisation's signature>", and is signed by the issuer; both expiries count. Source: Choria's token library.
 /// @return kDenied with the reason.
 Status check_token(std::string_view jwt, const ChoriaToken& token,
                    const std::vector<std::string>& trusted_keys, WallNanos now);

@@ -3,7 +3,10 @@
 #include <utility>
 
 #include "adapters/choria_registration/envelopes.h"
+#include "adapters/choria_registration/voucher.h"
 #include "adapters/subject_adapter.h"
+#include "base/headers.h"
+#include "base/limits.h"
 
 namespace sluice {
 namespace {
@@ -28,10 +31,14 @@ std::string stream_subject(const std::string& pattern) {
   return at == std::string::npos ? pattern : pattern.substr(0, at) + ">";
 }
 
+/// What a record may come to when it is unpacked: what fits into a message whatever its headers.
+constexpr size_t kUnpacked_bytes = kDefaultMaxPayload_bytes * 3 / 4;
+constexpr std::string_view kVerified = "Sluice-Verified";
+
 class EnvelopeReader final : public SubjectReader {
  public:
-  EnvelopeReader(std::string subject, UnwrapRules rules)
-      : subject_(std::move(subject)), rules_(rules) {}
+  EnvelopeReader(std::string subject, UnwrapRules rules, bool require, std::unique_ptr<Voucher> voucher)
+      : subject_(std::move(subject)), rules_(rules), require_(require), voucher_(std::move(voucher)) {}
 
   std::string_view kind() const override { return "choria_registration"; }
 
@@ -42,6 +49,13 @@ class EnvelopeReader final : public SubjectReader {
           SubjectRejection{unwrapped.error().reason, std::move(unwrapped.error().detail)});
     }
     SubjectRecord record;
+    if (voucher_) {
+      const bool is_unsigned = unwrapped->signed_by.nobody();
+      const Status proven = voucher_->check(unwrapped->signed_by, unwrapped->sender);
+      if (!proven && require_)
+        return std::unexpected(SubjectRejection{is_unsigned ? "unsigned" : "not_proven", proven.error().detail});
+      append_header(record.headers, kVerified, proven ? "yes" : is_unsigned ? "unsigned" : "no: " + proven.error().detail);
+    }
     record.subject = with_sender(subject_, unwrapped->sender);
     record.payload = std::move(unwrapped->record);
     // A sender sends a request once, so the pair names the message however often it comes.
@@ -53,6 +67,8 @@ class EnvelopeReader final : public SubjectReader {
  private:
   const std::string subject_;
   const UnwrapRules rules_;
+  const bool require_;
+  const std::unique_ptr<Voucher> voucher_;  ///< null: nobody asks who signed
 };
 
 }  // namespace
@@ -62,6 +78,14 @@ Result<std::unique_ptr<Adapter>> make_choria_registration(Env& env, NatsLink& ne
                                                           ChoriaRegistrationOptions options) {
   if (!is_adapter_subject(with_sender(options.subject, "sender"), false))
     return fail(Errc::kInvalidArgument, "target subject: not a subject without wildcards");
+  const bool vouches = options.signatures == SignatureRule::kMark || options.signatures == SignatureRule::kRequire;
+  std::unique_ptr<Voucher> voucher;
+  if (vouches) {
+    if (!options.requests) return fail(Errc::kInvalidArgument, "replies are not signed: 'signatures' must be off or match");
+    auto made = Voucher::make(env, options.trusted_issuers, options.ca_file);
+    if (!made) return std::unexpected(made.error());
+    voucher = *std::move(made);
+  }
   SubjectAdapterOptions flow;
   flow.name = std::move(options.name);
   flow.ingest_subjects = std::move(options.ingest_subjects);
@@ -71,7 +95,12 @@ Result<std::unique_ptr<Adapter>> make_choria_registration(Env& env, NatsLink& ne
   flow.stream.subjects = {stream_subject(options.subject)};
   flow.stream.duplicate_window = kDuplicateWindow;
   auto reader = std::make_unique<EnvelopeReader>(
-      std::move(options.subject), UnwrapRules{options.requests, options.verify_signatures});
+      std::move(options.subject),
+      UnwrapRules{.requests = options.requests,
+                  .unpack_bytes = options.unpack ? kUnpacked_bytes : 0,
+                  .verify_signatures = options.signatures != SignatureRule::kOff,
+                  .keep_credential = vouches},
+      options.signatures == SignatureRule::kRequire, std::move(voucher));
   return make_subject_adapter(env, network, target, std::move(flow), std::move(reader));
 }
 

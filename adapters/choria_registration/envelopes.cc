@@ -8,6 +8,7 @@
 
 #include "adapters/choria_identity/token.h"
 #include "adapters/choria_registration/go_json.h"
+#include "adapters/choria_registration/unpack.h"
 #include "base/base64.h"
 #include "crypto/digest.h"
 #include "crypto/signature.h"
@@ -29,6 +30,7 @@ struct Content {
   std::string request_id;
   int64_t seconds = 0;
   uint32_t nanoseconds = 0;
+  SignedBy signed_by = {};
 };
 
 /// The layers are parsed inside each other, so each needs a parser of its own; they are kept, as
@@ -91,6 +93,8 @@ std::string_view view_of(const Sha256& digest) {
 
 // ---- version 1: certificates; JSON in JSON strings
 
+bool is_unsigned_certificate(std::string_view certificate) { return certificate == kUnsigned || certificate == kUnsignedRegistration; }
+
 std::optional<Rejection> check_v1_signature(std::string_view message, std::string_view signature,
                                             std::string_view certificate) {
   if (certificate == kUnsigned && signature == kUnsigned) return std::nullopt;
@@ -135,7 +139,9 @@ std::expected<Content, Rejection> read_v1_request(element secure, const UnwrapRu
   for (const char* key : {"fact", "cf_class", "identity", "compound"})
     if (simdjson::dom::array list; filter[key].get(list) != simdjson::SUCCESS)
       return reject("bad_envelope", std::string("filter without ") + key);
-  return Content{std::string(*message), std::string(*sender), std::string(*id), *time, 0};
+  Content content{std::string(*message), std::string(*sender), std::string(*id), *time, 0};
+  if (rules.keep_credential && !is_unsigned_certificate(*text_of(secure, "pubcert"))) content.signed_by.certificate = *text_of(secure, "pubcert");
+  return content;
 }
 
 std::expected<Content, Rejection> read_v1_reply(element secure, const UnwrapRules& rules) {
@@ -211,7 +217,12 @@ std::expected<Content, Rejection> read_v2_request(element secure, const UnwrapRu
     return reject("bad_envelope", "request without message, id, caller, collective or agent");
   if (const auto ttl = integer_of(*request, "ttl"); !ttl || *ttl < 1)
     return reject("bad_envelope", "no ttl of 1 or more");
-  return read_v2_inner(*request, "id");
+  auto content = read_v2_inner(*request, "id");
+  if (content && rules.keep_credential && base64_decode(*text_of(secure, "signature")) != kUnsigned) {
+    content->signed_by.delegated = !text_of(secure, "signer").value_or("").empty();
+    content->signed_by.token = *text_of(secure, content->signed_by.delegated ? "signer" : "caller");
+  }
+  return content;
 }
 
 std::expected<Content, Rejection> read_v2_reply(element secure, const UnwrapRules& rules) {
@@ -264,6 +275,9 @@ std::expected<UnwrappedMessage, Rejection> unwrap_envelope(std::string_view payl
     return reject("bad_sender", "the sender can't stand in a subject");
   const auto time = format_go_time(content->seconds, content->nanoseconds);
   if (!time) return reject("bad_time", "the time lies outside the years 0 to 9999");
+  if (rules.unpack_bytes != 0) {
+    if (auto unpacked = unpack_registration(content->message, rules.unpack_bytes)) content->message = std::move(*unpacked);
+  }
   std::string record;
   record.reserve(content->message.size() * 5 / 4 + 256);
   record.append(R"({"protocol":"choria:adapters:choria_streams:output:1","data":)");
@@ -274,7 +288,7 @@ std::expected<UnwrappedMessage, Rejection> unwrap_envelope(std::string_view payl
   append_go_string(record, content->request_id);
   record.push_back('}');
   return UnwrappedMessage{std::move(content->sender), std::move(content->request_id),
-                          std::move(record)};
+                          std::move(record), std::move(content->signed_by)};
 }
 
 }  // namespace sluice

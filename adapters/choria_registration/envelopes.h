@@ -4,6 +4,7 @@
 // 0.29.4 (tests/fixtures/choria). Pure functions: no clock, no I/O.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <string>
@@ -14,16 +15,29 @@ namespace sluice {
 struct UnwrapRules {
   /// true: secure requests (registration); false: secure replies.
   bool requests = true;
+  /// Registration data that came gzip'd is stored unpacked when that fits into `unpack_bytes`: `zcontent` becomes `content`. 0: it stays.
+  size_t unpack_bytes = 0;
   /// Refuse what carries a signature or hash that does not match. Messages marked as unsigned (the
   /// words "insecure" and "insecure registration") pass all the same, as Choria's nodes without
   /// certificate send them. A certificate's issuer is not checked.
   bool verify_signatures = true;
+  /// Give out what the signature was checked with, for who asks whose it is.
+  bool keep_credential = false;
+};
+
+/// What a message's signature, which matched, was made with.
+struct SignedBy {
+  std::string certificate;  ///< PEM, of version 1
+  std::string token;        ///< JWT, of version 2
+  bool delegated = false;   ///< by a signer in the sender's name
+  bool nobody() const { return certificate.empty() && token.empty(); }
 };
 
 struct UnwrappedMessage {
   std::string sender;  ///< safe as one or more subject tokens
   std::string request_id;
   std::string record;  ///< JSON of protocol choria:adapters:choria_streams:output:1
+  SignedBy signed_by;  ///< nobody() for unsigned messages, and unless it was asked for
 };
 
 /// `reason` is one of bad_json, bad_base64, bad_transport, unknown_protocol, bad_envelope,

@@ -13,6 +13,7 @@ namespace {
 /// Nodes keep a reliable message for a week by default; a stream's dedup window can't, but a retry comes
 /// within minutes of a lost answer.
 constexpr std::chrono::minutes kDuplicateWindow{10};
+constexpr std::string_view kAudit = "audit.";
 constexpr std::string_view kVerified = "Sluice-Verified";
 
 class SubmissionReader final : public SubjectReader {
@@ -22,6 +23,7 @@ class SubmissionReader final : public SubjectReader {
       : clock_(clock),
         source_prefix_(options.collective + ".submission.in."),
         target_prefix_(options.prefix + "."),
+        audit_prefix_(options.audit_prefix.empty() ? "" : options.audit_prefix + "."),
         check_(options.check),
         trusted_(std::move(trusted)) {}
 
@@ -35,7 +37,7 @@ class SubmissionReader final : public SubjectReader {
     if (!id || id->empty())
       return std::unexpected(SubjectRejection{"no_id", "a submission without Nats-Msg-Id"});
     SubjectRecord record;
-    record.subject = target_prefix_ + std::string(message.subject.substr(source_prefix_.size()));
+    record.subject = target_of(message.subject.substr(source_prefix_.size()));
     record.headers = message.headers;
     record.payload = message.payload;
     // The port writes the id again, behind the others; it must not stand there twice.
@@ -59,6 +61,11 @@ class SubmissionReader final : public SubjectReader {
   }
 
  private:
+  std::string target_of(std::string_view submitted) const {
+    if (!audit_prefix_.empty() && submitted.starts_with(kAudit)) return audit_prefix_ + std::string(submitted.substr(kAudit.size()));
+    return target_prefix_ + std::string(submitted);
+  }
+
   Status verify(const LinkMessage& message) const {
     const auto signature = find_header(message.headers, "Choria-Signature");
     if (!signature) return fail(Errc::kDenied, "there is no signature");
@@ -80,6 +87,7 @@ class SubmissionReader final : public SubjectReader {
   Clock& clock_;
   const std::string source_prefix_;
   const std::string target_prefix_;
+  const std::string audit_prefix_;
   const SubmissionCheck check_;
   const std::vector<std::string> trusted_;
 };
@@ -99,6 +107,8 @@ Result<std::unique_ptr<Adapter>> make_choria_submission(Env& env, NatsLink& netw
     return fail(Errc::kInvalidArgument, "signatures can't be checked without trusted_issuers");
   if (!is_adapter_subject(options.prefix, false))
     return fail(Errc::kInvalidArgument, "prefix: not a subject without wildcards");
+  if (!options.audit_prefix.empty() && !is_adapter_subject(options.audit_prefix, false))
+    return fail(Errc::kInvalidArgument, "audit_prefix: not a subject without wildcards");
   SubjectAdapterOptions flow;
   flow.name = options.name;
   flow.ingest_subjects = {options.collective + ".submission.in.>"};

@@ -17,11 +17,13 @@ enum class SubmissionCheck : uint8_t {
 
 struct ChoriaSubmissionOptions {
   std::string name = "submission";
+  std::string account;  ///< of the embedded core, whose messages and streams these are; empty = the global one
   LinkOptions network;                     ///< where the nodes publish; embedded by default
   std::string collective = "mcollective";  ///< subjects "<collective>.submission.in.>"
   std::string queue_group;                 ///< empty = "sluice_<name>"
   std::string stream = "SUBMISSION";       ///< created when missing
   std::string prefix = "choria.submission";  ///< "<prefix>.<the submitted subject>"
+  std::string audit_prefix;  ///< submitted "audit.…" becomes "<this>.…", of another stream; empty = as the others
   SubmissionCheck check = SubmissionCheck::kOff;
   std::vector<std::string> trusted_issuers;  ///< hex public keys of organisations; for mark and require
   size_t max_in_flight = 2000;

@@ -40,7 +40,7 @@ struct Scan {
 /// On the worker.
 class Folder {
  public:
-  Folder(Disk& disk, const FileDropOptions& options) : disk_(disk), options_(options) {}
+  Folder(Disk& disk, PlainFiles& files, const FileDropOptions& options) : disk_(disk), files_(files), options_(options) {}
 
   Result<Scan> scan(const std::set<std::string>& known) const {
     auto names = disk_.list(options_.folder);
@@ -48,7 +48,7 @@ class Folder {
     Scan scan;
     for (std::string& name : *names) {
       const std::string path = options_.folder + "/" + name;
-      if (is_unfinished_name(name) || known.contains(name) || disk_.list(path)) continue;  // or a folder
+      if (is_unfinished_name(name) || known.contains(name) || files_.is_folder(path)) continue;
       if (scan.files.size() == kFilesOfOneScan) {
         scan.more = true;
         break;
@@ -80,7 +80,12 @@ class Folder {
  private:
   Dropped read(std::string name, const std::string& path) const {
     Dropped dropped{.name = std::move(name), .bytes = {}, .reason = {}, .detail = {}};
-    auto file = disk_.open(path, OpenMode::kRead);
+    auto file = files_.open(path);
+    if (!file && file.error().code == Errc::kUnsupported) {
+      dropped.reason = "not_a_file";
+      dropped.detail = file.error().detail;
+      return dropped;
+    }
     auto size = file ? (*file)->size() : Result<uint64_t>(std::unexpected(file.error()));
     if (!size) {
       dropped.reason = "unreadable";
@@ -102,6 +107,7 @@ class Folder {
   }
 
   Disk& disk_;
+  PlainFiles& files_;
   const FileDropOptions& options_;
 };
 
@@ -121,10 +127,11 @@ std::string name_token(std::string_view name) {
 
 class FileDrop final : public Adapter {
  public:
-  FileDrop(Env& env, StreamClient& target, FileDropOptions options, std::unique_ptr<FolderWatch> watch)
+  FileDrop(Env& env, StreamClient& target, FileDropOptions options, std::unique_ptr<FolderWatch> watch, std::unique_ptr<PlainFiles> files)
       : env_(env),
         options_(std::move(options)),
-        folder_(env.disk, options_),
+        files_(std::move(files)),
+        folder_(env.disk, *files_, options_),
         watch_(std::move(watch)),
         ingest_(env, target, {.adapter = options_.name, .max_in_flight_count = options_.max_in_flight}),
         scan_timer_(env.timers.make([this] { scan(); })),
@@ -175,6 +182,7 @@ class FileDrop final : public Adapter {
     if (auto there = env_.disk.list(options_.folder); !there) return std::unexpected(there.error());
     for (const std::string* made : {&options_.done_folder, &options_.failed_folder})
       if (auto fine = made->empty() ? Status{} : env_.disk.make_dirs(*made); !fine) return fine;
+    if (auto fine = files_->check_private(options_.failed_folder); !fine) return fine;
     if (auto watched = watch_->start(options_.folder, [this] { scan_soon(); }); !watched)
       SLUICE_LOG(kLog, kWarn, "folder is scanned only adapter={} why=\"{}\"", options_.name, watched.error().detail);
     begun_ = true;
@@ -309,6 +317,7 @@ class FileDrop final : public Adapter {
 
   Env& env_;
   const FileDropOptions options_;
+  const std::unique_ptr<PlainFiles> files_;
   const Folder folder_;
   std::unique_ptr<FolderWatch> watch_;
   mutable AdapterFigures figures_;
@@ -339,7 +348,7 @@ bool is_unfinished_name(std::string_view name) {
 }
 
 Result<std::unique_ptr<Adapter>> make_file_drop(Env& env, StreamClient& target, FileDropOptions options,
-                                                std::unique_ptr<FolderWatch> watch) {
+                                                std::unique_ptr<FolderWatch> watch, std::unique_ptr<PlainFiles> files) {
   if (options.subject.empty()) options.subject = "filedrop." + options.name;
   if (options.failed_folder.empty()) options.failed_folder = options.folder + "/failed";
   if (!is_adapter_subject(options.name, false) || options.name.contains('.'))
@@ -348,7 +357,7 @@ Result<std::unique_ptr<Adapter>> make_file_drop(Env& env, StreamClient& target, 
     return fail(Errc::kInvalidArgument, "a drop folder needs a folder, a stream and room for a file");
   if (!is_adapter_subject(options.subject, false))
     return fail(Errc::kInvalidArgument, "'" + options.subject + "' is not a subject");
-  return std::make_unique<FileDrop>(env, target, std::move(options), std::move(watch));
+  return std::make_unique<FileDrop>(env, target, std::move(options), std::move(watch), std::move(files));
 }
 
 }  // namespace sluice

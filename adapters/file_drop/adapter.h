@@ -5,8 +5,9 @@
 #include <string_view>
 
 #include "adapters/adapter.h"
-#include "adapters/file_drop/folder_watch.h"
 #include "adapters/file_drop/options.h"
+#include "adapters/file_drop/plain_files.h"
+#include "adapters/folder_watch.h"
 #include "client/stream_client.h"
 #include "io/env.h"
 
@@ -19,9 +20,11 @@ namespace sluice {
 /// is too large goes to the failed folder with a file "<name>.reason" beside it, and into the dead letters.
 /// The id of a message is made of the file's name and bytes: a daemon that was killed between the two
 /// stores it once.
+/// What is no regular file fails as `not_a_file`, unread: a link dropped by somebody never shows what the daemon may read. start()
+/// refuses a failed folder that others may write to.
 /// @return kInvalidArgument when a setting can't be used.
 Result<std::unique_ptr<Adapter>> make_file_drop(Env& env, StreamClient& target, FileDropOptions options,
-                                                std::unique_ptr<FolderWatch> watch);
+                                                std::unique_ptr<FolderWatch> watch, std::unique_ptr<PlainFiles> files);
 
 bool is_unfinished_name(std::string_view name);
 

@@ -11,6 +11,7 @@ namespace sluice {
 
 struct FileDropOptions {
   std::string name = "drop";
+  std::string account;  ///< of the embedded core, whose messages and streams these are; empty = the global one
   std::string folder;         ///< must be there, and be ours to rename in
   std::string done_folder;    ///< of the same file system; empty = files are deleted when they are stored
   std::string failed_folder;  ///< empty = "<folder>/failed"

@@ -39,6 +39,7 @@ struct ChannelAuthentication {
 
 struct HttpChannelOptions {
   std::string name = "channel";
+  std::string account;  ///< of the embedded core, whose messages and streams these are; empty = the global one
   std::string endpoint;  ///< http:// or https://
   ChannelMode mode = ChannelMode::kBinary;
   std::vector<ChannelRoute> routes;

@@ -40,6 +40,7 @@ struct HttpEventsAuthentication {
 
 struct HttpEventsOptions {
   std::string name = "events";
+  std::string account;  ///< of the embedded core, whose messages and streams these are; empty = the global one
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
   std::string path = "/";

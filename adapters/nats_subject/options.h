@@ -10,6 +10,7 @@ namespace sluice {
 
 struct NatsSubjectOptions {
   std::string name = "subjects";
+  std::string account;  ///< of the embedded core, whose messages and streams these are; empty = the global one
   LinkOptions network;                  ///< where the messages are published; embedded by default
   std::vector<std::string> ingest_subjects;
   std::string queue_group;              ///< empty = "sluice_<name>"

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -174,13 +175,32 @@ Result<int> bind_and_listen(const std::string& host, uint16_t port) {
   return fd;
 }
 
+/// nullopt: the path is empty or too long for a socket.
+std::optional<sockaddr_un> local_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) return std::nullopt;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+/// At once: a UNIX socket accepts, refuses or is full without waiting.
+Result<int> dial_local(const std::string& path) {
+  const auto address = local_address(path);
+  if (!address) return fail(Errc::kInvalidArgument, "connect " + path + ": the path is too long for a socket");
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && ::connect(fd, reinterpret_cast<const sockaddr*>(&*address), sizeof *address) == 0) return fd;
+  const int code = errno;
+  if (fd >= 0) ::close(fd);
+  return fail(Errc::kClosed, "connect " + path + ": " + std::generic_category().message(code));
+}
+
 /// A socket file that nobody listens on any more is replaced.
 Result<int> bind_local(const std::string& path, unsigned mode) {
   const auto failed = [&](const std::string& why) { return fail(Errc::kIo, "listen " + path + ": " + why); };
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) return failed("the path is too long for a socket");
-  std::memcpy(address.sun_path, path.data(), path.size());
+  const auto found_address = local_address(path);
+  if (!found_address) return failed("the path is too long for a socket");
+  const sockaddr_un& address = *found_address;
   const auto* name = reinterpret_cast<const sockaddr*>(&address);
   struct stat found{};
   if (::lstat(path.c_str(), &found) == 0) {
@@ -230,6 +250,7 @@ class TcpNetwork final : public UvNetwork {
 
   Ticket connect(const std::string& host, uint16_t port,
                  std::move_only_function<void(Result<std::unique_ptr<Transport>>)> done) override {
+    if (host.starts_with('/')) return connect_local(host, std::move(done));
     auto call = std::make_shared<Connecting>(pool_, connecting_, host, port, std::move(done));
     connecting_.insert(call);
     call->start();
@@ -248,6 +269,19 @@ class TcpNetwork final : public UvNetwork {
   }
 
  private:
+  Ticket connect_local(const std::string& path, Connecting::Done done) {
+    auto wanted = std::make_shared<bool>(true);
+    pool_->loop.executor().post([pool = std::weak_ptr(pool_), path, wanted, told = std::move(done)]() mutable {
+      const auto alive = pool.lock();
+      if (!alive || !*wanted) return;
+      auto fd = dial_local(path);
+      if (!fd) return told(std::unexpected(std::move(fd.error())));
+      if (auto transport = local_from(alive, *fd)) return told(std::move(transport));
+      told(fail(Errc::kIo, "connect " + path + ": the socket can't be used"));
+    });
+    return Ticket([wanted] { *wanted = false; });
+  }
+
   std::shared_ptr<TransportPool> pool_;
   std::shared_ptr<AcceptCounts> counts_ = std::make_shared<AcceptCounts>();
   Connecting::Registry connecting_;

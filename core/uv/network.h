@@ -8,7 +8,7 @@
 
 namespace sluice {
 
-/// TCP. One for each loop; transports and listeners may not outlive the loop.
+/// TCP. One for each loop; transports and listeners may not outlive the loop. connect() to a host "/…" dials a UNIX socket.
 class UvNetwork : public Network {
  public:
   /// A UNIX socket at `path` with the file mode `mode` (0660: its group may connect). kExists when another

@@ -38,6 +38,7 @@ int run_command_line(int argc, char** argv) {
   app.add_subcommand("nats-server",
                      "Behave as nats-server does, with its flags and its configuration file; -h lists them.");
   VerbRun verb;
+  add_audit_verbs(app, verb);
   add_election_verbs(app, verb);
   add_governor_verbs(app, verb);
   add_kv_verbs(app, verb);

@@ -12,6 +12,7 @@ namespace sluice {
 /// What to run once the whole line has been understood. @return the exit code.
 using VerbRun = std::function<int()>;
 
+void add_audit_verbs(CLI::App& app, VerbRun& run);
 void add_election_verbs(CLI::App& app, VerbRun& run);
 void add_dlq_verbs(CLI::App& app, VerbRun& run);
 void add_history_verb(CLI::App& app, VerbRun& run);

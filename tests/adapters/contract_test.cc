@@ -177,6 +177,18 @@ class HttpEventsHarness final : public PlainPayloads {
   std::unique_ptr<PipeliningClient> client_;
 };
 
+/// The simulated disk has no links.
+class AnyFiles final : public PlainFiles {
+ public:
+  explicit AnyFiles(Disk& disk) : disk_(disk) {}
+  Result<std::unique_ptr<File>> open(const std::string& path) override { return disk_.open(path, OpenMode::kRead); }
+  bool is_folder(const std::string& path) override { return disk_.list(path).has_value(); }
+  Status check_private(const std::string&) override { return {}; }
+
+ private:
+  Disk& disk_;
+};
+
 /// Files are written under another name and renamed; the kernel's word of it is ours to give.
 class FileDropHarness final : public PlainPayloads {
  public:
@@ -188,7 +200,7 @@ class FileDropHarness final : public PlainPayloads {
     options.max_file_bytes = 20;
     options.max_in_flight = kWindow;
     auto watch = std::make_unique<Watch>(*this);
-    auto adapter = make_file_drop(env, target, options, std::move(watch));
+    auto adapter = make_file_drop(env, target, options, std::move(watch), std::make_unique<AnyFiles>(env.disk));
     EXPECT_TRUE(adapter);
     env_ = &env;
     return std::move(*adapter);

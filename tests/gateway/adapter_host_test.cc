@@ -1,6 +1,12 @@
 // Adapters of a configuration on a whole engine: independent of one another, exchanged by a reload.
 #include "gateway/adapter_host.h"
 
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
 #include "../node/node_world.h"
 #include "config/load.h"
 
@@ -12,7 +18,7 @@ class AdapterHostTest : public testing::Test {
   void SetUp() override {
     w_.start();
     CoreAccess core;
-    core.make_link = [this](const LinkOptions&) -> Result<std::unique_ptr<NatsLink>> {
+    core.make_link = [this](const LinkOptions&, const std::string&) -> Result<std::unique_ptr<NatsLink>> {
       return make_bus_link(w_.sim.env(), w_.node->bus());
     };
     host_ = std::make_unique<AdapterHost>(w_.sim.env(), core);
@@ -132,6 +138,24 @@ TEST_F(AdapterHostTest, StopsInTheMidstOfAnything) {
   (void)reload(subject_adapter("B", "    max_in_flight: 5\n") + subject_adapter("C"));
   (void)reload(subject_adapter("B", "    max_in_flight: 6\n"));
   // TearDown() stops before anything of this was told.
+}
+
+// What a file named in the section holds counts, not only its name.
+TEST_F(AdapterHostTest, ASecretFileWithNewContentChangesItsAdapter) {
+  std::string path = std::filesystem::temp_directory_path() / "sluice-secret-XXXXXX";
+  const int fd = ::mkstemp(path.data());
+  ASSERT_GE(fd, 0);
+  ::close(fd);
+  const auto write = [&](const char* secret) { std::ofstream(path) << secret; };
+  const std::string text = "  - {type: http_events, name: E, listen: \"127.0.0.1:0\", authentication: {token_file: \"" + path + "\"}}\n";
+  write("one");
+  ASSERT_TRUE(host_->start(config(text)));
+  w_.sim.advance(1s);
+  EXPECT_TRUE(reload(text).empty());
+  write("two");
+  EXPECT_EQ(reload(text).changed, std::vector<std::string>{"E"});
+  EXPECT_TRUE(reload(text).empty());
+  std::filesystem::remove(path);
 }
 
 }  // namespace

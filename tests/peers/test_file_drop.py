@@ -84,3 +84,36 @@ def test_kills_lose_and_double_nothing(farm):
     wait(lambda: left(folder) == [])
     assert [m.data.decode() for m in messages(daemon)] == names
     assert sorted(name.split("-", 1)[1] for name in os.listdir(done)) == names
+
+
+def test_nobody_is_led_out_of_the_folder(farm):
+    folder, done, daemon = start(farm)
+    secret = farm.folder / "secret"
+    secret.write_text("the daemon may read this, who drops may not")
+    elsewhere = farm.folder / "elsewhere"
+    elsewhere.mkdir()
+    os.symlink(secret, folder / "link")
+    os.symlink(elsewhere, folder / "folder link")
+    os.symlink("nowhere", folder / "dangling")
+    os.mkfifo(folder / "pipe")
+    (folder / "folder").mkdir()
+    daemon.start()
+    drop(folder, "plain", b"plain")
+    wait(lambda: set(left(folder)) == {"folder"})
+    assert [m.data for m in messages(daemon)] == [b"plain"]
+    assert (folder / "failed/link.reason").read_text() == "not_a_file: a link, which is not followed\n"
+    assert (folder / "failed/pipe.reason").read_text() == "not_a_file: no regular file\n"
+    assert secret.read_text().startswith("the daemon") and os.readlink(folder / "failed/link") == str(secret)
+    assert daemon.stop() == 0
+
+
+def test_a_failed_folder_of_others_is_refused(farm):
+    folder, done, daemon = start(farm)
+    (folder / "failed").mkdir()
+    (folder / "failed").chmod(0o777)
+    daemon.start()
+    wait(lambda: "must be the daemon's own" in daemon.log_tail())
+    (folder / "failed").chmod(0o700)
+    drop(folder, "plain", b"plain")
+    wait(lambda: left(folder) == [])
+    assert daemon.stop() == 0

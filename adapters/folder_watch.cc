@@ -1,4 +1,4 @@
-#include "adapters/file_drop/folder_watch.h"
+#include "adapters/folder_watch.h"
 
 #include <sys/inotify.h>
 #include <unistd.h>

@@ -1,0 +1,46 @@
+// Whether a signature that matched is the sender's own, by the word of somebody trusted.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "adapters/choria_registration/envelopes.h"
+#include "base/error.h"
+#include "crypto/certificate.h"
+#include "io/env.h"
+
+namespace sluice {
+
+/// Version 1: the certificate is by the authority and made out to the sender. Version 2: the token is by a trusted organisation,
+/// or by a chain issuer it empowered, and names the sender.
+/// What a credential was found to be is remembered for a minute, as a node sends the same one each time; 16,384 of them at most.
+class Voucher {
+ public:
+  /// @param trusted_issuers  64 hexadecimal digits each.
+  /// @param ca_file  PEM; empty: no certificate is trusted.
+  /// @return kInvalidArgument, or why the file can't be read.
+  static Result<std::unique_ptr<Voucher>> make(Env& env, const std::vector<std::string>& trusted_issuers, const std::string& ca_file);
+
+  /// @return kDenied with the reason.
+  Status check(const SignedBy& signed_by, const std::string& sender);
+
+ private:
+  /// Whom a credential is for, or why it counts for nobody.
+  using Names = Result<std::vector<std::string>>;
+  struct Known {
+    Names names;
+    MonoTime until{};
+  };
+  explicit Voucher(Clock& clock) : clock_(clock) {}
+  Names names_of(const SignedBy& signed_by) const;
+
+  Clock& clock_;
+  std::vector<std::string> trusted_;
+  std::optional<CertificateAuthority> authority_;
+  std::unordered_map<std::string, Known> known_;  ///< by the credential itself
+};
+
+}  // namespace sluice
