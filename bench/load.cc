@@ -29,6 +29,7 @@ const std::map<std::string_view, Outcome (*)(const Options&)> kWorks = {
     {"work-queue", work_queue},   {"consumers-1000", thousand_consumers},
     {"num-pending", num_pending}, {"kv-get", kv_get},
     {"kv-put", kv_put},           {"kv-put-one", kv_put_one_at_a_time},
+    {"http-events", http_events},
 };
 
 Options parse(int argc, char** argv) {

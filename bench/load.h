@@ -256,6 +256,9 @@ Outcome kv_get(const Options& options);
 Outcome kv_put(const Options& options);
 Outcome kv_put_one_at_a_time(const Options& options);
 
+// Work over HTTP.
+Outcome http_events(const Options& options);
+
 // What they share.
 void append_number(std::string& out, uint64_t number);
 /// A request to the JetStream API; ends the program when it is answered with an error.

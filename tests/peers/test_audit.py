@@ -124,6 +124,7 @@ def test_records_reach_the_centre_and_are_found(site):
 def test_a_search_follows(site):
     site.write(1)
     site.node.start()
+    site.wait()
     search = subprocess.Popen([servers.SLUICE, "audit", "search", "--server", site.centre.url, "--follow", "--json"], stdout=subprocess.PIPE, text=True)
     try:
         assert json.loads(search.stdout.readline())["record"]["data"] == {"n": 0}

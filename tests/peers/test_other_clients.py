@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 BUILT = servers.ROOT / "build/peers"
 
 GO_PARTS = ["core", "streams", "publish", "acks", "fetching", "ordered", "policies", "push", "workqueue", "keyvalue",
-            "objects", "older"]
+            "objects", "older", "jobs"]
 C_PARTS = ["core", "streams", "consumers", "keyvalue"]
 JS_PARTS = ["core", "streams", "consumers", "keyvalue", "objects"]
 

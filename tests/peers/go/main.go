@@ -21,7 +21,7 @@ type part func(ctx context.Context, nc *nats.Conn, js jetstream.JetStream)
 var parts = map[string]part{
 	"core": corePart, "streams": streamsPart, "publish": publishPart, "acks": acksPart, "fetching": fetchingPart,
 	"ordered": orderedPart, "policies": policiesPart, "push": pushPart, "workqueue": workQueuePart,
-	"keyvalue": keyValuePart, "objects": objectsPart, "older": olderPart, "mirrors": mirrorsPart,
+	"keyvalue": keyValuePart, "objects": objectsPart, "older": olderPart, "mirrors": mirrorsPart, "jobs": jobsPart,
 }
 
 // filed parts take a file of logins in place of a URL.
