@@ -13,11 +13,11 @@
 
 #include "base/seq_set.h"
 #include "client/stream_client.h"
+#include "client/stream_reader.h"
 #include "io/env.h"
 #include "replicator/options.h"
 #include "replicator/position.h"
 #include "replicator/provenance.h"
-#include "replicator/stream_reader.h"
 #include "replicator/subject_rewrite.h"
 #include "replicator/target_config.h"
 

@@ -20,13 +20,13 @@
 
 #include "base/log.h"
 #include "client/stream_client.h"
+#include "client/stream_reader.h"
 #include "io/env.h"
 #include "replicator/lag_watch.h"
 #include "replicator/limiter.h"
 #include "replicator/options.h"
 #include "replicator/position.h"
 #include "replicator/resume_point.h"
-#include "replicator/stream_reader.h"
 #include "replicator/subject_rewrite.h"
 #include "replicator/target_writer.h"
 

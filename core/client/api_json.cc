@@ -37,6 +37,11 @@ std::string_view text_or_empty(element from, std::string_view key) {
   return from[key].get(value) == simdjson::SUCCESS ? value : std::string_view();
 }
 
+bool flag(element from, std::string_view key) {
+  bool value = false;
+  return from[key].get(value) == simdjson::SUCCESS && value;
+}
+
 Errc errc_of(uint64_t http_code, uint64_t err_code) {
   if (err_code == kStreamNameInUse || err_code == kConsumerNameInUse ||
       err_code == kConsumerAlreadyExists)
@@ -86,6 +91,8 @@ std::string encode_stream_config(const StreamSpec& spec) {
   json["num_replicas"] = std::max(spec.replicas, 1);
   if (spec.duplicate_window.count() != 0) json["duplicate_window"] = spec.duplicate_window.count();
   json["allow_direct"] = spec.allow_direct;
+  if (spec.allow_atomic) json["allow_atomic"] = true;
+  if (spec.allow_rollup_hdrs) json["allow_rollup_hdrs"] = true;
   return dump(json);
 }
 
@@ -139,6 +146,10 @@ Result<StreamFigures> parse_stream_info(std::string_view json) {
   StreamFigures figures;
   figures.name = text_or_empty(config, "name");
   figures.created = parse_rfc3339(text_or_empty(*root, "created")).value_or(0);
+  figures.allow_atomic = flag(config, "allow_atomic");
+  figures.allow_rollup_hdrs = flag(config, "allow_rollup_hdrs");
+  for (const StreamRetention retention : {StreamRetention::kInterest, StreamRetention::kWorkQueue})
+    if (text_or_empty(config, "retention") == retention_word(retention)) figures.retention = retention;
   figures.messages = u64_or_zero(state, "messages");
   figures.bytes = u64_or_zero(state, "bytes");
   figures.first_seq = StreamSeq(u64_or_zero(state, "first_seq"));

@@ -42,12 +42,17 @@ struct StreamSpec {
   bool discard_new = false;
   bool memory = false;
   bool allow_direct = true;
+  bool allow_atomic = false;       ///< atomic batches (ADR-50)
+  bool allow_rollup_hdrs = false;
   int replicas = 0;  ///< 0 = as the client was told
 };
 
 struct StreamFigures {
   std::string name;
   std::vector<std::string> subjects;
+  StreamRetention retention = StreamRetention::kLimits;
+  bool allow_atomic = false;
+  bool allow_rollup_hdrs = false;
   WallNanos created = 0;
   uint64_t messages = 0;
   uint64_t bytes = 0;

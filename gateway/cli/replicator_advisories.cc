@@ -11,7 +11,7 @@
 #include "gateway/cli/session.h"
 #include "gateway/cli/table.h"
 #include "gateway/cli/verbs.h"
-#include "replicator/stream_reader.h"
+#include "client/stream_reader.h"
 
 namespace sluice {
 namespace {

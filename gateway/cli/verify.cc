@@ -10,7 +10,7 @@
 #include "gateway/cli/session.h"
 #include "gateway/cli/verbs.h"
 #include "replicator/stream_comparison.h"
-#include "replicator/stream_reader.h"
+#include "client/stream_reader.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,4 @@
-#include "replicator/stream_reader.h"
+#include "client/stream_reader.h"
 
 #include <fmt/format.h>
 
