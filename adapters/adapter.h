@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
 
 namespace sluice {
+
+inline constexpr size_t kMaxLags_count = 100;
 
 /// Rising counters since start; `rejected` by stable reason.
 struct AdapterFigures {
@@ -23,6 +26,10 @@ struct AdapterFigures {
   std::map<std::string, uint64_t> refused;
   uint64_t paused = 0;    ///< times the source was paused because the target was full
   uint64_t in_flight = 0; ///< gauge: taken, not yet durable
+  uint64_t lost_at_source = 0;  ///< gone there before they were taken
+  /// Of sources that can tell: what waits there, by part of it (the largest kMaxLags_count of them), and in all.
+  std::map<std::string, uint64_t> lag;
+  std::optional<uint64_t> lag_total;
 };
 
 enum class AdapterHealth : uint8_t { kStarting, kRunning, kDegraded, kStopped };

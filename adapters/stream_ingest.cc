@@ -106,10 +106,11 @@ void StreamIngest::prepare(const StreamSpec& target, std::move_only_function<voi
 }
 
 void StreamIngest::ensure_streams() {
-  if (target_.name.empty()) return ensure_stream(dead_letter_spec(), [this](Status letters) { prepared(std::move(letters)); });
-  ensure_stream(target_, [this](Status target) {
+  const auto letters = [this] { ensure_stream(dead_letter_spec(), [this](Status made) { prepared(std::move(made)); }); };
+  if (target_.name.empty()) return letters();
+  ensure_stream(target_, [this, letters](Status target) {
     if (!target) return prepared(std::move(target));
-    ensure_stream(dead_letter_spec(), [this](Status letters) { prepared(std::move(letters)); });
+    letters();
   });
 }
 
@@ -139,7 +140,7 @@ void StreamIngest::prepared(Status outcome) {
   if (!outcome) {
     SLUICE_LOG(kLog, kWarn, "streams not ready adapter={} why=\"{}\"", options_.adapter,
                outcome.error().detail);
-    if (!first || may_pass(outcome.error())) back_off();
+    if (!first || may_pass(outcome.error()) || target_.name.empty()) back_off();
   } else {
     failures_ = 0;
     send_ready();

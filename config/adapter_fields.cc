@@ -240,6 +240,8 @@ const std::vector<AdapterKind>& adapter_kinds() {
       {"nats_subject", &subject_fields, &begin<NatsSubjectOptions>},
       {"http_events", &http_events_fields, &begin<HttpEventsOptions>},
       {"http_channel", &http_channel_fields, &begin<HttpChannelOptions>},
+      {"kafka_source", &kafka_source_fields, &begin<KafkaSourceOptions>},
+      {"kafka_sink", &kafka_sink_fields, &begin<KafkaSinkOptions>},
       {"file_drop", &file_drop_fields, &begin<FileDropOptions>},
       {"choria_audit", &audit_fields, &begin<ChoriaAuditOptions>},
   };

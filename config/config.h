@@ -13,6 +13,8 @@
 #include "adapters/file_drop/options.h"
 #include "adapters/http_channel/options.h"
 #include "adapters/http_events/options.h"
+#include "adapters/kafka_sink/options.h"
+#include "adapters/kafka_source/options.h"
 #include "adapters/nats_subject/options.h"
 #include "base/log.h"
 #include "client/link_options.h"
@@ -63,7 +65,8 @@ struct MonitorSettings {
 /// Of one adapter, by its type.
 using AdapterOptions =
     std::variant<ChoriaRegistrationOptions, ChoriaSubmissionOptions, NatsSubjectOptions, HttpEventsOptions,
-                 HttpChannelOptions, FileDropOptions, ChoriaAuditOptions>;
+                 HttpChannelOptions, FileDropOptions, ChoriaAuditOptions,
+                 KafkaSourceOptions, KafkaSinkOptions>;
 
 /// The JetStream that adapters and copies write to: this daemon's own, or one elsewhere.
 struct CoreSettings : LinkOptions {

@@ -33,6 +33,8 @@ struct AdapterKind {
 };
 const std::vector<AdapterKind>& adapter_kinds();
 const FieldRows& http_channel_fields();         ///< HttpChannelOptions
+const FieldRows& kafka_source_fields();         ///< KafkaSourceOptions
+const FieldRows& kafka_sink_fields();           ///< KafkaSinkOptions
 const FieldRows& http_events_fields();          ///< HttpEventsOptions
 void read_adapters(ReadContext& context, const YamlNode& node, const FieldRow& row, Config& config);
 

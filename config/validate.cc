@@ -267,6 +267,35 @@ class Checker {
       tell(path + ".listen", fmt::format("another event source listens on {}:{}", adapter.host, adapter.port));
   }
 
+  void check_kind(const std::string& path, KafkaSourceOptions& source) {
+    if (source.subject.empty()) source.subject = source.name + ".{topic}.{key}";
+    check_stream_name(path + ".stream.name", source.stream);
+    if (source.topics.empty()) tell(path + ".topics", "'topics' is empty");
+    check_brokers(path, source.brokers);
+    for (const std::string& topic : source.topics) check_topic(path + ".topics", topic);
+  }
+
+  void check_kind(const std::string& path, KafkaSinkOptions& sink) {
+    if (sink.transactional_id.empty()) sink.transactional_id = "sluice-" + sink.name;
+    check_stream_name(path + ".stream.name", sink.stream);
+    if (!sink.filter_subject.empty()) check_subject(path + ".stream.subject", sink.filter_subject, true);
+    check_brokers(path, sink.brokers);
+    check_topic(path + ".topic", sink.topic);
+  }
+
+  void check_brokers(const std::string& path, const std::vector<std::string>& brokers) {
+    if (brokers.empty()) tell(path + ".brokers", "'brokers' is empty");
+  }
+
+  /// Kafka's own rule of names.
+  void check_topic(const std::string& path, const std::string& topic) {
+    const bool good = !topic.empty() && topic.size() <= 249 && topic != "." && topic != ".." &&
+                      std::all_of(topic.begin(), topic.end(), [](unsigned char c) {
+                        return std::isalnum(c) || c == '_' || c == '-' || c == '.';
+                      });
+    if (!good) tell(path, fmt::format("'{}' is no topic: letters, digits, '_', '-' and '.', at most 249", topic));
+  }
+
   void check_kind(const std::string& path, FileDropOptions& drop) {
     if (drop.subject.empty()) drop.subject = "filedrop." + drop.name;
     if (drop.failed_folder.empty()) drop.failed_folder = drop.folder + "/failed";

@@ -148,6 +148,15 @@ void AdapterHost::collect(MetricSink& sink) const {
     counter("sluice_adapter_restarts_total", "Times the adapter was made again after it could not start.", hosted->restarts());
     sink.gauge("sluice_adapter_in_flight", "Messages taken and not yet durable.", labels,
                static_cast<double>(figures.in_flight));
+    counter("sluice_adapter_lost_at_source_total", "Messages that were gone before they could be taken.", figures.lost_at_source);
+    if (figures.lag_total)
+      sink.gauge("sluice_adapter_lag", "Messages that wait at the source.", labels, static_cast<double>(*figures.lag_total));
+    for (const auto& [part, waiting] : figures.lag) {
+      MetricLabels with_part = labels;
+      with_part.emplace_back("part", part);
+      sink.gauge("sluice_adapter_part_lag", "The same by part of the source, the hundred largest.", with_part,
+                 static_cast<double>(waiting));
+    }
     for (const auto& [reason, count] : figures.rejected) {
       MetricLabels with_reason = labels;
       with_reason.emplace_back("reason", reason);

@@ -9,6 +9,8 @@
 #include "adapters/file_drop/adapter.h"
 #include "adapters/http_channel/channel.h"
 #include "adapters/http_events/adapter.h"
+#include "adapters/kafka_sink/sink.h"
+#include "adapters/kafka_source/adapter.h"
 #include "adapters/nats_subject/adapter.h"
 #include "base/log.h"
 #include "gateway/cli/session.h"
@@ -51,6 +53,15 @@ Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient&
   auto http = make_channel_client(env, options);
   if (!http) return std::unexpected(http.error());
   return make_http_channel(env, target, options, *std::move(http));
+}
+
+Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient& target,
+                                              const KafkaSourceOptions& options) {
+  return make_kafka_source(env, target, options);
+}
+Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient& source,
+                                              const KafkaSinkOptions& options) {
+  return make_kafka_sink(env, source, options);
 }
 
 /// Where an adapter takes from: its network; the core where it has none.

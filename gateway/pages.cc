@@ -33,6 +33,11 @@ std::string adapters_page(const AdapterHost* adapters) {
                       {"restarts", hosted.restarts()},
                       {"running_since", hosted.started_at() == 0 ? Json(nullptr) : Json(format_rfc3339(hosted.started_at()))},
                       {"error", hosted.failed()}});
+      if (figures.lost_at_source > 0) list.back()["lost_at_source"] = figures.lost_at_source;
+      if (figures.lag_total) {
+        list.back()["lag"] = *figures.lag_total;
+        list.back()["lag_by_part"] = figures.lag;
+      }
       if (std::string place = adapter.place(); !place.empty())
         list.back()["place"] = std::move(place);
     });

@@ -101,7 +101,7 @@ def run_peers(binary, word, soak, tally):
     command = [str(pytest), "-q", "--tb=short", "-p", "no:cacheprovider", "--durations=8",
                f"--junitxml={report}", str(ROOT / "tests/peers")]
     if soak:
-        command += ["-s", "-k", "kill_minus_nine or survives_ten_kills or flipped_bits"]
+        command += ["-s", "-k", "kill_minus_nine or survives_ten_kills or flipped_bits or whoever_is_killed"]
     elif word:
         command += ["-k", word]
     report.unlink(missing_ok=True)

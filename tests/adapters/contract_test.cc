@@ -12,10 +12,12 @@
 #include "adapters/choria_submission/adapter.h"
 #include "adapters/file_drop/adapter.h"
 #include "adapters/http_events/adapter.h"
+#include "adapters/kafka_source/adapter.h"
 #include "adapters/nats_subject/adapter.h"
 #include "adapters/stream_ingest.h"
 #include "base/base64.h"
 #include "base/headers.h"
+#include "fake_kafka.h"
 #include "fake_stream_client.h"
 #include "pipelining_client.h"
 #include "sim/sim_env.h"
@@ -243,6 +245,42 @@ class FileDropHarness final : public PlainPayloads {
   std::move_only_function<void()> changed_;
 };
 
+/// One partition; a record that is sent again is one the brokers hand out again.
+class KafkaSourceHarness final : public PlainPayloads {
+ public:
+  std::unique_ptr<Adapter> make(Env& env, FakeBus&, StreamClient& target) override {
+    KafkaSourceOptions options;
+    options.brokers = {"b:9092"};
+    options.topics = {"t"};
+    options.stream = "S";
+    options.max_message_bytes = 400;
+    options.max_in_flight = kWindow;
+    kafka_.make_topic("t");
+    auto adapter = make_kafka_source(env, target, options, [&env, this] {
+      return Result<std::unique_ptr<KafkaReader>>(std::make_unique<FakeKafkaReader>(env, kafka_));
+    });
+    EXPECT_TRUE(adapter);
+    return std::move(*adapter);
+  }
+  void send_good(FakeBus&, const std::string& sender, int id) override {
+    const std::string name = sender + "/" + std::to_string(id);
+    const auto [at, fresh] = offsets_.emplace(name, kafka_.logs[{"t", 0}].end);
+    if (fresh)
+      kafka_.produce("t", sender, name);
+    else
+      kafka_.repeat("t", at->second);
+  }
+  std::string send_bad(FakeBus&) override {
+    const std::string bytes(300, 'x');
+    kafka_.produce("t", std::nullopt, bytes);
+    return bytes;
+  }
+
+ private:
+  FakeKafka kafka_;
+  std::map<std::string, int64_t> offsets_;
+};
+
 struct AdapterCase {
   std::string kind;
   std::function<std::unique_ptr<SourceHarness>()> harness;
@@ -252,6 +290,7 @@ const std::vector<AdapterCase> kAdapters = {
     {"choria_submission", [] { return std::make_unique<ChoriaSubmissionHarness>(); }},
     {"nats_subject", [] { return std::make_unique<NatsSubjectHarness>(); }},
     {"file_drop", [] { return std::make_unique<FileDropHarness>(); }},
+    {"kafka_source", [] { return std::make_unique<KafkaSourceHarness>(); }},
     {"http_events", [] { return std::make_unique<HttpEventsHarness>(); }},
 };
 

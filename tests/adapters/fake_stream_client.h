@@ -22,7 +22,12 @@ class FakeStreamClient final : public StreamClient {
   /// How publishes are answered.
   enum class Mode : uint8_t { kAck, kHold, kStoreButTimeOut, kTimeOut, kNoResponders, kTooLarge };
 
-  FakeStreamClient(Env& env, Bus& bus) : env_(env), link_(make_bus_link(env, bus)) {}
+  FakeStreamClient(Env& env, Bus& bus) : env_(env), link_(make_bus_link(env, bus)) {
+    // The messages of an atomic batch but its last come without asking for an answer.
+    batch_tap_ = bus.subscribe(">", "", [this](const Message& m, const Origin&) {
+      if (find_header(m.headers, "Nats-Batch-Id")) batch_.push_back({std::string(m.subject), std::string(m.headers), std::string(m.payload)});
+    });
+  }
   NatsLink& link() override { return *link_; }
 
   Ticket publish(const LinkMessage& message, std::chrono::nanoseconds,
@@ -30,6 +35,7 @@ class FakeStreamClient final : public StreamClient {
     ++publishes;
     held_.push_back(
         {{std::string(message.subject), std::string(message.headers), std::string(message.payload)},
+         std::exchange(batch_, {}),
          std::move(done)});
     if (mode != Mode::kHold) answer_later();
     return {};
@@ -55,9 +61,14 @@ class FakeStreamClient final : public StreamClient {
       return figures(name);
     });
   }
-  Ticket last_message(std::string_view, std::string_view,
-                      std::move_only_function<void(Result<StoredCopy>)>) override {
-    return {};
+  /// Of positions only.
+  Ticket last_message(std::string_view, std::string_view filter,
+                      std::move_only_function<void(Result<StoredCopy>)> done) override {
+    return reply(std::move(done), [this, subject = std::string(filter)]() -> Result<StoredCopy> {
+      const auto found = positions.find(subject);
+      if (found == positions.end()) return fail_api(Errc::kNotFound, 10037, "no message found");
+      return found->second;
+    });
   }
   Ticket get_message(std::string_view, StreamSeq,
                      std::move_only_function<void(Result<StoredCopy>)>) override {
@@ -95,17 +106,22 @@ class FakeStreamClient final : public StreamClient {
   std::optional<Error> api_error;
   std::map<std::string, StreamSpec> specs;
   std::vector<FakeStored> stored, dead;
+  std::map<std::string, StoredCopy> positions;  ///< messages with a rollup, by subject: in no list
   size_t publishes = 0;
 
  private:
   struct Held {
     FakeStored message;
+    std::vector<FakeStored> before;  ///< in its batch
     std::move_only_function<void(Result<PubAck>)> done;
   };
 
-  static StreamFigures figures(const std::string& name) {
+  StreamFigures figures(const std::string& name) {
     StreamFigures figures;
     figures.name = name;
+    figures.subjects = specs[name].subjects;
+    figures.allow_atomic = specs[name].allow_atomic;
+    figures.allow_rollup_hdrs = specs[name].allow_rollup_hdrs;
     return figures;
   }
 
@@ -119,11 +135,12 @@ class FakeStreamClient final : public StreamClient {
     for (size_t left = held_.size(); left > 0 && mode != Mode::kHold && !held_.empty(); --left) {
       Held held = std::move(held_.front());
       held_.pop_front();
-      held.done(answer(held.message));
+      held.done(answer(held));
     }
   }
 
-  Result<PubAck> answer(const FakeStored& message) {
+  Result<PubAck> answer(const Held& held) {
+    const FakeStored& message = held.message;
     const bool letter = message.subject.starts_with("SLUICE.DLQ.");
     switch (mode) {
       case Mode::kTimeOut:
@@ -138,6 +155,16 @@ class FakeStreamClient final : public StreamClient {
       case Mode::kStoreButTimeOut:
         break;
     }
+    if (find_header(message.headers, "Nats-Rollup")) {
+      const StoredCopy& last = positions[message.subject];
+      if (find_header(message.headers, "Nats-Expected-Last-Subject-Sequence") != std::to_string(last.seq.value()))
+        return fail_api(Errc::kRefused, 10071, "wrong last sequence");
+      stored.insert(stored.end(), held.before.begin(), held.before.end());
+      seq_ += held.before.size() + 1;
+      positions[message.subject] = {StreamSeq(seq_), message.subject, message.headers, message.payload, 0};
+      if (mode == Mode::kStoreButTimeOut) return fail(Errc::kTimeout, "no ack");
+      return PubAck{"S", StreamSeq(seq_), false};
+    }
     const auto id = find_header(message.headers, "Nats-Msg-Id");
     const bool duplicate = id && !ids_.insert(std::string(*id)).second;
     if (!duplicate) (letter ? dead : stored).push_back(message);
@@ -147,6 +174,8 @@ class FakeStreamClient final : public StreamClient {
 
   Env& env_;
   std::unique_ptr<NatsLink> link_;
+  std::unique_ptr<BusSubscription> batch_tap_;
+  std::vector<FakeStored> batch_;
   std::deque<Held> held_;
   std::set<std::string> ids_;
   uint64_t seq_ = 0;
