@@ -71,6 +71,7 @@ class LocalStream : public Stream, public StreamInbox {
   // -- for the registry
   /// Subscribes subjects and direct gets; publishes are taken from here on.
   void open();
+  void trim_restored();
   /// No publish, answer or timer after this; observers are told. The store may go right after.
   void close();
   bool closed() const { return closed_; }

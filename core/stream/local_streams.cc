@@ -277,6 +277,7 @@ Result<Stream*> LocalStreams::adopt_restored(const StreamConfig& config, WallNan
   auto stream = add({.config = config, .created = created, .positions = {}, .restoring = false}, file,
                     std::move(memory));
   if (!stream) return std::unexpected(stream.error());
+  (*stream)->trim_restored();
   SLUICE_LOG(log_, kInfo, "stream restored stream={}", config.name);
   for (auto& listener : created_listeners_) listener(**stream);
   return *stream;

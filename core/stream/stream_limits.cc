@@ -98,6 +98,11 @@ void LocalStream::trim_all_subjects() {
   for (const std::string& subject : over) trim_subject(subject);
 }
 
+/// Files of a server that was killed may hold what its limit had removed.
+void LocalStream::trim_restored() {
+  if (parts_.config.max_msgs_per_subject > 0) trim_all_subjects();
+}
+
 void LocalStream::trim_after_update(const StreamConfig& was) {
   const StreamConfig& now = parts_.config;
   if (now.max_msgs_per_subject > 0 && now.max_msgs_per_subject != was.max_msgs_per_subject)
