@@ -77,6 +77,8 @@ class KafkaReader {
   virtual std::optional<int64_t> end_of(const KafkaPartition& partition) const = 0;
   /// Why nothing may come, in words; empty = nothing is known to be wrong.
   virtual std::string trouble() const = 0;
+  /// Whether the brokers said, since the last call, that a topic or partition that is read is not there.
+  virtual bool take_missing() { return false; }
   /// `done` runs once, when its threads have ended; then it may go. Destroyed without, they end on their own.
   virtual void close(std::move_only_function<void()> done) = 0;
 };

@@ -113,6 +113,7 @@ class RdReader final : public KafkaReader {
       }
       return [this, found] {
         trouble_ = *found ? "" : found->error().detail;
+        if (!*found) hear();
         auto told = std::exchange(look_done_, nullptr);
         if (told) told(std::move(*found));
       };
@@ -174,6 +175,7 @@ class RdReader final : public KafkaReader {
   }
 
   std::string trouble() const override { return trouble_; }
+  bool take_missing() override { return std::exchange(missing_, false); }
 
   void close(std::move_only_function<void()> done) override { end(std::move(done)); }
 
@@ -223,10 +225,23 @@ class RdReader final : public KafkaReader {
     visit(record);
   }
 
+  static bool says_missing(rd_kafka_resp_err_t code) {
+    return code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+           code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+  }
+
+  /// Nothing is assigned while brokers can't be asked: what the queue holds are words of why.
+  void hear() {
+    if (!client_ || assignment_ != 0) return;
+    rd_kafka_message_t* message = nullptr;
+    if (rd_kafka_consume_batch_queue(client_->queue, 0, &message, 1) > 0) rd_kafka_message_destroy(message);
+  }
+
   void on_partition_error(const rd_kafka_message_t& message) {
     const char* topic = message.rkt != nullptr ? rd_kafka_topic_name(message.rkt) : "";
     SLUICE_LOG(kLog, kDebug, "partition error topic={} partition={} why=\"{}\"", topic, message.partition, rd_kafka_message_errstr(&message));
     trouble_ = std::string(topic) + ": " + rd_kafka_err2str(message.err);
+    missing_ |= says_missing(message.err);
     env_.executor.post([this, alive = std::weak_ptr<char>(alive_)] {
       if (!alive.expired() && changed_) changed_();
     });
@@ -234,6 +249,9 @@ class RdReader final : public KafkaReader {
 
   void note(rd_kafka_resp_err_t code, const char* reason) {
     if (trouble_.empty()) SLUICE_LOG(kLog, kWarn, "trouble with the brokers why=\"{}\" what=\"{}\"", rd_kafka_err2str(code), reason);
+    missing_ |= says_missing(code);
+    // That no broker is left follows from the error before it, which says why.
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !trouble_.empty()) return;
     trouble_ = std::string(rd_kafka_err2str(code)) + ": " + reason;
     env_.executor.post([this, alive = std::weak_ptr<char>(alive_)] {
       if (!alive.expired() && changed_) changed_();
@@ -245,6 +263,7 @@ class RdReader final : public KafkaReader {
   std::shared_ptr<Opaque> opaque_;
   std::vector<KafkaHeader> headers_;  ///< scratch
   std::string trouble_;
+  bool missing_ = false;
   uint64_t assignment_ = 0;  ///< asked for; read() waits until it is in force
   uint64_t assigned_ = 0;
   std::move_only_function<void(Result<Bounds>)> look_done_;

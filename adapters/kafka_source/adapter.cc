@@ -67,7 +67,10 @@ class KafkaSource final : public Adapter {
     }
     reader_ = *std::move(reader);
     reader_->on_readable([this] { pump(); });
-    reader_->on_changed([this] { look_soon(); });
+    reader_->on_changed([this] {
+      if (reader_->take_missing()) book_.doubt();
+      look_soon();
+    });
     start_done_ = std::move(done);
     open();
   }

@@ -29,6 +29,10 @@ void PartitionBook::note_look() {
   for (auto& [partition, state] : partitions_) state.asked_next = state.read_next;
 }
 
+void PartitionBook::doubt() {
+  for (auto& [partition, state] : partitions_) state.gone = is_wanted(partition.topic) && !state.stopped;
+}
+
 bool PartitionBook::is_news(const KafkaReader::Bounds& found) const {
   for (const auto& [partition, bounds] : found) {
     const auto known = partitions_.find(partition);

@@ -29,6 +29,8 @@ class PartitionBook {
   void load(const std::map<KafkaPartition, PartitionPosition>& stored);
   /// The positions asked about are those of now.
   void note_look();
+  /// Some of it was not there for a moment, between two looks: at the next one all is read from a record that is compared.
+  void doubt();
   /// Whether settle() would change anything.
   bool is_news(const KafkaReader::Bounds& found) const;
 
