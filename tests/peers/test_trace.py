@@ -26,7 +26,7 @@ accounts {
             {user: limited, password: p, permissions: {publish: {allow: ["x", "y.>", "t.ok", "map.one"], deny: ["y.no"]},
              subscribe: {deny: "d.secret"}}}]
     jetstream: enabled
-    mappings: {map.one: mapped.one, map.same: [{destination: map.same, weight: 100%}], map.many: "m.{{partition(3)}}"}
+    mappings: {map.one: mapped.one, map.same: [{destination: map.same, weight: 100%}], "maps.*": "m.{{partition(3,1)}}"}
     exports: [{service: "svc.open.*", allow_trace: true}, {service: svc.shut}, {stream: "st.open.>"}, {stream: st.shut},
               {stream: "st.map.*"}, {service: js.in, allow_trace: true}]
   }
@@ -168,7 +168,7 @@ def test_one_account(both):
         yield "no echo", w.trace("ne", [DEST], client=silent)
         yield "reserved subject", w.trace("$NRG.x", [DEST])
         yield "reserved reply", w.trace("x", [DEST], reply="$JS.ACK.x")
-        for subject in ("map.one", "map.same", "map.many"):
+        for subject in ("map.one", "map.same", "maps.many"):
             yield subject, w.trace(subject, [DEST])
         yield "lower case", w.trace("x", [("nats-trace-dest", "t")])
         yield "disabled", w.trace("x", [("Nats-Trace-Dest", "trace disabled"), ONLY])
