@@ -1,6 +1,7 @@
 // Adapters are told apart by their `type`; each kind has rows of its own.
 #include <fmt/format.h>
 
+#include "config/adapter_table.h"
 #include "config/config.h"
 #include "config/named_files.h"
 #include "config/sections.h"
@@ -12,17 +13,10 @@ constexpr const char* kNetworkSentence =
     "Where the messages are published: `embedded` (their senders connect to this daemon), a URL, or a "
     "section.";
 
-/// The rows that every kind begins with.
+/// Of a kind that listens to a NATS network.
 template <class O>
 FieldTable<O> table_of(const char* sentence, const char* kind) {
-  FieldTable<O> t(sentence);
-  t.own("type", FieldKind::kText, "", [](ReadContext&, const YamlNode&, const FieldRow&, O&) {})
-      .needed()
-      .doc(fmt::format("`{}`.", kind));
-  t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
-  t.text("account", &O::account)
-      .shown_as("$G")
-      .doc("Account of the embedded core that its messages and streams are in.");
+  auto t = adapter_table<O>(sentence, kind);
   t.link("network", &O::network).doc(kNetworkSentence);
   return t;
 }
@@ -164,14 +158,8 @@ const FieldRows& subject_fields() {
 const FieldRows& file_drop_fields() {
   using O = FileDropOptions;
   static const FieldRows rows = [] {
-    FieldTable<O> t("Takes the files that are renamed into a folder into a stream, and away when they are on disk there.");
-    t.own("type", FieldKind::kText, "", [](ReadContext&, const YamlNode&, const FieldRow&, O&) {})
-        .needed()
-        .doc("`file_drop`.");
-    t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
-    t.text("account", &O::account)
-        .shown_as("$G")
-        .doc("Account of the embedded core that its messages and streams are in.");
+    auto t = adapter_table<O>("Takes the files that are renamed into a folder into a stream, and away when they are on disk there.",
+                              "file_drop");
     t.text("folder", &O::folder)
         .needed()
         .doc("The folder. Names that begin with `.` or end in `.tmp .part .partial .swp ~` are left alone.");
@@ -197,14 +185,9 @@ const FieldRows& file_drop_fields() {
 const FieldRows& audit_fields() {
   using O = ChoriaAuditOptions;
   static const FieldRows rows = [] {
-    FieldTable<O> t("Follows a Choria server's RPC audit log and hands its records to this node's sluice-spool, which takes them to the centre.");
-    t.own("type", FieldKind::kText, "", [](ReadContext&, const YamlNode&, const FieldRow&, O&) {})
-        .needed()
-        .doc("`choria_audit`.");
-    t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
-    t.text("account", &O::account)
-        .shown_as("$G")
-        .doc("Account of the embedded core that lines which are no records go to, as dead letters.");
+    auto t = adapter_table<O>("Follows a Choria server's RPC audit log and hands its records to this node's sluice-spool, which takes them to the centre.",
+                              "choria_audit", kAdapterNameSentence,
+                              "Account of the embedded core that lines which are no records go to, as dead letters.");
     t.text("file", &O::file).needed().doc("The log: Choria's `plugin.rpcaudit.logfile`. Rotated by renaming or by copying and cutting.");
     t.text("position_file", &O::position_file).needed().doc("Keeps how far the log was taken; in a folder that survives restarts.");
     t.text("spool", &O::spool).doc("UNIX socket of this node's sluice-spool.");

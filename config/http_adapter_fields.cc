@@ -1,6 +1,7 @@
 // The rows of the adapters that speak HTTP.
 #include <fmt/format.h>
 
+#include "config/adapter_table.h"
 #include "config/config.h"
 #include "config/sections.h"
 
@@ -11,20 +12,6 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
-
-/// `type` and `name`, with which every kind begins.
-template <class O>
-FieldTable<O> table_of(const char* sentence, const char* kind) {
-  FieldTable<O> t(sentence);
-  t.own("type", FieldKind::kText, "", [](ReadContext&, const YamlNode&, const FieldRow&, O&) {})
-      .needed()
-      .doc(fmt::format("`{}`.", kind));
-  t.text("name", &O::name).doc("Name of the adapter in logs, metrics and dead letters.");
-  t.text("account", &O::account)
-      .shown_as("$G")
-      .doc("Account of the embedded core that its messages and streams are in.");
-  return t;
-}
 
 const FieldRows& signature_fields() {
   using O = HttpEventsAuthentication;
@@ -189,7 +176,7 @@ const FieldRows& channel_stream_fields() {
 const FieldRows& http_channel_fields() {
   using O = HttpChannelOptions;
   static const FieldRows rows = [] {
-    auto t = table_of<O>("An event channel: events of streams are delivered to an HTTP endpoint as CloudEvents, and are "
+    auto t = adapter_table<O>("An event channel: events of streams are delivered to an HTTP endpoint as CloudEvents, and are "
                          "acknowledged when it says 2xx.",
                          "http_channel");
     t.text("endpoint", &O::endpoint).needed().doc("Where events are posted to: `http://` or `https://`.");
@@ -219,7 +206,7 @@ const FieldRows& http_channel_fields() {
 const FieldRows& http_events_fields() {
   using O = HttpEventsOptions;
   static const FieldRows rows = [] {
-    auto t = table_of<O>("An event source: CloudEvents that are posted to it go into a stream of its own. The answer is "
+    auto t = adapter_table<O>("An event source: CloudEvents that are posted to it go into a stream of its own. The answer is "
                          "2xx when they are on disk.",
                          "http_events");
     t.address("listen", &O::host, &O::port).doc("Where it listens.");

@@ -1,6 +1,7 @@
 // The rows of the adapters that speak to Kafka.
 #include <fmt/format.h>
 
+#include "config/adapter_table.h"
 #include "config/config.h"
 #include "config/sections.h"
 
@@ -33,14 +34,7 @@ void read_properties(ReadContext& context, const YamlNode& node, const FieldRow&
 /// What both directions begin with.
 template <class O>
 FieldTable<O> table_of(const char* sentence, const char* kind) {
-  FieldTable<O> t(sentence);
-  t.own("type", FieldKind::kText, "", [](ReadContext&, const YamlNode&, const FieldRow&, O&) {})
-      .needed()
-      .doc(fmt::format("`{}`.", kind));
-  t.text("name", &O::name).doc("Name of the adapter in logs, metrics, dead letters, and of its position.");
-  t.text("account", &O::account)
-      .shown_as("$G")
-      .doc("Account of the embedded core that its messages and streams are in.");
+  auto t = adapter_table<O>(sentence, kind, "Name of the adapter in logs, metrics, dead letters, and of its position.");
   t.text_list("brokers", &O::brokers).needed().doc("Some of the brokers, `host:port`.");
   t.own("properties", FieldKind::kSection, "",
         [](ReadContext& c, const YamlNode& n, const FieldRow& r, O& o) { read_properties(c, n, r, o, false); })

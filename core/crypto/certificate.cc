@@ -9,24 +9,15 @@
 #include <utility>
 
 #include "base/check.h"
+#include "crypto/openssl_pointers.h"
 
 namespace sluice {
 namespace {
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* p) const {
-    Free(p);
-  }
-};
-using CertPtr = std::unique_ptr<X509, Freed<X509_free>>;
-using BioPtr = std::unique_ptr<BIO, Freed<BIO_free>>;
-using StorePtr = std::unique_ptr<X509_STORE, Freed<X509_STORE_free>>;
-using ContextPtr = std::unique_ptr<X509_STORE_CTX, Freed<X509_STORE_CTX_free>>;
-using NamesPtr = std::unique_ptr<GENERAL_NAMES, Freed<GENERAL_NAMES_free>>;
+using StorePtr = OpensslPtr<X509_STORE, X509_STORE_free>;
+using ContextPtr = OpensslPtr<X509_STORE_CTX, X509_STORE_CTX_free>;
+using NamesPtr = OpensslPtr<GENERAL_NAMES, GENERAL_NAMES_free>;
 
-constexpr size_t kMaxCertificate_bytes = 64 * 1024;
 constexpr size_t kMaxAuthority_bytes = 4 * 1024 * 1024;
 
 BioPtr read_from(std::string_view text) {

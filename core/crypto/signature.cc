@@ -9,23 +9,13 @@
 #include <memory>
 
 #include "base/check.h"
+#include "crypto/openssl_pointers.h"
 
 namespace sluice {
 namespace {
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* p) const {
-    Free(p);
-  }
-};
-using KeyPtr = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
-using DigestPtr = std::unique_ptr<EVP_MD_CTX, Freed<EVP_MD_CTX_free>>;
-using CertPtr = std::unique_ptr<X509, Freed<X509_free>>;
-using BioPtr = std::unique_ptr<BIO, Freed<BIO_free>>;
-
-constexpr size_t kMaxCertificate_bytes = 64 * 1024;
+using KeyPtr = OpensslPtr<EVP_PKEY, EVP_PKEY_free>;
+using DigestPtr = OpensslPtr<EVP_MD_CTX, EVP_MD_CTX_free>;
 
 const unsigned char* bytes_of(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
