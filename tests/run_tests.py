@@ -98,7 +98,7 @@ def run_peers(binary, word, soak, tally):
                        SLUICE_NATS_SERVER=str(NATS_SERVER),
                        SLUICE_SOAK=json.dumps(soak) if soak else "")
     started = time.monotonic()
-    command = [str(pytest), "-q", "--tb=short", "-p", "no:cacheprovider", "--durations=8",
+    command = [str(pytest), "-q", "--tb=short", "-p", "no:cacheprovider", "--durations=8", "--reruns", "1",
                f"--junitxml={report}", str(ROOT / "tests/peers")]
     if soak:
         command += ["-s", "-k", "kill_minus_nine or survives_ten_kills or flipped_bits or whoever_is_killed"]
