@@ -197,9 +197,9 @@ def test_nats_go(either_server, go_program, kind):  # noqa: F811
     through_a_restart(either_server, [*go_program, either_server.url, f"restart-{kind}"], kind == "ordered")
 
 
-@pytest.mark.parametrize("kind", ["fetch", "consume", "ordered", "watch"])
+@pytest.mark.parametrize("kind", ["fetch", "consume", "ordered", "push", "ordered-push", "watch"])
 def test_nats_js(either_server, js_restart, kind):
-    through_a_restart(either_server, [*js_restart, either_server.url, kind], kind == "ordered")
+    through_a_restart(either_server, [*js_restart, either_server.url, kind], kind.startswith("ordered"))
 
 
 @pytest.mark.parametrize("kind", ["fetch", "ordered", "push", "watch"])

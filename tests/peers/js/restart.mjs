@@ -2,8 +2,8 @@
 // goes on, and prints what came as a JSON list.
 import { createInterface } from "node:readline";
 import { connect } from "@nats-io/transport-node";
-import { nanos } from "@nats-io/nats-core";
-import { AckPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { createInbox, nanos } from "@nats-io/nats-core";
+import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 
 const [url, kind] = process.argv.slice(2);
@@ -68,6 +68,21 @@ const kinds = {
   },
   async ordered() {
     await readAll(await (await js.consumers.get("S")).consume(options));
+  },
+  async push() {
+    await jsm.consumers.add("S", {
+      durable_name: "p",
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: nanos(2000),
+      max_ack_pending: 20,
+      deliver_subject: createInbox(),
+      idle_heartbeat: nanos(1000),
+    });
+    await readAll(await (await js.consumers.getPushConsumer("S", "p")).consume());
+  },
+  async "ordered-push"() {
+    const ordered = { deliver_prefix: createInbox(), deliver_policy: DeliverPolicy.All };
+    await readAll(await (await js.consumers.getPushConsumer("S", ordered)).consume());
   },
   async watch() {
     const kv = await new Kvm(js).create("K");
