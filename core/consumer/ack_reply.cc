@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstring>
 
 #include "stream/json_object.h"
 #include "subject/subject.h"
@@ -56,10 +57,28 @@ std::string_view AckSubject::format(const DeliveryMeta& meta) {
   *at++ = '.';
   at = put_number(at, meta.consumer_seq.value());
   *at++ = '.';
-  at = put_number(at, meta.time);
+  at = put_time(at, meta.time);
   *at++ = '.';
   at = put_number(at, meta.num_pending);
   return {buffer_.data(), at};
+}
+
+/// Neighbours were mostly stored in one second: its digits are spelled once.
+char* AckSubject::put_time(char* at, WallNanos time) {
+  constexpr WallNanos kSecond = 1'000'000'000;
+  if (time < kSecond) return put_number(at, time);
+  if (const WallNanos second = time / kSecond; second != second_) {
+    second_ = second;
+    seconds_size_ = static_cast<size_t>(put_number(seconds_.data(), second) - seconds_.data());
+  }
+  std::memcpy(at, seconds_.data(), seconds_.size());
+  at += seconds_size_;
+  auto rest = static_cast<uint32_t>(time % kSecond);
+  for (char* digit = at + 9; digit != at;) {
+    *--digit = static_cast<char>('0' + rest % 10);
+    rest /= 10;
+  }
+  return at + 9;
 }
 
 std::optional<DeliveryMeta> parse_ack_subject(std::string_view subject) {

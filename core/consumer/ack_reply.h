@@ -2,6 +2,7 @@
 // Source: ADR-15 (ack subjects), the public JetStream protocol documents (ack bodies).
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -32,8 +33,13 @@ class AckSubject {
   std::string_view prefix() const { return std::string_view(buffer_).substr(0, prefix_); }
 
  private:
+  char* put_time(char* at, WallNanos time);
+
   std::string buffer_;
   size_t prefix_;
+  WallNanos second_ = -1;  ///< that seconds_ spells
+  std::array<char, 20> seconds_{};
+  size_t seconds_size_ = 0;
 };
 
 /// Reads both forms: 9 tokens, or 11 and more with domain and account hash. nullopt when malformed.

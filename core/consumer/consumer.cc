@@ -440,7 +440,7 @@ template <class Send>
 bool Consumer::hand_out(const Pick& pick, const Message& message, Send&& send) {
   const StreamSeq seq = pick.message.seq;
   const bool first = pick.deliveries == 1;
-  const bool timed = config_.ack_policy != AckPolicy::kFlowControl;
+  const bool timed = config_.ack_policy != AckPolicy::kFlowControl && config_.ack_policy != AckPolicy::kNone;
   const MonoTime due = timed ? place_.env.clock.now() + wait_after(pick.deliveries) : MonoTime::max();
   // Noted before it is sent: a receiver inside the process may acknowledge from within the call.
   const auto delivery = state_.deliver(seq, serving_since_, due);
@@ -464,17 +464,16 @@ bool Consumer::hand_out(const Pick& pick, const Message& message, Send&& send) {
 
 void Consumer::handed_out(const Pick& pick, uint64_t size) {
   const StreamSeq seq = pick.message.seq;
-  const MonoTime now = place_.env.clock.now();
   ++counters_.delivered;
   if (pick.deliveries > 1) ++counters_.redelivered;
   if (config_.rate_limit_bps > 0) {
     const double seconds = static_cast<double>(size) * 8.0 / static_cast<double>(config_.rate_limit_bps);
-    pace_until_ = std::max(pace_until_, now) +
+    pace_until_ = std::max(pace_until_, place_.env.clock.now()) +
                   std::chrono::nanoseconds(static_cast<int64_t>(std::min(seconds, 3600.0) * 1e9));
   }
   if (pick.deliveries == 1 && seq <= replay_end_) {
     replay_time_ = pick.message.time;
-    replay_sent_ = now;
+    replay_sent_ = place_.env.clock.now();
   }
   if (config_.ack_policy == AckPolicy::kNone) {
     if (place_.stream.config().retention != Retention::kLimits) place_.stream.consumer_done(seq);

@@ -4,9 +4,9 @@ namespace sluice {
 
 Result<std::shared_ptr<const BlockCache::Block>> BlockCache::load(File& file, uint64_t offset, size_t size) {
   auto block = std::make_shared<Block>(size);
-  auto got = file.read_at(offset, *block);
+  auto got = file.read_at(offset, {block->data(), size});
   if (!got) return std::unexpected(got.error());
-  block->resize(*got);
+  block->shorten(*got);
   return std::shared_ptr<const Block>(std::move(block));
 }
 
@@ -14,6 +14,11 @@ void BlockCache::drop(std::list<Entry>::iterator it) {
   bytes_ -= it->block->size();
   by_key_.erase(key(it->number, it->index));
   order_.erase(it);
+}
+
+BlockCache::Bytes BlockCache::part(const Entry& entry, size_t inside) {
+  if (inside >= entry.block->size()) return {entry.block, {}};
+  return {entry.block, {entry.block->data() + inside, entry.block->size() - inside}};
 }
 
 Result<BlockCache::Bytes> BlockCache::read(uint64_t number, File& file, uint64_t offset, size_t want, bool fresh) {
@@ -24,6 +29,13 @@ Result<BlockCache::Bytes> BlockCache::read(uint64_t number, File& file, uint64_t
     auto block = load(file, offset, want);
     if (!block) return std::unexpected(block.error());
     return Bytes{*block, {(*block)->data(), (*block)->size()}};
+  }
+  if (!fresh && !order_.empty()) {  // one record behind the other: the block of the last read
+    const Entry& newest = order_.front();
+    if (newest.number == number && newest.index == index && newest.block->size() >= inside + want) {
+      ++hits_;
+      return part(newest, inside);
+    }
   }
   auto known = by_key_.find(key(number, index));
   if (known != by_key_.end() && (fresh || known->second->number != number || known->second->index != index ||
@@ -43,9 +55,7 @@ Result<BlockCache::Bytes> BlockCache::read(uint64_t number, File& file, uint64_t
     ++hits_;
     order_.splice(order_.begin(), order_, known->second);
   }
-  const auto& block = order_.front().block;
-  if (inside >= block->size()) return Bytes{block, {}};
-  return Bytes{block, {block->data() + inside, block->size() - inside}};
+  return part(order_.front(), inside);
 }
 
 void BlockCache::forget(uint64_t number) {

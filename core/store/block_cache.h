@@ -1,13 +1,13 @@
 // Blocks of store files that were read lately, bounded.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <list>
 #include <memory>
 #include <span>
 #include <unordered_map>
-#include <vector>
 
 #include "base/error.h"
 #include "io/disk.h"
@@ -18,7 +18,19 @@ namespace sluice {
 class BlockCache {
  public:
   static constexpr size_t kBlock_bytes = 128 * 1024;
-  using Block = std::vector<std::byte>;
+  /// Bytes that are not zeroed before they are read.
+  class Block {
+   public:
+    explicit Block(size_t room) : bytes_(std::make_unique_for_overwrite<std::byte[]>(room)), size_(room) {}
+    std::byte* data() { return bytes_.get(); }
+    const std::byte* data() const { return bytes_.get(); }
+    size_t size() const { return size_; }
+    void shorten(size_t size) { size_ = std::min(size, size_); }
+
+   private:
+    std::unique_ptr<std::byte[]> bytes_;
+    size_t size_;
+  };
   struct Bytes {
     std::shared_ptr<const Block> pin;
     std::span<const std::byte> bytes;
@@ -43,6 +55,7 @@ class BlockCache {
   static uint64_t key(uint64_t number, uint64_t index) { return number << 20 ^ index; }
   static Result<std::shared_ptr<const Block>> load(File& file, uint64_t offset, size_t size);
   void drop(std::list<Entry>::iterator it);
+  static Bytes part(const Entry& entry, size_t inside);
 
   size_t max_bytes_;
   size_t bytes_ = 0;

@@ -438,13 +438,13 @@ Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t o
     const size_t size = format::peek_record_size(head->bytes);
     if (size == 0 || offset + size > file->size) continue;
     claimed = size;
-    auto whole = size <= head->bytes.size() ? head : cache_.read(number, *file->file, offset, size, false);
-    if (!whole) {
+    if (size > head->bytes.size()) head = cache_.read(number, *file->file, offset, size, false);
+    if (!head) {
       ++read_errors_;
-      return std::unexpected(whole.error());
+      return std::unexpected(head.error());
     }
-    if (auto record = format::decode_record(whole->bytes, file->seed)) {
-      return opened(*record, whole->pin, whole->bytes, file->seed);
+    if (auto record = format::decode_record(head->bytes, file->seed)) {
+      return opened(*record, std::move(head->pin), head->bytes, file->seed);
     }
   }
   return fail(Errc::kCorrupt, fmt::format("checksum of the record at {} in {} differs", offset, file->path));

@@ -65,7 +65,7 @@ class FileStore final : public Store, public JournalOwner {
   Result<ReadRecord> read_message(uint64_t file, uint64_t offset, uint64_t seq);
   Journal& journal() { return *journal_; }
   FileTable& files() { return files_; }
-  void hold(std::shared_ptr<const void> pin) { held_ = std::move(pin); }
+  void hold(std::shared_ptr<const void> pin) { held_.swap(pin); }
   ColdCache& cold_cache() { return cold_cache_; }
   /// Calls `visit` for what a segment holds of a stream among first…last, removed ones too, rising.
   /// @return false when it can't be read now.
