@@ -46,7 +46,7 @@ def http(options):
 
 
 def envelopes(count, signed):
-    """The recorded registration of a node, with ids of their own; signed ones by a key of their own."""
+    """The recorded registration of a node as `count` nodes send it, one each; signed ones by a key of ours."""
     outer = json.loads((FIXTURES / ("registration-v1-file-plain.json" if signed else "registration-v1-nocert-file.json")).read_text())
     secure = json.loads(base64.b64decode(outer["data"]))
     request = json.loads(secure["message"])
@@ -56,7 +56,7 @@ def envelopes(count, signed):
                             "/CN=" + request["envelope"]["senderid"], "-days", "2"], cwd=folder, check=True, capture_output=True)
             secure["pubcert"] = pathlib.Path(folder, "cert").read_text()
         for number in range(count):
-            request["envelope"]["requestid"] = f"{number:032x}"
+            request["envelope"] |= {"requestid": f"{number:032x}", "senderid": f"node{number}.example.net"}
             secure["message"] = json.dumps(request, separators=(",", ":"))
             if signed:
                 done = subprocess.run(["openssl", "dgst", "-sha256", "-sign", "key"], cwd=folder, input=secure["message"].encode(), check=True, capture_output=True)
@@ -88,8 +88,9 @@ async def ingest(url, frames, messages, times, daemon):
 
 def registration(options):
     for what, signatures, signed, count, times in (("unsigned, signatures: match", "match", False, options.messages, 1),
-                                                   ("signatures: off", "off", False, options.messages, 1),
-                                                   ("signed (RSA 2048), signatures: match", "match", True, 500, 20)):
+                                                   ("unsigned, signatures: off", "off", False, options.messages, 1),
+                                                   ("signed (RSA 2048), signatures: match", "match", True, 500, 20),
+                                                   ("signed (RSA 2048), signatures: off", "off", True, 500, 20)):
         farm = servers.Farm()
         try:
             daemon = farm.sluice(HEAD + f"  - {{type: choria_registration, name: bench, ingest: {{signatures: '{signatures}'}}, max_in_flight: 10000}}\n",
@@ -113,7 +114,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=["http", "registration"])
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--messages", type=int, default=60_000)
+    parser.add_argument("--messages", type=int, default=200_000)
     options = parser.parse_args()
     {"http": http, "registration": registration}[options.part](options)
 

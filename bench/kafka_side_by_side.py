@@ -26,7 +26,8 @@ def say(name, value, unit):
 
 def make_topic(broker, name):
     from confluent_kafka.admin import AdminClient, NewTopic
-    AdminClient({"bootstrap.servers": broker.url}).create_topics([NewTopic(name, 4, 1)])[name].result(30)
+    client = AdminClient({"bootstrap.servers": broker.url})  # its results end with it
+    client.create_topics([NewTopic(name, 4, 1)])[name].result(30)
 
 
 def fill(broker, topic, count):

@@ -2,11 +2,20 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "base/base64.h"
 #include "crypto/nkey.h"
+#include "test_paths.h"
 
 namespace sluice {
 namespace {
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
 
 std::string from_hex(std::string_view hex) {
   std::string bytes;
@@ -68,6 +77,26 @@ TEST(Rsa, RefusesWhatIsNoCertificate) {
   EXPECT_EQ(verify_rsa_sha256("insecure", "m", "s").error().code, Errc::kInvalidArgument);
   EXPECT_EQ(verify_rsa_sha256(std::string(100000, 'x'), "m", "s").error().code,
             Errc::kInvalidArgument);
+}
+
+// More certificates than keys are kept: each verifies before and after its key was forgotten.
+TEST(Rsa, AKeyIsTheCertificatesOwnHoweverManyThereAre) {
+  const std::string certificate = read_file(std::string(SLUICE_FIXTURES) + "/tls/server-rsa.pem");
+  const std::string other = read_file(std::string(SLUICE_FIXTURES) + "/tls/server.pem");
+  // "m" by tests/fixtures/tls/server-rsa-key.pem
+  const auto signature = base64_decode(
+      "pen6PhAy9jNrcZb957FWHdelxvIbYfXuTL5tjVsdUAMkupPKIy9+b/M6CybIwySTIH7oK0Ap2VK4f8slI6pYIjMp2rQ1"
+      "Tj3kW3vxS50MkhRLZv9+3y86Kxnf5IO/lvKOx/MWsj1zMSXT7knu+Rb83TSjrTE7YOrZRAU+AT6qBVh5nYxT/+M6c6BD"
+      "Ez5hMbyKn1LIVte0E2ojiAG+PlLWf85oS/stIsJULGSZTBPzHQOEG5AEvugZScXFdT9KwnRx+P0D8qheiXTHyqJyyfQn"
+      "2dyLHy0lGjz6qrMa/NhxOCnrhIUSEUNxI9Vs29SkCV8ZuutnEgrzqtaVORyJWCdrMg==");
+  ASSERT_TRUE(signature);
+  for (int i = 0; i < 4200; ++i) ASSERT_TRUE(verify_rsa_sha256("# " + std::to_string(i) + "\n" + certificate, "m", *signature)) << i;
+  for (const int i : {0, 1, 4199}) {
+    const std::string again = "# " + std::to_string(i) + "\n" + certificate;
+    EXPECT_TRUE(verify_rsa_sha256(again, "m", *signature)) << i;
+    EXPECT_EQ(verify_rsa_sha256(again, "n", *signature).error().code, Errc::kDenied) << i;
+  }
+  EXPECT_EQ(verify_rsa_sha256(other, "m", *signature).error().code, Errc::kInvalidArgument);
 }
 
 }  // namespace
