@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "crypto/digest.h"
+#include "node/storage_advisory.h"
 #include "server/version.h"
 
 namespace sluice {
@@ -48,6 +49,13 @@ Status Node::open() {
   }
   server_ = std::make_unique<Server>(env_, options_.server);
   if (!options_.server.jetstream) return {};
+  store_->on_event([this](const StoreEvent& event) {
+    if (event.kind != StoreEvent::Kind::kNoSpace) return;
+    advise_out_of_storage(env_, server_->accounts().system().router(),
+                          {.server_name = server_->name(),
+                           .server_id = server_->id(),
+                           .domain = options_.server.domain});
+  });
   server_->accounts().each([this](Account& account) { serve_jetstream(account); });
   server_->on_account_changed([this](Account& account) { serve_jetstream(account); });
   return {};
@@ -80,6 +88,8 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
 
   StreamsOptions streams = options_.streams;
   streams.domain = options_.server.domain;
+  streams.account = engine->account;
+  streams.system_bus = &server_->accounts().system().router();
   streams.api_level = kApiLevel;
   streams.room = &room_;
   streams.max_file_bytes = limits.max_storage;

@@ -126,8 +126,9 @@ StreamSeq LocalStream::store_batch(const AtomicBatches::Batch& batch, const std:
 
 void LocalStream::batch_abandoned(std::string_view id, AtomicBatches::Reason reason) {
   ++counters_.abandoned;
-  advise_batch_abandoned(parts_.env, parts_.bus,
-                         {.stream = parts_.config.name,
+  advise_batch_abandoned(parts_.env, parts_.bus, parts_.options.system_bus,
+                         {.account = parts_.options.account,
+                          .stream = parts_.config.name,
                           .domain = parts_.options.domain,
                           .id = id,
                           .reason = to_string(reason)});

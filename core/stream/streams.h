@@ -33,6 +33,8 @@ struct StreamsOptions {
   bool no_tier = false;                  ///< the account may have streams of more replicas only: none here
   std::chrono::nanoseconds max_duplicate_window{0};  ///< 0 = no server limit
   std::string domain;             ///< shown in PubAcks when set
+  std::string account;            ///< whose streams these are
+  Bus* system_bus = nullptr;      ///< hears of batches that were given up, beside the account; nullptr = nobody
   size_t max_buffered_msgs = 100'000;            ///< appended, not yet durable, of one stream; beyond: 429/10167
   size_t max_buffered_bytes = 128 * kMiB;
   int api_level = 0;              ///< direct gets and batches that ask for more are refused

@@ -82,5 +82,43 @@ TEST(NodeAccounts, StreamsOfAnAccountThatIsNotConfiguredStayAsTheyAre) {
   EXPECT_EQ(w.consumer_info(a, "S", "D")["ack_floor"]["stream_seq"], 1);
 }
 
+/// A batch that is given up is told in its account and, with the account's name, in the system account: one event.
+TEST(NodeAccounts, AGivenUpBatchIsToldInTheSystemAccountToo) {
+  NodeWorld w;
+  w.options.server.accounts = {{.name = "A", .users = {{"a", "p"}}, .jetstream = JetStreamLimits{}},
+                               {.name = "SYS", .users = {{"s", "p"}}}};
+  w.options.server.system_account = "SYS";
+  w.start();
+  auto& a = w.client("a", "a", "p");
+  auto& system = w.client("s", "s", "p");
+  const std::string subject = "$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.S";
+  system.subscribe(subject);
+  w.make_stream(a, "S", "s", R"(,"allow_atomic":true)");
+  const auto give_up = [&] {
+    for (const char* seq : {"1", "3"})
+      a.publish("s", "x", "", fmt::format("NATS/1.0\r\nNats-Batch-Id: u\r\nNats-Batch-Sequence: {}\r\n\r\n", seq));
+    w.sim.settle();
+  };
+  give_up();
+  auto told = system.take(subject);
+  ASSERT_EQ(told.size(), 1u);
+  Json in_system = Json::parse(told[0].payload);
+  EXPECT_EQ(in_system["account"], "A");
+  EXPECT_EQ(in_system["reason"], "incomplete");
+
+  a.subscribe(subject);
+  give_up();
+  told = system.take(subject);
+  const auto own = a.take(subject);
+  ASSERT_EQ(told.size(), 1u);
+  ASSERT_EQ(own.size(), 1u);
+  in_system = Json::parse(told[0].payload);
+  const Json in_account = Json::parse(own[0].payload);
+  EXPECT_FALSE(in_account.contains("account"));
+  EXPECT_EQ(in_account["batch"], "u");
+  in_system.erase("account");
+  EXPECT_EQ(in_system, in_account);
+}
+
 }  // namespace
 }  // namespace sluice::test

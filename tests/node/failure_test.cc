@@ -323,6 +323,48 @@ TEST(NodeDiskFull, PublishesAreRefusedAndLaterAccepted) {
   EXPECT_EQ(w.stream_state(c, "S")["messages"], stored);  // one was deleted
 }
 
+/// $JS.EVENT.ADVISORY.SERVER.OUT_OF_STORAGE, in the system account, once for each time that the disk gets full.
+TEST(NodeDiskFull, IsToldToTheSystemAccountOnceAnEpisode) {
+  NodeWorld w;
+  w.options.server.accounts = {{.name = "A", .users = {{"a", "p"}}, .jetstream = JetStreamLimits{}},
+                               {.name = "SYS", .users = {{"s", "p"}}}};
+  w.options.server.system_account = "SYS";
+  w.options.server.domain = "d";
+  w.start();
+  auto& a = w.client("a", "a", "p");
+  auto& system = w.client("s", "s", "p");
+  const std::string subject = "$JS.EVENT.ADVISORY.SERVER.OUT_OF_STORAGE";
+  a.subscribe(subject);
+  system.subscribe(subject);
+  w.make_stream(a, "S", "s");
+  for (size_t episode = 1; episode <= 2; ++episode) {
+    w.sim.settle();
+    w.sim.disk().set_capacity(w.sim.disk().used_bytes() + kMiB);
+    const std::string body(32 * kKiB, 'b');
+    for (int i = 0; i < 200; ++i) {
+      if (w.publish(a, "s", body).contains("error")) break;
+    }
+    for (int i = 0; i < 10; ++i) EXPECT_TRUE(w.publish(a, "s", body).contains("error"));
+    w.sim.advance(5s);
+    const auto told = system.take(subject);
+    ASSERT_EQ(told.size(), 1u) << "episode " << episode;
+    const Json advisory = Json::parse(told[0].payload);
+    EXPECT_EQ(advisory["type"], "io.nats.jetstream.advisory.v1.server_out_of_space");
+    EXPECT_EQ(advisory["id"].get<std::string>().size(), 22u);
+    EXPECT_TRUE(advisory["timestamp"].get<std::string>().ends_with("Z"));
+    EXPECT_EQ(advisory["server"], "N");
+    EXPECT_EQ(advisory["server_id"], w.node->server().id());
+    EXPECT_EQ(advisory["cluster"], "");
+    EXPECT_EQ(advisory["domain"], "d");
+    EXPECT_EQ(advisory.size(), 7u) << advisory.dump();
+    EXPECT_EQ(a.waiting(subject), 0u);
+    w.sim.disk().set_capacity(1ULL << 40);
+    w.sim.advance(30s);
+    EXPECT_FALSE(w.publish(a, "s", "x").contains("error"));
+    EXPECT_EQ(system.waiting(subject), 0u);
+  }
+}
+
 TEST(NodeDiskFull, StartsOnAFullDiskAndGoesOnWhenThereIsRoom) {
   for (Crash kind : {Crash::kPower, Crash::kKill}) {
     NodeWorld w;

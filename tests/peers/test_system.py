@@ -250,3 +250,20 @@ def test_good_byes(both, number, subject):
         server.process.send_signal(number)
         told.append(sys.until(f"$SYS.SERVER.{sys.info['server_id']}.{subject}"))
     compare(subject, *told)
+
+
+def test_a_given_up_batch_is_told_in_its_account_and_in_the_system_account(server):
+    sys, a = Client(server, "sys"), Client(server, "a2")
+    subject = "$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.S"
+    made = a.request("$JS.API.STREAM.CREATE.S", json.dumps({"name": "S", "subjects": ["s.>"], "allow_atomic": True}))
+    assert "error" not in made, made
+    for client in (sys, a):
+        client.send(f"SUB {subject} 5\r\n")
+        client.flush()
+    for seq in (1, 3):
+        headers = f"NATS/1.0\r\nNats-Batch-Id: u\r\nNats-Batch-Sequence: {seq}\r\n\r\n"
+        a.send(f"HPUB s.a {len(headers)} {len(headers) + 1}\r\n{headers}x\r\n")
+    told, own = sys.until(subject), a.until(subject)
+    assert set(told) == {"type", "id", "timestamp", "account", "stream", "batch", "reason"}
+    assert told.pop("account") == "A"
+    assert own == told
