@@ -253,6 +253,16 @@ class FieldTable {
     row.nested = &nested;
     return row;
   }
+  /// A section that stands for something only when it is there.
+  template <class O, class S>
+  FieldRow& section(std::string name, std::optional<S> O::* member, const FieldRows& nested) {
+    FieldRow& row = add(std::move(name), FieldKind::kSection, "",
+                        [member](ReadContext& c, const YamlNode& n, const FieldRow& r, T& t) {
+                          read_section(c, n, *r.nested, &(t.*member).emplace());
+                        });
+    row.nested = &nested;
+    return row;
+  }
   /// Rows of a group that is stored in T itself.
   FieldRow& group(std::string name, const FieldRows& nested) {
     FieldRow& row = add(std::move(name), FieldKind::kSection, "",

@@ -21,7 +21,6 @@ constexpr std::array kOperatorKeys = std::to_array<std::string_view>(
     {"operator", "operators", "roots", "root", "root_operators", "root_operator"});
 constexpr std::array kResolverRefused =
     std::to_array<std::string_view>({"hard_delete", "ttl", "url"});
-constexpr std::array kExportRefused = std::to_array<std::string_view>({"latency"});
 constexpr std::array kJetStreamRefused = std::to_array<std::string_view>({"cluster_traffic"});
 constexpr std::array kNone = std::array<std::string_view, 0>{};
 
@@ -41,6 +40,8 @@ class AccountReader {
   void trace_sampling(const ConfEntry& entry);
   void exports(Value value);
   void exported(Value value);
+  void latency(const ConfEntry& entry, ExportOptions& out);
+  void latency_sampling(const ConfEntry& entry, LatencyOptions& options);
   void imports(Value value);
   void imported(Value value);
   void source(Value value, ImportOptions& import);
@@ -220,11 +221,65 @@ void AccountReader::exports(Value value) {
   for (const ConfValue& item : value.items) exported(item);
 }
 
+/// `"subject"`, or `{subject, sampling: percent | headers}`.
+void AccountReader::latency(const ConfEntry& entry, ExportOptions& out) {
+  LatencyOptions& options = out.latency.emplace();
+  if (entry.value.kind == ConfValue::Kind::kText) {
+    options.subject = entry.value.text;
+    return;
+  }
+  if (entry.value.kind != ConfValue::Kind::kMap) {
+    return reader_.tell(entry.value.place, fmt::format("Expected latency entry to be a map/struct or string, got {}",
+                                                       go_type(entry.value)));
+  }
+  bool named = false;
+  for (const ConfEntry& one : entry.value.entries) {
+    const std::string key = to_conf_lower(one.key);
+    if (key == "sampling") {
+      latency_sampling(one, options);
+    } else if (key == "subject") {
+      named = true;
+      if (one.value.kind != ConfValue::Kind::kText) {
+        reader_.tell(one.value.place, fmt::format("Expected latency subject to be a string, got {}", go_type(one.value)));
+      } else {
+        options.subject = one.value.text;
+      }
+    } else {
+      reader_.refuse_or_unknown(one, kNone);
+    }
+  }
+  if (!named) reader_.tell(entry.value.place, "Latency subject required, but missing");
+}
+
+void AccountReader::latency_sampling(const ConfEntry& entry, LatencyOptions& options) {
+  if (entry.value.kind == ConfValue::Kind::kInteger) {
+    if (const auto percent = reader_.integer(entry.value, INT64_MIN, INT64_MAX, entry.key))
+      options.sampling = static_cast<int>(std::clamp<int64_t>(*percent, -1, 101));
+  } else if (entry.value.kind != ConfValue::Kind::kText) {
+    return reader_.tell(entry.value.place, fmt::format("Expected latency sample to be a string or map/struct, got {}",
+                                                       go_type(entry.value)));
+  } else if (to_conf_lower(entry.value.text) == "headers") {
+    options.sampling = 0;
+    return;
+  } else {
+    std::string_view text = entry.value.text;
+    if (text.ends_with('%')) text.remove_suffix(1);
+    const auto percent = parse_decimal<int64_t>(text);
+    if (!percent) {
+      return reader_.tell(entry.value.place, fmt::format("Failed to parse latency sample: \"{}\" is no number", text));
+    }
+    options.sampling = static_cast<int>(std::clamp<int64_t>(*percent, -1, 101));
+  }
+  if (options.sampling < 1 || options.sampling > 100)
+    reader_.tell(entry.value.place, "bad sampling percentage, should be 1-100");
+}
+
 void AccountReader::exported(Value value) {
   if (!reader_.is_map(value)) return;
   ExportOptions out;
   bool named = false;
   const ConfEntry* traced = nullptr;
+  const ConfEntry* timed = nullptr;
   for (const ConfEntry& entry : value.entries) {
     const std::string key = to_conf_lower(entry.key);
     if (key == "stream" || key == "service") {
@@ -257,12 +312,17 @@ void AccountReader::exported(Value value) {
     } else if (key == "allow_trace") {
       reader_.flag(entry.value, out.allow_trace);
       traced = &entry;
+    } else if (key == "latency") {
+      latency(entry, out);
+      timed = &entry;
     } else {
-      reader_.refuse_or_unknown(entry, kExportRefused);
+      reader_.refuse_or_unknown(entry, kNone);
     }
   }
   if (traced != nullptr && named && !out.service)
     reader_.tell(traced->value.place, "Detected allow_trace directive on non-service");
+  if (timed != nullptr && named && !out.service)
+    reader_.tell(timed->value.place, "Detected latency directive on non-service");
   if (!named) reader_.tell(value.place, "Expected an export to name a stream or a service");
   account_.exports.push_back(std::move(out));
 }

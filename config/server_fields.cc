@@ -114,6 +114,18 @@ const FieldRows& jetstream_fields() {
   return rows;
 }
 
+const FieldRows& latency_fields() {
+  static const FieldRows rows = [] {
+    using O = LatencyOptions;
+    FieldTable<O> t("Metrics io.nats.server.metric.v1.service_latency.");
+    t.text("subject", &O::subject).needed().doc("Where they are published, in the exporting account.");
+    t.count("sampling", &O::sampling)
+        .doc("Percent of the requests that are measured. 0: those whose headers (B3, uber-trace-id, traceparent) ask for it.");
+    return t.take();
+  }();
+  return rows;
+}
+
 const FieldRows& export_fields() {
   static const FieldRows rows = [] {
     using O = ExportOptions;
@@ -131,6 +143,8 @@ const FieldRows& export_fields() {
         .doc("This token of the subject, from 1, is the importer's name. 0: none.");
     t.flag("allow_trace", &O::allow_trace)
         .doc("Of services: importers see the way of traced messages in this account.");
+    t.section("latency", &O::latency, latency_fields())
+        .doc("Of services with one answer: how long requests of other accounts take is told.");
     return t.take();
   }();
   return rows;

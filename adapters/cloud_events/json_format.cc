@@ -16,8 +16,11 @@ namespace od = simdjson::ondemand;
 constexpr int64_t kIntegerLow = INT32_MIN;   // CloudEvents 1.0, type system
 constexpr int64_t kIntegerHigh = INT32_MAX;
 
-/// The on-demand reader looks only at what it is asked for, so the whole text is proven first.
-bool is_json(std::string_view text) { return nlohmann::json::accept(text.begin(), text.end()); }
+/// The on-demand reader looks only at what it is asked for, so the whole text is proven first. A NUL would end it
+/// for the one that proves, and no JSON has any.
+bool is_json(std::string_view text) {
+  return text.find('\0') == text.npos && nlohmann::json::accept(text.begin(), text.end());
+}
 
 std::unexpected<EventFault> bad_value(std::string_view name) {
   return not_an_event("bad_attribute",

@@ -5,6 +5,7 @@
 
 #include "base/time_format.h"
 #include "monitor/page_json.h"
+#include "subject/subject.h"
 
 namespace sluice {
 namespace {
@@ -14,8 +15,29 @@ PageJson traffic(uint64_t msgs, uint64_t bytes) {
   return {{"msgs", msgs}, {"bytes", bytes}, {"gateways", none}, {"routes", none}, {"leafs", none}};
 }
 
+PageJson latency_of(const LatencyOptions& latency) {
+  PageJson out;
+  if (latency.sampling == 0) {
+    out["sampling"] = "headers";
+  } else {
+    out["sampling"] = latency.sampling;
+  }
+  out["results"] = latency.subject;
+  return out;
+}
+
+/// What the service that is imported says of its latency; nullptr = nothing.
+const LatencyOptions* latency_of(const ImportOptions& import, const std::vector<AccountFigures>& all) {
+  const auto exporter = std::ranges::find(all, import.account, &AccountFigures::name);
+  if (!import.service || exporter == all.end()) return nullptr;
+  for (const ExportOptions& e : exporter->options->exports) {
+    if (e.service && is_subset(import.subject, e.subject)) return e.latency ? &*e.latency : nullptr;
+  }
+  return nullptr;
+}
+
 /// What the account maps, exports and imports by its options.
-void add_crossings(PageJson& detail, const AccountOptions& options) {
+void add_crossings(PageJson& detail, const AccountOptions& options, const std::vector<AccountFigures>& all) {
   PageJson mappings = PageJson::object(), exports = PageJson::array(), imports = PageJson::array();
   for (const MappingOptions& mapping : options.mappings) {
     PageJson& list = mappings[mapping.source] = PageJson::array();
@@ -25,9 +47,10 @@ void add_crossings(PageJson& detail, const AccountOptions& options) {
   for (const ExportOptions& e : options.exports) {
     PageJson one = {{"subject", e.subject}, {"type", e.service ? "service" : "stream"}};
     if (e.service)
-      one["response_type"] = e.response == ResponseType::kStream    ? "Stream"
+      one["response_type"] = e.response == ResponseType::kStream    ? "Streamed"
                              : e.response == ResponseType::kChunked ? "Chunked"
                                                                     : "Singleton";
+    if (e.latency) one["service_latency"] = latency_of(*e.latency);
     if (!e.accounts.empty()) one["approved_accounts"] = e.accounts;
     exports.push_back(std::move(one));
   }
@@ -35,13 +58,15 @@ void add_crossings(PageJson& detail, const AccountOptions& options) {
     const std::string here = !i.to.empty()     ? i.to
                              : i.prefix.empty() ? i.subject
                                                 : i.prefix + '.' + i.subject;
-    imports.push_back({{"subject", i.subject},
-                       {"account", i.account},
-                       {"local_subject", here},
-                       {"type", i.service ? "service" : "stream"},
-                       {"invalid", false},
-                       {"share", i.share},
-                       {"tracking", false}});
+    PageJson one = {{"subject", i.subject}, {"account", i.account}};
+    if (i.service) one["to"] = here;
+    one.update({{"local_subject", here},
+                {"type", i.service ? "service" : "stream"},
+                {"invalid", false},
+                {"share", i.share},
+                {"tracking", false}});
+    if (const LatencyOptions* latency = latency_of(i, all)) one["latency"] = latency_of(*latency);
+    imports.push_back(std::move(one));
   }
   if (!mappings.empty()) detail["mappings"] = std::move(mappings);
   if (!exports.empty()) detail["exports"] = std::move(exports);
@@ -79,7 +104,7 @@ PageAnswer MonitorPages::accountz(const PageQuery& query) {
                  {"leafnode_connections", found->leaf_connections},
                  {"client_connections", found->connections},
                  {"subscriptions", found->subscriptions}});
-  add_crossings(detail, *found->options);
+  add_crossings(detail, *found->options, all);
   j["account_detail"] = std::move(detail);
   return json_page(j);
 }

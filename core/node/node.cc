@@ -113,7 +113,7 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
                                       engine->store.get(), consumers);
 
   ApiOptions api;
-  api.client_info = [this](uint64_t cid) { return server_->client_info(cid, true); };
+  api.client_info = [this](uint64_t cid) { return server_->client_info(cid, true).json; };
   api.server_name = server_->name();
   api.server_id = server_->id();
   api.domain = options_.server.domain;

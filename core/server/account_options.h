@@ -76,6 +76,13 @@ struct MappingOptions {
 
 enum class ResponseType : uint8_t { kSingleton, kStream, kChunked };
 
+/// Of a service: where it is told how long its requests took.
+struct LatencyOptions {
+  std::string subject = {};
+  int sampling = 100;  ///< percent of the requests; 0 = only those whose headers ask for it
+  bool operator==(const LatencyOptions&) const = default;
+};
+
 struct ExportOptions {
   std::string subject = {};
   bool service = false;  ///< else a stream
@@ -86,6 +93,7 @@ struct ExportOptions {
   std::chrono::nanoseconds threshold{0};  ///< how long an answer may take; 0 = two minutes
   uint32_t account_token_position = 0;    ///< that token of the subject is the importer; 0 = none
   bool allow_trace = false;
+  std::optional<LatencyOptions> latency = {};
   bool operator==(const ExportOptions&) const = default;
 };
 

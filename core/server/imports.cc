@@ -115,6 +115,21 @@ Status check_import(const std::vector<AccountOptions>& accounts, const AccountOp
 
 }  // namespace
 
+Status check_latency(const ExportOptions& exported) {
+  if (!exported.latency) return {};
+  const auto wrong = [&](std::string_view words) {
+    return fail(Errc::kInvalidArgument,
+                fmt::format("Error adding service latency sampling for \"{}\" on subject \"{}\": {}",
+                            exported.subject, exported.latency->subject, words));
+  };
+  if (!exported.service) return wrong("a stream has no requests");
+  if (exported.response != ResponseType::kSingleton) return wrong("bad service response type");
+  if (!is_valid_literal(exported.latency->subject)) return wrong("invalid publish subject");
+  if (exported.latency->sampling < 0 || exported.latency->sampling > 100)
+    return wrong("bad sampling percentage, should be 1-100");
+  return {};
+}
+
 Status check_imports(const std::vector<AccountOptions>& accounts) {
   for (const AccountOptions& account : accounts) {
     for (const ExportOptions& exported : account.exports) {
@@ -122,6 +137,7 @@ Status check_imports(const std::vector<AccountOptions>& accounts) {
         return fail(Errc::kInvalidArgument,
                     fmt::format("export \"{}\" of account \"{}\": invalid subject",
                                 exported.subject, account.name));
+      if (auto fine = check_latency(exported); !fine) return fine;
     }
     std::set<std::pair<std::string, std::string>> streams;
     for (const ImportOptions& import : account.imports) {
@@ -157,7 +173,8 @@ class Imports::Service final : public Subscription {
         share_(import.share),
         traced_(exported.allow_trace),
         type_(exported.response),
-        threshold_(exported.threshold) {}
+        threshold_(exported.threshold),
+        latency_(exported.latency) {}
 
   bool take(const Message& message, const Origin& origin) override {
     if (&message == owner_.imported_) return false;
@@ -173,17 +190,20 @@ class Imports::Service final : public Subscription {
     std::string headers;
     std::string reply;
     Message passed = message;
+    const LatencyClient asker =
+        owner_.client_info_(origin.connection_id, share_ || exporter_.is_system());
+    std::unique_ptr<LatencyMeasure> measure = begin_measure(message, asker);
     // An acknowledgement's own reply is no request's.
     if (!message.reply.empty() && !message.reply.starts_with("$JS.ACK.")) {
-      reply = responses_.open(importer_, message.reply, type_, threshold_);
+      reply = responses_.open(importer_, message.reply, type_, threshold_, std::move(measure));
       if (reply.empty()) return false;
       passed.reply = reply;
+    } else if (measure != nullptr) {
+      measure->failed(LatencyFailure::kNoReply);
     }
-    const std::string asker =
-        owner_.client_info_(origin.connection_id, share_ || exporter_.is_system());
-    if (!asker.empty()) {
+    if (!asker.json.empty()) {
       headers = message.headers;
-      set_header(headers, kRequestInfo, asker);
+      set_header(headers, kRequestInfo, asker.json);
       passed.headers = headers;
     }
     std::string told;
@@ -208,6 +228,13 @@ class Imports::Service final : public Subscription {
   }
 
  private:
+  /// nullptr = it is not sampled
+  std::unique_ptr<LatencyMeasure> begin_measure(const Message& message, const LatencyClient& asker) {
+    std::string asked;
+    if (!latency_ || !is_sampled(*latency_, message.headers, owner_.env_.random, asked)) return nullptr;
+    return std::make_unique<LatencyMeasure>(owner_.env_, exporter_, latency_->subject, asker, std::move(asked));
+  }
+
   /// Servers behind us tell their part in the exporter's account, from where it comes back as answers
   /// do. @return the subject that was opened for it; "" = nobody behind us traces it
   std::string lead_trace(const TracedMessage& trace, std::string& headers) {
@@ -232,6 +259,7 @@ class Imports::Service final : public Subscription {
   const bool traced_;
   const ResponseType type_;
   const std::chrono::nanoseconds threshold_;
+  const std::optional<LatencyOptions> latency_;
 };
 
 /// In the exporter's router.
@@ -305,7 +333,7 @@ Imports::~Imports() {
 ServiceResponses& Imports::responses_of(Account& exporter) {
   auto& responses = responses_[&exporter];
   if (responses == nullptr)
-    responses = std::make_unique<ServiceResponses>(exporter, env_.clock, env_.timers, env_.random);
+    responses = std::make_unique<ServiceResponses>(env_, exporter, client_info_);
   return *responses;
 }
 

@@ -19,10 +19,14 @@
 #include "base/error.h"
 #include "io/env.h"
 #include "server/accounts.h"
+#include "server/service_latency.h"
 
 namespace sluice {
 
 class ServiceResponses;
+
+/// Whether the latency that an export asks for can be told. @return kInvalidArgument in the reference's words.
+Status check_latency(const ExportOptions& exported);
 
 /// Whether these imports are allowed, valid and free of cycles; for check_options().
 /// @return kInvalidArgument: "service import not authorized", "stream import not authorized",
@@ -37,7 +41,7 @@ void drop_invalid_imports(std::vector<AccountOptions>& accounts);
 class Imports {
  public:
   /// Who a connection is, as JSON: everything, or the account only. "" when it is no client.
-  using ClientInfo = std::function<std::string(uint64_t connection_id, bool everything)>;
+  using ClientInfo = std::function<LatencyClient(uint64_t connection_id, bool everything)>;
 
   /// The accounts' options have passed check_imports().
   Imports(Env& env, Accounts& accounts, ClientInfo client_info);

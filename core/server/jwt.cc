@@ -113,6 +113,19 @@ void read_jetstream(const Claims& limits, AccountOptions& out) {
   if (js.max_memory != 0 || js.max_storage != 0) out.jetstream = js;
 }
 
+/// `{"sampling": percent | "headers", "results": subject}`
+void read_latency(const Claims& from, ExportOptions& out) {
+  const auto latency = from.object("service_latency");
+  if (!latency) return;
+  std::string word;
+  int64_t percent = 0;
+  latency->take("sampling", percent);
+  latency->take("sampling", word);
+  LatencyOptions& options = out.latency.emplace();
+  latency->take("results", options.subject);
+  options.sampling = word == "headers" ? 0 : static_cast<int>(std::clamp<int64_t>(percent, -1, 101));
+}
+
 JwtExport read_export(const Claims& from) {
   JwtExport out;
   ExportOptions& o = out.options;
@@ -131,6 +144,7 @@ JwtExport read_export(const Claims& from) {
   from.take("account_token_position", position);
   o.account_token_position = static_cast<uint32_t>(std::clamp<int64_t>(position, 0, 256));
   from.take("allow_trace", o.allow_trace);
+  read_latency(from, o);
   from.take("revocations", out.revocations);
   return out;
 }

@@ -77,6 +77,7 @@ Status JwtAccounts::check(const std::string& key, const AccountJwt& account) con
   for (const JwtExport& exported : account.exports) {
     if (!is_valid_subject(exported.options.subject))
       return invalid(fmt::format("export \"{}\": invalid subject", exported.options.subject));
+    if (auto fine = check_latency(exported.options); !fine) return fine;
   }
   return {};
 }

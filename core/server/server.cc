@@ -281,10 +281,10 @@ std::string Server::client_info_json(const Connection& connection) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-std::string Server::client_info(uint64_t cid, bool everything) const {
+LatencyClient Server::client_info(uint64_t cid, bool everything) const {
   const Connection* client = connection(cid);
   if (client == nullptr) return {};
-  return everything ? client->client_info_json() : client->client_account_json();
+  return {everything ? client->client_info_json() : client->client_account_json(), client->rtt()};
 }
 
 size_t Server::subscription_count() const {

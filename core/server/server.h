@@ -122,7 +122,7 @@ class Server final : public ConnectionHost, public ServerControl {
   bool kick(uint64_t cid) override;
   bool send_lame_duck(uint64_t cid) override;
   /// Who a client is, as JSON, for services and advisories; "" when it is gone or was none.
-  std::string client_info(uint64_t cid, bool everything) const;
+  LatencyClient client_info(uint64_t cid, bool everything) const;
   void collect(MetricSink& sink) const;
   /// Reads the TLS files again: for those who connect later, nobody is cut. After an error all
   /// stays as it was.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/nuid.h"
 #include "server/account.h"
@@ -39,11 +40,11 @@ class ServiceResponses::Listener final : public Subscription {
   ServiceResponses& owner_;
 };
 
-ServiceResponses::ServiceResponses(Account& exporter, Clock& clock, Timers& timers, Random& random)
-    : exporter_(exporter),
-      clock_(clock),
-      random_(random),
-      sweep_timer_(timers.make([this] { sweep(); })) {}
+ServiceResponses::ServiceResponses(Env& env, Account& exporter, ClientInfo client_info)
+    : env_(env),
+      exporter_(exporter),
+      client_info_(std::move(client_info)),
+      sweep_timer_(env.timers.make([this] { sweep(); })) {}
 
 ServiceResponses::~ServiceResponses() {
   if (listener_ != nullptr) exporter_.router().remove(*listener_);
@@ -55,24 +56,36 @@ void ServiceResponses::listen() {
 }
 
 std::string ServiceResponses::open(Account& importer, std::string_view reply, ResponseType type,
-                                   std::chrono::nanoseconds threshold) {
+                                   std::chrono::nanoseconds threshold,
+                                   std::unique_ptr<LatencyMeasure> measure) {
   if (entries_.size() >= kMaxOpen) {
     ++refused_;
     return {};
   }
   listen();
   if (threshold.count() <= 0) threshold = kDefaultThreshold;
-  std::string token = make_nuid(random_);
+  std::string token = make_nuid(env_.random);
   std::string passed = std::string(kPrefix) + token;
+  if (measure != nullptr) measure->watch(importer, reply, [this, token] { asker_gone(token); });
   entries_.emplace(std::move(token), Entry{&importer, std::string(reply), type, threshold,
-                                           clock_.now() + threshold});
+                                           env_.clock.now() + threshold, std::move(measure)});
   if (!sweep_timer_->active()) sweep_timer_->start(kSweepEvery);
   return passed;
 }
 
 void ServiceResponses::cancel(std::string_view passed_reply) {
   const auto found = entry(passed_reply);
-  if (found != entries_.end()) entries_.erase(found);
+  if (found == entries_.end()) return;
+  const Entry cancelled = std::move(entries_.extract(found).mapped());
+  if (cancelled.measure != nullptr) cancelled.measure->failed(LatencyFailure::kNobodyThere);
+}
+
+/// From within a round of the watch: what it watches may not go yet.
+void ServiceResponses::asker_gone(std::string_view token) {
+  const auto found = entries_.find(token);
+  if (found == entries_.end()) return;
+  found->second.asker_gone = true;
+  sweep_timer_->start({});
 }
 
 ServiceResponses::Entries::const_iterator ServiceResponses::entry(
@@ -90,11 +103,23 @@ bool ServiceResponses::take(const Message& message, const Origin& origin) {
   const std::string reply = found->second.reply;
   const bool last = found->second.type == ResponseType::kSingleton ||
                     (message.payload.empty() && message.headers.empty());
+  std::unique_ptr<LatencyMeasure> measure;
   if (last) {
-    entries_.erase(found);
+    measure = std::move(entries_.extract(found).mapped().measure);
   } else {
-    entries_.find(found->first)->second.deadline = clock_.now() + found->second.threshold;
+    entries_.find(found->first)->second.deadline = env_.clock.now() + found->second.threshold;
   }
+  if (measure == nullptr) [[likely]]
+    return answer(importer, reply, message, origin);
+  const WallNanos arrived = env_.clock.wall();
+  const LatencyClient responder = client_info_(origin.connection_id, true);
+  const bool taken = answer(importer, reply, message, origin);
+  measure->answered(responder, env_.clock.now(), arrived);
+  return taken;
+}
+
+bool ServiceResponses::answer(Account& importer, std::string_view reply, const Message& message,
+                              const Origin& origin) {
   const std::string_view route = exporter_.router().route();
   TracedMessage* trace = TracedMessage::of(origin);
   if (trace == nullptr) [[likely]]
@@ -115,8 +140,19 @@ bool ServiceResponses::interested(std::string_view subject) const {
 }
 
 void ServiceResponses::sweep() {
-  const MonoTime now = clock_.now();
-  expired_ += std::erase_if(entries_, [now](const auto& e) { return e.second.deadline <= now; });
+  const MonoTime now = env_.clock.now();
+  std::vector<Entry> ended;  // what is told of them may change the entries
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    const auto here = it++;
+    const bool late = here->second.deadline <= now;
+    if (!late && !here->second.asker_gone) continue;
+    if (late) ++expired_;
+    ended.push_back(std::move(entries_.extract(here).mapped()));
+  }
+  for (const Entry& entry : ended) {
+    if (entry.measure == nullptr) continue;
+    entry.measure->failed(entry.asker_gone ? LatencyFailure::kAskerGone : LatencyFailure::kTooLate);
+  }
   if (!entries_.empty()) sweep_timer_->start(kSweepEvery);
 }
 

@@ -10,15 +10,15 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
-#include "io/clock.h"
-#include "io/random.h"
-#include "io/timers.h"
+#include "io/env.h"
 #include "server/account_options.h"
+#include "server/service_latency.h"
 
 namespace sluice {
 
@@ -38,15 +38,19 @@ class ServiceResponses {
   static constexpr size_t kMaxOpen = 65'536;  ///< of one account; beyond it requests are refused
   static constexpr std::chrono::minutes kDefaultThreshold{2};
 
-  ServiceResponses(Account& exporter, Clock& clock, Timers& timers, Random& random);
+  using ClientInfo = std::function<LatencyClient(uint64_t connection_id, bool everything)>;
+
+  ServiceResponses(Env& env, Account& exporter, ClientInfo client_info);
   ~ServiceResponses();
   ServiceResponses(const ServiceResponses&) = delete;
   ServiceResponses& operator=(const ServiceResponses&) = delete;
 
   /// @param threshold 0 = kDefaultThreshold
+  /// @param measure   nullptr = nobody wants to know how long it takes
   /// @return the reply to pass on; "" when too many are open.
   std::string open(Account& importer, std::string_view reply, ResponseType type,
-                   std::chrono::nanoseconds threshold);
+                   std::chrono::nanoseconds threshold,
+                   std::unique_ptr<LatencyMeasure> measure = nullptr);
   /// Nobody took the request.
   void cancel(std::string_view passed_reply);
 
@@ -62,6 +66,8 @@ class ServiceResponses {
     ResponseType type;
     std::chrono::nanoseconds threshold;
     MonoTime deadline;
+    std::unique_ptr<LatencyMeasure> measure = nullptr;
+    bool asker_gone = false;
   };
   struct Hash {
     using is_transparent = void;
@@ -72,13 +78,15 @@ class ServiceResponses {
 
   Entries::const_iterator entry(std::string_view passed_reply) const;
   bool take(const Message& message, const Origin& origin);
+  bool answer(Account& importer, std::string_view reply, const Message& message, const Origin& origin);
   bool interested(std::string_view subject) const;
   void listen();
   void sweep();
+  void asker_gone(std::string_view token);
 
+  Env& env_;
   Account& exporter_;
-  Clock& clock_;
-  Random& random_;
+  ClientInfo client_info_;
   Entries entries_;
   Listener* listener_ = nullptr;  ///< owned by the exporter's router
   std::unique_ptr<Timer> sweep_timer_;

@@ -154,6 +154,17 @@ TEST(CloudEventsJson, Batches) {
   EXPECT_TRUE(fault.error().detail.starts_with("event 1: "));
 }
 
+TEST(CloudEventsJson, ANulEndsNoText) {
+  using namespace std::string_view_literals;
+  EXPECT_FALSE(read_json_event("{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\"}\0x"sv).has_value());
+  // Found by cloud_events_fuzz: what stood behind the NUL went into the JSON as it was.
+  CloudEvent event = *read_json_event(R"({"specversion":"1.0","id":"1","source":"/s","type":"t"})");
+  event.data = std::string("4\0\0,\"q\""sv);
+  const auto again = read_json_event(write_json_event(event));
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->data, event.data);
+}
+
 TEST(CloudEventsJson, DeepNestingIsNoTrouble) {
   const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
   EXPECT_FALSE(read_json_event(deep));

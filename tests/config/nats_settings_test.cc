@@ -213,8 +213,9 @@ TEST(NatsSettings, WhatIsNotCarriedOutIsRefusedByName) {
       << "a plain false asks for nothing";
   EXPECT_THAT(refusal("authorization { auth_callout { issuer: x } }"),
               HasSubstr("not carried out"));
-  EXPECT_THAT(refusal("accounts { A { exports: [{service: s, latency: l}] } }"),
-              HasSubstr("\"latency\" is not carried out"));
+  EXPECT_EQ(refusal("accounts { A { exports: [{service: s, latency: {sampling: 7%, subject: l}}] } }"), "");
+  EXPECT_THAT(refusal("accounts { A { exports: [{stream: s, latency: l}] } }"),
+              HasSubstr("Detected latency directive on non-service"));
   EXPECT_THAT(refusal("accounts { A { jetstream { cluster_traffic: owner } } }"),
               HasSubstr("not carried out"));
   EXPECT_THAT(refusal("max_payload: 64MB"), HasSubstr("max_payload of 67108864"));

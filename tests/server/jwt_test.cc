@@ -41,7 +41,8 @@ TEST(Jwt, SignatureAndShape) {
 TEST(Jwt, AccountClaims) {
   const auto read = read_account_jwt(kOperator.issue(kAccount.key, R"("type":"account",
     "limits":{"subs":5,"conn":2,"payload":100,"leaf":-1,"mem_storage":1000,"disk_storage":-1,"streams":3,"imports":-1,"exports":2,"wildcards":true},
-    "exports":[{"subject":"q.*","type":"service","response_type":"Stream","token_req":true},{"subject":"s","type":"stream"}],
+    "exports":[{"subject":"q.*","type":"service","response_type":"Stream","token_req":true},{"subject":"s","type":"stream"},
+      {"subject":"t","type":"service","service_latency":{"sampling":7,"results":"m"}},{"subject":"u","type":"service","service_latency":{"sampling":"headers","results":"m"}}],
     "imports":[{"account":"AX","subject":"here","to":"there","type":"service"},{"account":"AX","subject":"s","local_subject":"l","type":"stream"}],
     "mappings":{"a":[{"subject":"b","weight":50}]},
     "revocations":{"*":7},
@@ -58,6 +59,8 @@ TEST(Jwt, AccountClaims) {
   EXPECT_TRUE(read->exports[0].options.service);
   EXPECT_TRUE(read->exports[0].options.token_required);
   EXPECT_EQ(read->exports[0].options.response, ResponseType::kStream);
+  EXPECT_EQ(read->exports[2].options.latency, (LatencyOptions{"m", 7}));
+  EXPECT_EQ(read->exports[3].options.latency, (LatencyOptions{"m", 0}));
   EXPECT_EQ(o.imports[0].subject, "there");
   EXPECT_EQ(o.imports[0].to, "here");
   EXPECT_EQ(o.imports[1].to, "l");
