@@ -119,8 +119,7 @@ void read_latency(const Claims& from, ExportOptions& out) {
   if (!latency) return;
   std::string word;
   int64_t percent = 0;
-  latency->take("sampling", percent);
-  latency->take("sampling", word);
+  latency->take("sampling", percent, word);
   LatencyOptions& options = out.latency.emplace();
   latency->take("results", options.subject);
   options.sampling = word == "headers" ? 0 : static_cast<int>(std::clamp<int64_t>(percent, -1, 101));

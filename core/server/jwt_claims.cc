@@ -89,6 +89,12 @@ void Claims::take(const char* key, int64_t& out) const {
   if (value && value->get_int64().get(out) != simdjson::SUCCESS) *wrong_ = true;
 }
 
+void Claims::take(const char* key, int64_t& out, std::string& word) const {
+  const auto value = find(key);
+  if (value && value->is_string()) return take(key, word);
+  take(key, out);
+}
+
 void Claims::take(const char* key, bool& out) const {
   const auto value = find(key);
   if (value && value->get_bool().get(out) != simdjson::SUCCESS) *wrong_ = true;

@@ -29,6 +29,8 @@ class Claims {
   void take(const char* key, bool& out) const;
   void take(const char* key, std::vector<std::string>& out) const;
   void take(const char* key, std::map<std::string, int64_t>& out) const;
+  /// A number, or a word instead of one.
+  void take(const char* key, int64_t& out, std::string& word) const;
   std::optional<Claims> object(const char* key) const;
   /// The objects of a list.
   std::vector<Claims> objects(const char* key) const;

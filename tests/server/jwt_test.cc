@@ -40,7 +40,7 @@ TEST(Jwt, SignatureAndShape) {
 
 TEST(Jwt, AccountClaims) {
   const auto read = read_account_jwt(kOperator.issue(kAccount.key, R"("type":"account",
-    "limits":{"subs":5,"conn":2,"payload":100,"leaf":-1,"mem_storage":1000,"disk_storage":-1,"streams":3,"imports":-1,"exports":2,"wildcards":true},
+    "limits":{"subs":5,"conn":2,"payload":100,"leaf":-1,"mem_storage":1000,"disk_storage":-1,"streams":3,"imports":-1,"exports":4,"wildcards":true},
     "exports":[{"subject":"q.*","type":"service","response_type":"Stream","token_req":true},{"subject":"s","type":"stream"},
       {"subject":"t","type":"service","service_latency":{"sampling":7,"results":"m"}},{"subject":"u","type":"service","service_latency":{"sampling":"headers","results":"m"}}],
     "imports":[{"account":"AX","subject":"here","to":"there","type":"service"},{"account":"AX","subject":"s","local_subject":"l","type":"stream"}],
