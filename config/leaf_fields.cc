@@ -22,6 +22,18 @@ const FieldRows& remote_tls_fields() {
   return rows;
 }
 
+const FieldRows& leaf_user_fields() {
+  static const FieldRows rows = [] {
+    using O = LeafUserOptions;
+    FieldTable<O> t("A user that only spokes log in as.");
+    t.text("user", &O::user).needed().doc("Name.");
+    t.secret("password", &O::password, "Password, plain or bcrypt.");
+    t.text("account", &O::account).doc("The account that the spoke is linked with. Empty: `$G`.");
+    return t.take();
+  }();
+  return rows;
+}
+
 const FieldRows& remote_fields() {
   static const FieldRows rows = [] {
     using O = LeafRemoteOptions;
@@ -32,6 +44,7 @@ const FieldRows& remote_fields() {
     t.secret("user_seed", &O::user_seed, "NKey seed (`SU…`) that logs in.");
     t.text("credentials", &O::credentials_file).doc("File with JWT and seed, as `nsc` writes it.");
     t.flag("tls_required", &O::tls).doc("Do not link without TLS.");
+    t.flag("tls_handshake_first", &O::tls_first).doc("The TLS handshake comes before the hub's first words, as its `handshake_first` asks.");
     t.section("tls", &O::tls_options, remote_tls_fields()).doc("TLS settings.");
     t.text_list("deny_imports", &O::deny_imports).doc("Subjects not taken from the hub.");
     t.text_list("deny_exports", &O::deny_exports).doc("Subjects not sent to the hub.");
@@ -56,6 +69,7 @@ const FieldRows& leafnodes_fields() {
     t.text("user", &O::user).doc("User name of spokes; without it they log in as clients do.");
     t.secret("password", &O::password, "Password of `user`.");
     t.text("account", &O::account).doc("Account of `user`. Empty: `$G`.");
+    t.section_list("users", &O::users, leaf_user_fields()).doc("Users of spokes, instead of the one.");
     t.time("auth_timeout", &O::auth_timeout)
         .between(milliseconds(10), minutes(10))
         .doc("Time a spoke has to log in.");

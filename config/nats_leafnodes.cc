@@ -13,13 +13,13 @@ constexpr std::array kRefused = std::to_array<std::string_view>(
     {"advertise", "min_version", "no_advertise", "isolate_leafnode_interest", "isolate",
      "connect_retry", "users", "default_permissions"});
 constexpr std::array kAuthorizationRefused =
-    std::to_array<std::string_view>({"users", "nkey", "permissions", "proxy_required", "token"});
+    std::to_array<std::string_view>({"nkey", "permissions", "proxy_required", "token"});
 constexpr std::array kRemoteRefused = std::to_array<std::string_view>(
     {"hub", "ws_compression", "ws_compress", "websocket_compression", "ws_no_masking",
      "websocket_no_masking", "jetstream_cluster_migrate", "js_cluster_migrate",
      "isolate_leafnode_interest", "isolate", "request_isolation", "disabled", "proxy", "enabled"});
 constexpr std::array kRemoteTlsRefused = std::to_array<std::string_view>(
-    {"handshake_first", "first", "immediate", "verify", "verify_and_map", "cipher_suites",
+    {"verify", "verify_and_map", "cipher_suites",
      "curve_preferences", "pinned_certs", "min_version", "certs", "ocsp_peer"});
 
 /// Everything but S2, which is not spoken: the other side then stays clear by itself.
@@ -36,6 +36,30 @@ void read_compression(NatsReader& reader, const ConfEntry& entry) {
               "\"accept\" are taken");
 }
 
+void read_users(NatsReader& reader, const ConfValue& value, LeafOptions& out) {
+  if (value.kind != ConfValue::Kind::kList)
+    return reader.tell(value.place, fmt::format("Expected users field to be an array, got {}", go_type(value)));
+  for (const ConfValue& item : value.items) {
+    if (item.kind != ConfValue::Kind::kMap) {
+      reader.tell(item.place, fmt::format("Expected user entry to be a map/struct, got {}", go_type(item)));
+      continue;
+    }
+    LeafUserOptions& user = out.users.emplace_back();
+    for (const ConfEntry& entry : item.entries) {
+      const std::string key = to_conf_lower(entry.key);
+      if (key == "user" || key == "username") {
+        reader.text(entry.value, user.user);
+      } else if (key == "pass" || key == "password") {
+        reader.text(entry.value, user.password);
+      } else if (key == "account") {
+        reader.text(entry.value, user.account);
+      } else {
+        reader.refuse_or_unknown(entry, kAuthorizationRefused);
+      }
+    }
+  }
+}
+
 void read_authorization(NatsReader& reader, const ConfValue& value, LeafOptions& out) {
   if (!reader.is_map(value)) return;
   for (const ConfEntry& entry : value.entries) {
@@ -46,6 +70,8 @@ void read_authorization(NatsReader& reader, const ConfValue& value, LeafOptions&
       reader.text(entry.value, out.password);
     } else if (key == "account") {
       reader.text(entry.value, out.account);
+    } else if (key == "users") {
+      read_users(reader, entry.value, out);
     } else if (key == "timeout") {
       if (auto time = reader.seconds_or_duration(entry.value, "leafnode authorization", key))
         out.auth_timeout = *time;
@@ -53,6 +79,8 @@ void read_authorization(NatsReader& reader, const ConfValue& value, LeafOptions&
       reader.refuse_or_unknown(entry, kAuthorizationRefused);
     }
   }
+  if (!out.users.empty() && (!out.user.empty() || !out.password.empty()))
+    reader.tell(value.place, "can not have a single user/pass and a users array");
 }
 
 void read_remote_tls(NatsReader& reader, const ConfValue& value, LeafRemoteOptions& out) {
@@ -72,6 +100,8 @@ void read_remote_tls(NatsReader& reader, const ConfValue& value, LeafRemoteOptio
       reader.text(entry.value, out.tls_options.ca_file);
     } else if (key == "insecure") {
       reader.flag(entry.value, out.tls_options.insecure);
+    } else if (key == "handshake_first" || key == "first" || key == "immediate") {
+      reader.flag(entry.value, out.tls_first);
     } else if (key == "timeout") {
       (void)reader.seconds_or_duration(entry.value, "tls", key);  // the session's own time covers it
     } else {

@@ -10,8 +10,8 @@
 #include "base/base64.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "crypto/nkey.h"
 #include "crypto/secret.h"
+#include "crypto/nkey.h"
 #include "crypto/signature.h"
 #include "leaf/leaf_credentials.h"
 #include "server/version.h"
@@ -119,6 +119,13 @@ void LeafLink::start() {
     timer_->start(world_.options.auth_timeout);
   }
   transport_->start(*this);
+  if (is_spoke() && remote_->tls_first) begin_tls();
+}
+
+void LeafLink::begin_tls() {
+  const auto context = make_tls_client_context(remote_->tls_options);
+  if (!context) return close(context.error(), kLongWait);
+  upgradable_->begin_tls(*context, url_.host);
 }
 
 void LeafLink::close(const Error& why, std::chrono::nanoseconds wait) {
@@ -221,11 +228,10 @@ void LeafLink::on_first_info(const LeafInfo& info) {
     return close({Errc::kRefused, 0, "the other side is this server itself"}, kLongWait);
   remote_max_payload_ = info.max_payload;
   remote_traces_ = info.protocol >= kTracingLeafProtocol;
-  if (info.tls_required || remote_->tls || url_.tls) {
+  if (!remote_->tls_first && (info.tls_required || remote_->tls || url_.tls)) {
     if (!info.tls_required) return close({Errc::kDenied, 0, "the hub offers no TLS"}, kLongWait);
-    const auto context = make_tls_client_context(remote_->tls_options);
-    if (!context) return close(context.error(), kLongWait);
-    upgradable_->begin_tls(*context, url_.host);
+    begin_tls();
+    if (closed()) return;
   }
   LeafConnect connect;
   connect.version = kCompatVersion;
@@ -295,18 +301,8 @@ void LeafLink::on_connect(std::string_view json) {
     send_error("Loop detected: this server itself");
     return close({Errc::kRefused, 0, "the other side is this server itself"});
   }
-  const LeafOptions& options = world_.options;
-  if (!options.user.empty() || !options.password.empty()) {
-    // Both are compared, whatever the first comparison says.
-    const bool user = secrets_equal(connect->user, options.user);
-    const bool password = secrets_equal(connect->pass, options.password);
-    Account* account = options.account.empty() ? &world_.server.accounts().global()
-                                               : world_.server.accounts().find(options.account);
-    if (!user || !password || account == nullptr) return refuse("Authorization Violation");
-    return accept_user(
-        std::make_shared<Identity>(Identity{.user = options.user, .account = account}));
-  }
-  AuthAnswer answer = world_.server.authenticator().check({.user = connect->user,
+  if (!world_.users.empty()) return decide(world_.users.check(connect->user, connect->pass));
+  decide(world_.server.authenticator().check({.user = connect->user,
                                                            .password = connect->pass,
                                                            .token = connect->auth_token,
                                                            .nkey = connect->nkey,
@@ -315,7 +311,11 @@ void LeafLink::on_connect(std::string_view json) {
                                                            .nonce = nonce_,
                                                            .kind = ConnectionKind::kLeaf,
                                                            .ip = split_address(transport_->peer_address()).first,
-                                                           .tls = transport_->tls()});
+                                                           .tls = transport_->tls()}));
+}
+
+/// What the answer refers to must live until this returns.
+void LeafLink::decide(AuthAnswer answer) {
   if (answer.bcrypt.empty()) {
     if (answer.identity == nullptr) return refuse("Authorization Violation");
     return accept_user(std::move(answer.identity));
@@ -375,7 +375,7 @@ std::string LeafLink::make_info(bool accepted) const {
   info.nonce = nonce_;
   info.client_id = id_;
   info.max_payload = server.max_payload;
-  info.auth_required = world_.server.auth_required() || !world_.options.user.empty();
+  info.auth_required = world_.server.auth_required() || !world_.users.empty();
   info.tls_required = world_.tls;
   info.tls_verify = world_.tls_verify;
   info.jetstream = server.jetstream;

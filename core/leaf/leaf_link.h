@@ -22,6 +22,7 @@
 #include "leaf/leaf_options.h"
 #include "leaf/leaf_parser.h"
 #include "leaf/leaf_url.h"
+#include "leaf/leaf_users.h"
 #include "server/outbox.h"
 #include "server/permissions.h"
 #include "server/server.h"
@@ -68,6 +69,7 @@ struct LeafWorld {
   Env& env;
   Server& server;
   const LeafOptions& options;
+  const LeafUsers& users;
   LeafCounters& counters;
   LeafHost& host;
   uint16_t port = 0;  ///< of the listener
@@ -175,7 +177,9 @@ class LeafLink final : public TransportHandler,
   void on_first_info(const LeafInfo& info);
   Status sign(const LeafInfo& info, LeafConnect& connect);
   void on_connect(std::string_view json);
+  void decide(AuthAnswer answer);
   void accept_user(IdentityPtr identity);
+  void begin_tls();
   void refuse(const char* why);
   void begin(const LeafInfo& theirs);
   void deny_domain_subjects();

@@ -44,7 +44,7 @@ LeafNodes::LeafNodes(Env& env, Server& server, LeafOptions options)
       server_(server),
       options_(std::move(options)),
       tls_(env.clock, env.timers, server.handshakes()),
-      world_{.env = env_, .server = server, .options = options_, .counters = counters_, .host = *this} {}
+      world_{.env = env_, .server = server, .options = options_, .users = users_, .counters = counters_, .host = *this} {}
 
 LeafNodes::~LeafNodes() {
   *self_ = nullptr;
@@ -53,8 +53,9 @@ LeafNodes::~LeafNodes() {
 
 Status LeafNodes::start() {
   if (Status fine = check_leaf_options(options_); !fine) return fine;
-  if (!options_.account.empty() && server_.accounts().find(options_.account) == nullptr)
-    return fail(Errc::kInvalidArgument, "leafnodes: account \"" + options_.account + "\" is not there");
+  auto users = LeafUsers::make(options_, server_.accounts());
+  if (!users) return std::unexpected(users.error());
+  users_ = std::move(*users);
   if (options_.listen) {
     if (Status begun = start_listener(); !begun) return begun;
   }

@@ -79,6 +79,7 @@ class LeafNodes final : public LeafHost {
   Env& env_;
   Server& server_;
   const LeafOptions options_;
+  LeafUsers users_;
   LeafCounters counters_;
   TlsAcceptor tls_;
   LeafWorld world_;

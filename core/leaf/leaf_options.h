@@ -18,11 +18,19 @@ struct LeafRemoteOptions {
   std::string user_seed = {};          ///< "SU…": signs the hub's nonce
   std::string credentials_file = {};   ///< JWT and seed, read anew at each connect
   bool tls = false;                    ///< demand it, whatever the hub offers
+  bool tls_first = false;              ///< the handshake comes before the hub's INFO
   TlsClientOptions tls_options = {};
   std::vector<std::string> deny_imports = {};  ///< subjects not taken from the hub
   std::vector<std::string> deny_exports = {};  ///< subjects not sent to it
   std::chrono::nanoseconds first_info_timeout = std::chrono::seconds(1);
   bool no_randomize = false;  ///< try the URLs in the order written
+};
+
+/// A user that only spokes log in as.
+struct LeafUserOptions {
+  std::string user = {};
+  std::string password = {};  ///< plain or bcrypt
+  std::string account = {};   ///< that the spoke is linked with; empty = $G
 };
 
 struct LeafOptions {
@@ -34,6 +42,7 @@ struct LeafOptions {
   std::string user = {};
   std::string password = {};
   std::string account = {};  ///< of that user; empty = $G
+  std::vector<LeafUserOptions> users = {};  ///< instead of the one
   std::chrono::nanoseconds auth_timeout = std::chrono::seconds(2);
   std::vector<LeafRemoteOptions> remotes = {};
   std::chrono::nanoseconds reconnect = std::chrono::seconds(1);

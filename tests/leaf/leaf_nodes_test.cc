@@ -192,6 +192,39 @@ TEST_F(LeafTest, CredentialsAreChecked) {
   EXPECT_EQ(right.nodes->open_count(), 1u);
 }
 
+TEST_F(LeafTest, SeveralUsersEachForItsAccount) {
+  LeafOptions leaf = listening();
+  leaf.users = {{"plain", "one", "A"}, {"hashed", "$2a$04$iJhYFnMNbYODsJL5HBLAm.2rJJp9VUUBznS4M1lo4sQQeWe1FwL.y", "B"}, {"global", "three", ""}};
+  Site& hub = site("hub", leaf, {.accounts = {{.name = "A"}, {.name = "B"}}});
+  const auto in = [&](const char* name) { return hub.server->accounts().find(name)->leaf_connections; };
+  site("a", dialling("nats-leaf://plain:one@hub:7422"));
+  EXPECT_EQ(in("A"), 1u);
+  site("g", dialling("nats-leaf://global:three@hub:7422"));
+  EXPECT_EQ(hub.server->accounts().global().leaf_connections, 1u);
+  site("b", dialling("nats-leaf://hashed:two@hub:7422"));
+  EXPECT_EQ(in("B"), 1u);
+  for (const char* wrong : {"plain:three", "nobody:one", "global:one", "hashed:wrong", ":one"}) {
+    Site& refused = site(std::string("x") + std::to_string(sites.size()), dialling(std::string("nats-leaf://") + wrong + "@hub:7422"));
+    EXPECT_EQ(refused.nodes->open_count(), 0u) << wrong;
+  }
+  EXPECT_EQ(in("A"), 1u);
+  EXPECT_EQ(in("B"), 1u);
+  EXPECT_GE(hub.nodes->counters().auth_failures, 5u);
+}
+
+TEST_F(LeafTest, UsersThatCannotBeAreToldAtTheStart) {
+  const auto why = [&](LeafOptions leaf) {
+    leaf.listen = true;
+    Server server(sim.env(), {});
+    LeafNodes nodes(sim.env(), server, std::move(leaf));
+    const Status begun = nodes.start();
+    return begun ? "" : begun.error().detail;
+  };
+  EXPECT_EQ(why({.users = {{"a", "b", "NOPE"}}}), "cannot find local account \"NOPE\" specified in leafnode authorization");
+  EXPECT_EQ(why({.users = {{"a", "b", ""}, {"a", "c", ""}}}), "duplicate user \"a\" detected in leafnode authorization");
+  EXPECT_EQ(why({.user = "a", .password = "b", .users = {{"c", "d", ""}}}), "can not have a single user/pass and a users array");
+}
+
 TEST_F(LeafTest, AccountsStayApart) {
   ServerOptions options;
   options.accounts = {{.name = "A", .users = {{.user = "a", .password = "pa"}}},

@@ -176,6 +176,43 @@ def test_credentials_of_the_block(pair, farm):
     asyncio.run(run())
 
 
+BCRYPT_TWO = "$2a$04$iJhYFnMNbYODsJL5HBLAm.2rJJp9VUUBznS4M1lo4sQQeWe1FwL.y"
+
+
+def test_users_of_the_block_each_with_its_account(pair, farm):
+    hub, spoke = linked(pair, farm, userinfo="second:two@",
+                        leaf=f'authorization {{ users = [\n{{user: first, password: "one", account: A}}\n'
+                             f'{{user: second, password: "{BCRYPT_TWO}", account: B}} ] }}',
+                        hub_conf="accounts { A { users: [{user: a, password: p}] }\nB { users: [{user: b, password: p}] } }")
+
+    async def run():
+        async with clients(hub, spoke, hub_options={"user": "b", "password": "p"}) as (_, below):
+            other = await nats.connect(hub.url, user="a", password="p", connect_timeout=20)
+            heard = await other.subscribe(">")
+            await other.flush()
+            async with clients(hub, spoke, hub_options={"user": "b", "password": "p"}):
+                await below.publish("x", b"not for A")
+                await below.flush()
+            with pytest.raises(nats.errors.TimeoutError):
+                await heard.next_msg(0.2)
+            await other.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("offered", ["true", '"300ms"'])
+def test_the_handshake_comes_first(pair, farm, offered):
+    tls = (f'tls {{ cert_file: "{FIXTURES}/server.pem", key_file: "{FIXTURES}/server-key.pem", timeout: 20, '
+           f'handshake_first: {offered} }}')
+    hub, spoke = linked(pair, farm, leaf=tls, remote=f'tls {{ ca_file: "{FIXTURES}/ca.pem", handshake_first: true }}')
+
+    async def run():
+        async with clients(hub, spoke):
+            pass
+
+    asyncio.run(run())
+
+
 def test_tls(pair, farm):
     tls = f'tls {{ cert_file: "{FIXTURES}/server.pem", key_file: "{FIXTURES}/server-key.pem", timeout: 20 }}'
     hub, spoke = linked(pair, farm, leaf=tls, remote=f'tls {{ ca_file: "{FIXTURES}/ca.pem" }}')
