@@ -83,7 +83,9 @@ void append_number(std::string& out, uint64_t number) {
 }
 
 uint64_t fill_stream(const Options& options, const std::string& stream) {
-  const uint64_t count = std::clamp<uint64_t>((256U << 20) / (options.size + 64), 10'000, 600'000);
+  const uint64_t count = options.messages > 0
+                             ? options.messages
+                             : std::clamp<uint64_t>((256U << 20) / (options.size + 64), 10'000, 600'000);
   publish(options, 4000, 0, count, [&](uint64_t, std::string& out) { out += "bench." + stream; });
   return count;
 }

@@ -22,6 +22,13 @@ bool is_json(std::string_view text) {
   return text.find('\0') == text.npos && nlohmann::json::accept(text.begin(), text.end());
 }
 
+/// Blanks around a value are not a part of it.
+std::string_view without_blanks(std::string_view json) {
+  constexpr std::string_view kBlanks = " \n\r\t";
+  const size_t first = json.find_first_not_of(kBlanks);
+  return first == json.npos ? std::string_view() : json.substr(first, json.find_last_not_of(kBlanks) - first + 1);
+}
+
 std::unexpected<EventFault> bad_value(std::string_view name) {
   return not_an_event("bad_attribute",
                       "'" + std::string(name) + "' must be a text, an integer of 32 bits, true or false");
@@ -75,9 +82,7 @@ EventResult<void> read_data(std::string_view name, od::value value, JsonData& da
   }
   std::string_view raw;
   if (simdjson::to_json_string(value).get(raw) != simdjson::SUCCESS) return not_an_event("bad_json", "'data' can't be read");
-  while (!raw.empty() && (raw.back() == ' ' || raw.back() == '\n' || raw.back() == '\r' || raw.back() == '\t'))
-    raw.remove_suffix(1);
-  data.json = raw;
+  data.json = without_blanks(raw);
   return {};
 }
 
@@ -171,7 +176,7 @@ std::string write_json_event(const CloudEvent& event) {
   if (!event.data.empty()) {
     const std::string_view media = event.get("datacontenttype");
     if ((media.empty() || is_json_type(media)) && is_json(event.data)) {
-      out.append(",\"data\":").append(event.data);
+      out.append(",\"data\":").append(without_blanks(event.data));
     } else if (!media.empty() && !is_json_type(media) &&
                simdjson::validate_utf8(event.data.data(), event.data.size())) {
       out.append(",\"data\":").append(nlohmann::json(event.data).dump());

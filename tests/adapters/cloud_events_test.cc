@@ -165,6 +165,16 @@ TEST(CloudEventsJson, ANulEndsNoText) {
   EXPECT_EQ(again->data, event.data);
 }
 
+TEST(CloudEventsJson, BlanksAroundAValueAreNoPartOfIt) {
+  CloudEvent event = *read_json_event(R"({"specversion":"1.0","id":"1","source":"/s","type":"t"})");
+  event.data = "\n\r 55\t";
+  const std::string text = write_json_event(event);
+  const auto again = read_json_event(text);
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->data, "55");
+  EXPECT_EQ(write_json_event(*again), R"({"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"application/json","data":55})");
+}
+
 TEST(CloudEventsJson, DeepNestingIsNoTrouble) {
   const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
   EXPECT_FALSE(read_json_event(deep));

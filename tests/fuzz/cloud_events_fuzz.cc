@@ -12,9 +12,12 @@
 namespace {
 
 void check_json(const sluice::CloudEvent& event) {
-  const std::string text = sluice::write_json_event(event);
-  const auto again = sluice::read_json_event(text);
-  if (!again || sluice::write_json_event(*again) != text || sluice::event_msg_id(*again) != sluice::event_msg_id(event)) std::abort();
+  const auto once = sluice::read_json_event(sluice::write_json_event(event));
+  if (!once || sluice::event_msg_id(*once) != sluice::event_msg_id(event)) std::abort();
+  // JSON data without a media type has one from then on; after that nothing changes any more.
+  const std::string text = sluice::write_json_event(*once);
+  const auto twice = sluice::read_json_event(text);
+  if (!twice || sluice::write_json_event(*twice) != text) std::abort();
 }
 
 void check_nats(const sluice::CloudEvent& event) {
