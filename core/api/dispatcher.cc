@@ -57,6 +57,10 @@ class Dispatcher : public ApiDispatcher {
 
   void start();
   const ApiStats& stats() const override { return stats_; }
+  void set_limits(const ApiOptions& options) override {
+    options_.limits = options.limits;
+    options_.tiers = options.tiers;
+  }
   void collect(MetricSink& sink) const override;
 
  private:
@@ -80,7 +84,7 @@ class Dispatcher : public ApiDispatcher {
     std::string body;
   };
 
-  const ApiOptions options_;
+  ApiOptions options_;
   ApiStats stats_;
   std::unique_ptr<Backups> backups_;
   ApiContext context_;

@@ -25,6 +25,8 @@ class ApiDispatcher {
                                              Consumers& consumers, const ApiOptions& options);
 
   virtual const ApiStats& stats() const = 0;
+  /// New limits of the account, as they are shown.
+  virtual void set_limits(const ApiOptions& options) = 0;
   virtual void collect(MetricSink& sink) const = 0;
 };
 

@@ -75,6 +75,10 @@ class LocalConsumers final : public Consumers {
   const OfflineConsumers& offline(std::string_view stream) const override;
   void when_durable(Stream& stream, std::move_only_function<void()> done) override;
   void shut_down() override;
+  void set_limits(const ConsumersOptions& options) override {
+    options_.max_ack_pending_limit = options.max_ack_pending_limit;
+    options_.max_consumers_per_stream = options.max_consumers_per_stream;
+  }
   void collect(MetricSink& sink) const override;
 
  private:
@@ -102,7 +106,7 @@ class LocalConsumers final : public Consumers {
   Bus& bus_;
   Streams& streams_;
   Store* store_;
-  const ConsumersOptions options_;
+  ConsumersOptions options_;
   std::map<std::string, ByName, std::less<>> streams_by_name_;
   std::map<ConsumerKey, Consumer*> by_key_;
   size_t total_ = 0;

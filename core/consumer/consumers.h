@@ -73,6 +73,9 @@ class Consumers {
   /// Clean stop: waiting pulls get `409 Server Shutdown`, state is handed to the store.
   virtual void shut_down() = 0;
 
+  /// New limits of the account, out of `options`, whose other members are not looked at.
+  virtual void set_limits(const ConsumersOptions& options) = 0;
+
   virtual void collect(MetricSink& sink) const = 0;
 };
 

@@ -61,13 +61,16 @@ Status Node::open() {
   return {};
 }
 
-/// Streams of an account that gets JetStream while running are there at once. New limits of one that
-/// has it, and its end, wait for a restart.
+/// Streams of an account that gets JetStream while running are there at once, new limits hold from then
+/// on. Its end waits for a restart.
 void Node::serve_jetstream(Account& account) {
   const auto& wanted = account.options().jetstream;
-  if (const AccountEngine* running = engine(account.name()); running != nullptr) {
-    if (!wanted || *wanted != running->asked)
-      SLUICE_LOG(log_, kWarn, "JetStream limits of an account change at the next start account={}", account.name());
+  if (AccountEngine* running = engine(account.name()); running != nullptr) {
+    if (wanted) {
+      set_limits(account, *running);
+    } else {
+      SLUICE_LOG(log_, kWarn, "JetStream of an account ends at the next start account={}", account.name());
+    }
   } else if (wanted) {
     refusals_.erase(account.name());
     auto made = make_engine(account);
@@ -78,41 +81,56 @@ void Node::serve_jetstream(Account& account) {
   }
 }
 
+/// What the account's options say goes on top of the server's.
+Node::EngineOptions Node::engine_options(const Account& account) const {
+  EngineOptions out{options_.streams, options_.consumers, {}};
+  const JetStreamLimits& limits = *account.options().jetstream;
+  out.streams.max_file_bytes = limits.max_storage;
+  out.streams.max_memory_bytes = limits.max_memory;
+  if (limits.max_streams >= 0) out.streams.max_streams = limits.max_streams;
+  out.streams.max_file_stream_bytes = limits.storage_max_stream_bytes;
+  out.streams.max_memory_stream_bytes = limits.memory_max_stream_bytes;
+  out.streams.max_bytes_required = limits.max_bytes_required;
+  const auto& tiers = account.options().jetstream_tiers;
+  out.streams.no_tier = !tiers.empty() && tiers.front().first != "R1";
+  if (limits.max_ack_pending >= 0) out.consumers.max_ack_pending_limit = limits.max_ack_pending;
+  if (limits.max_consumers >= 0) out.consumers.max_consumers_per_stream = limits.max_consumers;
+  out.api.limits = shown(limits);
+  out.api.limits.max_streams = out.streams.max_streams;
+  out.api.limits.max_consumers = out.consumers.max_consumers_per_stream;
+  out.api.limits.max_ack_pending = out.consumers.max_ack_pending_limit;
+  for (const auto& [name, tier] : tiers) out.api.tiers.emplace_back(name, shown(tier));
+  return out;
+}
+
+void Node::set_limits(const Account& account, AccountEngine& engine) {
+  const EngineOptions options = engine_options(account);
+  engine.streams->set_limits(options.streams);
+  engine.consumers->set_limits(options.consumers);
+  engine.api->set_limits(options.api);
+}
+
 std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   const bool global = account.name() == kGlobalAccount;
   auto engine = std::make_unique<AccountEngine>();
   engine->account = account.name();
-  engine->asked = *account.options().jetstream;
-  const JetStreamLimits& limits = engine->asked;
+  auto [streams, consumers, api] = engine_options(account);
   engine->store = account_stores_->open(global ? std::string_view() : account.name());
 
-  StreamsOptions streams = options_.streams;
   streams.domain = options_.server.domain;
   streams.account = engine->account;
   streams.system_bus = &server_->accounts().system().router();
   streams.api_level = kApiLevel;
   streams.room = &room_;
-  streams.max_file_bytes = limits.max_storage;
-  streams.max_memory_bytes = limits.max_memory;
-  if (limits.max_streams >= 0) streams.max_streams = limits.max_streams;
-  streams.max_file_stream_bytes = limits.storage_max_stream_bytes;
-  streams.max_memory_stream_bytes = limits.memory_max_stream_bytes;
-  streams.max_bytes_required = limits.max_bytes_required;
-  const auto& tiers = account.options().jetstream_tiers;
-  streams.no_tier = !tiers.empty() && tiers.front().first != "R1";
   engine->streams = Streams::make(env_, account.router(), engine->store.get(), streams);
 
-  ConsumersOptions consumers = options_.consumers;
   consumers.domain = options_.server.domain;
   consumers.api_level = kApiLevel;
   consumers.account = account.name();
   consumers.account_hash = short_hash(account.name());
-  if (limits.max_ack_pending >= 0) consumers.max_ack_pending_limit = limits.max_ack_pending;
-  if (limits.max_consumers >= 0) consumers.max_consumers_per_stream = limits.max_consumers;
   engine->consumers = Consumers::make(env_, account.router(), *engine->streams,
                                       engine->store.get(), consumers);
 
-  ApiOptions api;
   api.client_info = [this](uint64_t cid) { return server_->client_info(cid, true).json; };
   api.server_name = server_->name();
   api.server_id = server_->id();
@@ -120,12 +138,6 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   api.unknown_keys = options_.server.lenient_requests ? UnknownKeys::kIgnore : UnknownKeys::kRefuse;
   api.version = std::string(kCompatVersion);
   api.api_level = kApiLevel;
-  api.limits = shown(limits);
-  api.limits.max_streams = streams.max_streams;
-  api.limits.max_consumers = consumers.max_consumers_per_stream;
-  api.limits.max_ack_pending = consumers.max_ack_pending_limit;
-  for (const auto& [name, tier] : tiers)
-    api.tiers.emplace_back(name, shown(tier));
   engine->api = ApiDispatcher::make(env_, account.router(), engine->store.get(), *engine->streams,
                                     *engine->consumers, api);
   engine->sourcing = Sourcing::make(

@@ -29,7 +29,6 @@ namespace sluice {
 /// JetStream of one account. Built in this order, taken down in reverse.
 struct AccountEngine {
   std::string account;
-  JetStreamLimits asked;  ///< by the account's options
   std::unique_ptr<Store> store;  ///< the account's part of the directory
   std::unique_ptr<Streams> streams;
   std::unique_ptr<Consumers> consumers;
@@ -87,6 +86,13 @@ class Node {
   Node(Env& env, NodeOptions options);
   Status open();
   void serve_jetstream(Account& account);
+  struct EngineOptions {
+    StreamsOptions streams;
+    ConsumersOptions consumers;
+    ApiOptions api;
+  };
+  EngineOptions engine_options(const Account& account) const;
+  void set_limits(const Account& account, AccountEngine& engine);
   std::unique_ptr<AccountEngine> make_engine(Account& account);
   AccountEngine& global_engine();
 

@@ -92,11 +92,11 @@ constexpr Row kRows[] = {
     row<&O::lenient_requests>("lenient_requests", "NoJetStreamStrict", kFixed),
 };
 
-/// An account that has JetStream and is to have another one, or none: that needs a restart.
+/// An account that has JetStream and is to have none: that needs a restart.
 const AccountOptions* find_waiting_jetstream(const ServerOptions& running, const ServerOptions& fresh) {
   for (const AccountOptions& before : running.accounts) {
     const auto after = std::ranges::find(fresh.accounts, before.name, &AccountOptions::name);
-    if (before.jetstream && after != fresh.accounts.end() && after->jetstream != before.jetstream)
+    if (before.jetstream && after != fresh.accounts.end() && !after->jetstream)
       return &before;
   }
   return nullptr;

@@ -56,6 +56,7 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner, pu
   void on_deleting(std::move_only_function<void(Stream&)> listener) override {
     deleting_listeners_.push_back(std::move(listener));
   }
+  void set_limits(const StreamsOptions& options) override;
   void collect(MetricSink& sink) const override;
 
   void settle_later(LocalStream& stream) override;
@@ -95,7 +96,7 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner, pu
   Env& env_;
   Bus& bus_;
   Store* store_;
-  const StreamsOptions options_;
+  StreamsOptions options_;
   BatchesOpen batches_open_;  ///< outlives the streams
   std::map<std::string, std::unique_ptr<LocalStream>, std::less<>> streams_;
   OfflineStreams offline_;
@@ -215,6 +216,16 @@ Status LocalStreams::check_reservation(const StreamConfig& config, std::optional
 }
 
 /// What the account says of the size of one stream.
+void LocalStreams::set_limits(const StreamsOptions& options) {
+  options_.max_streams = options.max_streams;
+  options_.max_file_bytes = options.max_file_bytes;
+  options_.max_memory_bytes = options.max_memory_bytes;
+  options_.max_file_stream_bytes = options.max_file_stream_bytes;
+  options_.max_memory_stream_bytes = options.max_memory_stream_bytes;
+  options_.max_bytes_required = options.max_bytes_required;
+  options_.no_tier = options.no_tier;
+}
+
 Status LocalStreams::check_size(const StreamConfig& config) const {
   if (options_.max_bytes_required && config.max_bytes <= 0)
     return fail_api(Errc::kInvalidArgument, 10113, "");

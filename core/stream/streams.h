@@ -86,6 +86,10 @@ class Streams {
   virtual void on_updated(UpdateListener) {}
   virtual void on_deleting(std::move_only_function<void(Stream&)> listener) = 0;
 
+  /// New limits of the account, out of `options`, whose other members are not looked at. What is there stays,
+  /// whatever they say.
+  virtual void set_limits(const StreamsOptions& options) = 0;
+
   virtual void collect(MetricSink& sink) const = 0;
 };
 

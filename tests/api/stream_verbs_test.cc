@@ -28,6 +28,7 @@ class CountedConsumers final : public Consumers {
   const OfflineConsumers& offline(std::string_view) const override { return offline_; }
   void when_durable(Stream&, std::move_only_function<void()> done) override { done(); }
   void shut_down() override {}
+  void set_limits(const ConsumersOptions&) override {}
   void collect(MetricSink&) const override {}
 
  private:

@@ -225,6 +225,7 @@ class FakeStreams final : public Streams {
   const OfflineStreams& offline() const override { return offline_; }
   void on_created(std::move_only_function<void(Stream&)> l) override { created_.push_back(std::move(l)); }
   void on_deleting(std::move_only_function<void(Stream&)> l) override { deleting_.push_back(std::move(l)); }
+  void set_limits(const StreamsOptions&) override {}
   void collect(MetricSink&) const override {}
 
   FakeStream& add(Clock& clock, StreamConfig config) {

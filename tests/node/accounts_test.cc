@@ -82,6 +82,39 @@ TEST(NodeAccounts, StreamsOfAnAccountThatIsNotConfiguredStayAsTheyAre) {
   EXPECT_EQ(w.consumer_info(a, "S", "D")["ack_floor"]["stream_seq"], 1);
 }
 
+TEST(NodeAccounts, NewLimitsHoldFromTheReloadOn) {
+  NodeWorld w;
+  const auto with = [&](JetStreamLimits limits) {
+    w.options.server.accounts = {{.name = "A", .users = {{"a", "p"}}, .jetstream = limits}};
+    return w.options.server;
+  };
+  with({.max_streams = 1});
+  w.start();
+  auto& a = w.client("a", "a", "p");
+  w.make_stream(a, "S1", "s1");
+  EXPECT_EQ(w.api(a, "STREAM.CREATE.S2", R"({"name":"S2","subjects":["s2"]})")["error"]["err_code"], 10027);
+  const auto raised = w.node->server().reload(with({.max_streams = 2, .max_consumers = 1}));
+  ASSERT_TRUE(raised.has_value()) << raised.error().detail;
+  EXPECT_TRUE(raised->waiting.empty());
+  w.make_stream(a, "S2", "s2");
+  const Json info = w.api(a, "INFO", "");
+  EXPECT_EQ(info["limits"]["max_streams"], 2);
+  EXPECT_EQ(info["limits"]["max_consumers"], 1);
+  EXPECT_FALSE(w.api(a, "CONSUMER.CREATE.S1.c1", R"({"stream_name":"S1","config":{"name":"c1","ack_policy":"none"}})").contains("error"));
+  EXPECT_EQ(w.api(a, "CONSUMER.CREATE.S1.c2", R"({"stream_name":"S1","config":{"name":"c2","ack_policy":"none"}})")["error"]["err_code"], 10026);
+  // Below what is there: that stays, nothing more comes.
+  ASSERT_TRUE(w.node->server().reload(with({.max_storage = 10, .max_streams = 1})).has_value());
+  EXPECT_EQ(w.api(a, "STREAM.INFO.S2", "")["config"]["name"], "S2");
+  EXPECT_EQ(w.api(a, "STREAM.CREATE.S3", R"({"name":"S3","subjects":["s3"]})")["error"]["err_code"], 10027);
+  EXPECT_EQ(w.publish(a, "s1", std::string(100, 'x'))["error"]["err_code"], 10002);
+  // None at all needs a restart.
+  w.options.server.accounts[0].jetstream.reset();
+  const auto ended = w.node->server().reload(w.options.server);
+  ASSERT_TRUE(ended.has_value());
+  ASSERT_EQ(ended->waiting.size(), 1U);
+  EXPECT_EQ(ended->waiting[0].name, "accounts.jetstream");
+}
+
 /// A batch that is given up is told in its account and, with the account's name, in the system account: one event.
 TEST(NodeAccounts, AGivenUpBatchIsToldInTheSystemAccountToo) {
   NodeWorld w;
