@@ -15,16 +15,13 @@ namespace {
 void add_url(ReadContext& context, const YamlNode& node, const std::string& url,
              LinkOptions& link) {
   std::string_view rest = url;
-  if (rest.starts_with("nats://")) {
-    rest.remove_prefix(7);
-  } else if (rest.starts_with("tls://")) {
-    rest.remove_prefix(6);
-  } else {
-    context.problems.add(node.place, fmt::format("'{}' is not a URL such as nats://host:4222 or "
-                                                 "tls://host:4222",
-                                                 url));
+  const size_t scheme_end = rest.find("://");
+  const std::string_view scheme = scheme_end == std::string_view::npos ? std::string_view() : rest.substr(0, scheme_end);
+  if (scheme != "nats" && scheme != "tls" && scheme != "srv" && scheme != "srv+tls") {
+    context.problems.add(node.place, fmt::format("'{}' is not a URL such as nats://host:4222, tls://host:4222 or srv://domain", url));
     return;
   }
+  rest.remove_prefix(scheme_end + 3);
   size_t at = rest.rfind('@');
   if (at != std::string_view::npos) {
     if (node.text.find("${") == std::string::npos) context.inline_secrets.push_back(node.place);
@@ -34,6 +31,10 @@ void add_url(ReadContext& context, const YamlNode& node, const std::string& url,
   bool has_port =
       colon != std::string_view::npos && rest.find(']', colon) == std::string_view::npos;
   std::string_view host = has_port ? rest.substr(0, colon) : rest;
+  if (has_port && scheme.starts_with("srv")) {
+    context.problems.add(node.place, "this URL has a port, which DNS is to tell");
+    return;
+  }
   Result<int64_t> port = has_port ? parse_integer(rest.substr(colon + 1)) : Result<int64_t>(4222);
   if (host.empty() || host.find('/') != std::string_view::npos || !port || *port < 1 ||
       *port > 65535) {
@@ -79,6 +80,29 @@ void take_url_option(ReadContext& context, const YamlNode& node, std::string_vie
 
 }  // namespace
 
+namespace {
+
+const FieldRows& choria_login_fields() {
+  static const FieldRows rows = [] {
+    FieldTable<LinkOptions> t("Login at a Choria broker with a token of its own kind, which wants TLS.");
+    t.text("token", &LinkOptions::choria_token_file).needed().doc("File with the JWT (Choria's server.jwt).");
+    t.text("seed", &LinkOptions::choria_seed_file).needed().doc("File with the ed25519 seed of its key, 64 hexadecimal digits (Choria's server.seed).");
+    return t.take();
+  }();
+  return rows;
+}
+
+void read_inbox_prefix(ReadContext& context, const YamlNode& node, LinkOptions& link) {
+  const auto text = read_text(context, node);
+  if (!text) return;
+  const bool has_odd = std::ranges::any_of(*text, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '*' || c == '>' || c == '\x7f'; });
+  if (text->empty() || has_odd || text->starts_with('.') || text->ends_with('.') || text->contains(".."))
+    return context.problems.add(node.place, "not a subject without wildcards");
+  link.inbox_prefix = *text;
+}
+
+}  // namespace
+
 const FieldRows& tls_fields() {
   static const FieldRows rows = [] {
     FieldTable<LinkOptions> t("TLS towards a far server (`tls://`).");
@@ -100,12 +124,25 @@ void add_link_rows(FieldTable<T>& t) {
   t.own("servers", FieldKind::kTextList, "",
         [](ReadContext& c, const YamlNode& n, const FieldRow&, T& link) { add_urls(c, n, link); })
       .needed()
-      .doc("URLs, tried in turn: `nats://host:port` or `tls://host:port`.");
+      .doc("URLs, tried in turn: `nats://host:port` or `tls://host:port`. `srv://domain` (`srv+tls://`: with TLS in any case) stands for "
+           "the servers that DNS names at `_mcollective-server._tcp.<domain>`, else at `_x-puppet-mcollective._tcp.<domain>`; a name that begins "
+           "with `_` is asked for as it is.");
   t.text("user", &LinkOptions::user).doc("User name.");
   t.secret("password", &LinkOptions::password, "Its password.");
   t.secret("token", &LinkOptions::token, "Token, instead of user and password.");
   t.text("credentials", &LinkOptions::credentials_file)
       .doc("File with JWT and seed, as nsc writes it.");
+  t.own("choria", FieldKind::kSection, "",
+        [](ReadContext& c, const YamlNode& n, const FieldRow& row, T& link) {
+          read_section(c, n, *row.nested, static_cast<LinkOptions*>(&link));
+        })
+      .nest(choria_login_fields())
+      .doc("A Choria broker's login.");
+  t.own("inbox_prefix", FieldKind::kText, LinkOptions{}.inbox_prefix,
+        [](ReadContext& c, const YamlNode& n, const FieldRow&, T& link) { read_inbox_prefix(c, n, link); })
+      .doc("Replies come to subjects under it. A Choria broker lets who logs in with a token hear "
+           "`<collective>.reply.<MD5 of its identity or caller id>` alone.");
+  t.text("dns", &LinkOptions::dns_server).doc("Name server for `srv://`, `address:port` (IPv4); the system's when empty.");
   t.own("tls", FieldKind::kSection, "",
         [](ReadContext& c, const YamlNode& n, const FieldRow& row, T& link) {
           read_section(c, n, *row.nested, static_cast<LinkOptions*>(&link));

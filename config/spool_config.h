@@ -20,6 +20,7 @@ struct SpoolConfig {
 
   std::string identity;   ///< empty = the host's name
   LinkOptions server;
+  bool has_inbox_prefix = false;  ///< server.inbox_prefix was set; else the collective and the login's identity make it
   std::string collective = "mcollective";
   std::string socket = "/run/sluice-spool/submit.sock";  ///< empty = none
   unsigned socket_mode = 0660;

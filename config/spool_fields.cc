@@ -60,6 +60,7 @@ void validate(ReadContext& context, SpoolConfig& config) {
     context.problems.add(context.place_of("socket"), "with neither 'socket' nor 'folder' nothing can come in");
   config.sender.subject_prefix = config.collective.empty() ? "" : config.collective + ".submission.in.";
   config.server.name = "sluice-spool";
+  config.has_inbox_prefix = context.places.contains("server.inbox_prefix");
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <vector>
 
 #include "base/headers.h"
@@ -19,18 +18,6 @@ std::string hex(const Ed25519Signature& bytes) {
 }
 
 }  // namespace
-
-std::optional<Ed25519Key> parse_seed(std::string_view text) {
-  while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
-  Ed25519Key seed{};
-  if (text.size() != seed.size() * 2) return std::nullopt;
-  for (size_t i = 0; i < seed.size(); ++i) {
-    const char* at = text.data() + 2 * i;
-    const auto [end, error] = std::from_chars(at, at + 2, seed[i], 16);
-    if (error != std::errc{} || end != at + 2) return std::nullopt;
-  }
-  return seed;
-}
 
 std::string outgoing_headers(const Submission& submission, uint32_t tries, const SpoolSigner* signer) {
   std::vector<std::pair<std::string, std::string>> fields = submission.headers;

@@ -1,7 +1,6 @@
 // What goes over the wire for one submission: Choria's headers, byte for byte as its nodes send them.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -15,9 +14,6 @@ struct SpoolSigner {
   Ed25519Key seed{};
   std::string token;  ///< the JWT that vouches for the key; empty = none is sent
 };
-
-/// A seed file's text: 64 hexadecimal digits of the 32-byte seed; a line end behind them is allowed.
-std::optional<Ed25519Key> parse_seed(std::string_view text);
 
 /// The header block, sorted by name. `tries`: Choria-Tries, absent at 0. `signer` null: not signed.
 std::string outgoing_headers(const Submission& submission, uint32_t tries, const SpoolSigner* signer);

@@ -176,7 +176,7 @@ Result<std::optional<SpoolSigner>> SpoolSender::signer_for(const Submission& sub
   if (options_.seed_file.empty()) return fail(Errc::kInvalidArgument, "this node has no seed to sign with");
   auto seed_text = read_small_file(env_.disk, options_.seed_file);
   if (!seed_text) return std::unexpected(seed_text.error());
-  const auto seed = parse_seed(*seed_text);
+  const auto seed = parse_hex_seed(*seed_text);
   std::ranges::fill(*seed_text, '\0');
   if (!seed) return fail(Errc::kInvalidArgument, options_.seed_file + " does not hold 64 hexadecimal digits");
   SpoolSigner signer{*seed, {}};

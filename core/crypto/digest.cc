@@ -7,6 +7,15 @@
 #include "base/nuid.h"
 
 namespace sluice {
+namespace {
+
+void append_hex(std::string& text, uint8_t byte) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  text += kDigits[byte >> 4];
+  text += kDigits[byte & 15];
+}
+
+}  // namespace
 
 Sha256 sha256(std::string_view bytes) {
   Sha256 digest;
@@ -36,12 +45,8 @@ Sha256 Sha256Stream::finish() {
 }
 
 std::string to_hex(const Sha256& digest) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
-  for (const uint8_t byte : digest) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
+  for (const uint8_t byte : digest) append_hex(text, byte);
   return text;
 }
 
@@ -50,6 +55,15 @@ std::string sha1(std::string_view bytes) {
   SHA1(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
        reinterpret_cast<unsigned char*>(digest.data()));
   return digest;
+}
+
+std::string md5_hex(std::string_view bytes) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  SLUICE_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_md5(), nullptr) == 1);
+  std::string text;
+  for (unsigned i = 0; i < size; ++i) append_hex(text, digest[i]);
+  return text;
 }
 
 std::string short_hash(std::string_view name) {

@@ -36,6 +36,9 @@ std::string to_hex(const Sha256& digest);
 /// 20 bytes. Only where a protocol asks for it (RFC 6455); nothing is secured by it.
 std::string sha1(std::string_view bytes);
 
+/// 32 lower-case digits. As sha1(): Choria names reply subjects by it.
+std::string md5_hex(std::string_view bytes);
+
 /// 8 characters that stand for `name` in subjects and ids: each of the first 8 bytes of its SHA-256
 /// modulo 62 in "0-9A-Za-z", as nats-server names accounts and peers ("$G" → "szMpdrwD").
 std::string short_hash(std::string_view name);

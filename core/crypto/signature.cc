@@ -6,6 +6,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include <charconv>
 #include <deque>
 #include <memory>
 #include <unordered_map>
@@ -89,6 +90,18 @@ bool verify_ed25519(std::string_view public_key, std::string_view message,
   return EVP_DigestVerifyInit(digest.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
          EVP_DigestVerify(digest.get(), bytes_of(signature), signature.size(), bytes_of(message),
                           message.size()) == 1;
+}
+
+std::optional<Ed25519Key> parse_hex_seed(std::string_view text) {
+  while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
+  Ed25519Key seed{};
+  if (text.size() != seed.size() * 2) return std::nullopt;
+  for (size_t i = 0; i < seed.size(); ++i) {
+    const char* at = text.data() + 2 * i;
+    const auto [end, error] = std::from_chars(at, at + 2, seed[i], 16);
+    if (error != std::errc{} || end != at + 2) return std::nullopt;
+  }
+  return seed;
 }
 
 Ed25519Signature sign_ed25519(const Ed25519Key& seed, std::string_view message) {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,9 @@ Status verify_rsa_sha256(std::string_view certificate_pem, std::string_view mess
 /// RFC 8032, pure. `public_key` 32 bytes, `signature` 64 bytes; other sizes are false.
 bool verify_ed25519(std::string_view public_key, std::string_view message,
                     std::string_view signature);
+
+/// 64 hexadecimal digits, a line end behind them or not, as Choria keeps seeds in files.
+std::optional<Ed25519Key> parse_hex_seed(std::string_view text);
 
 Ed25519Signature sign_ed25519(const Ed25519Key& seed, std::string_view message);
 Ed25519Key ed25519_public_key(const Ed25519Key& seed);

@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -34,13 +35,6 @@ std::string_view block(std::string_view text, std::string_view begin) {
   return text.substr(0, text.find_first_of("\r\n "));
 }
 
-std::string base64_url(std::string_view bytes) {
-  std::string text = base64_encode(bytes);
-  while (text.ends_with('=')) text.pop_back();
-  for (char& c : text) c = c == '+' ? '-' : c == '/' ? '_' : c;
-  return text;
-}
-
 Result<std::string> read_file(Disk& disk, const std::string& path) {
   auto file = disk.open(path, OpenMode::kRead);
   if (!file) return std::unexpected(file.error());
@@ -63,7 +57,24 @@ Status sign_in(Disk& disk, const LinkOptions& options, const ServerInfo& info, J
   if (!seed) return fail(Errc::kInvalidArgument, "the credentials' seed is no user seed");
   const Ed25519Signature signature = sign_ed25519(*seed, info.nonce);
   connect["jwt"] = credentials->jwt;
-  connect["sig"] = base64_url({reinterpret_cast<const char*>(signature.data()), signature.size()});
+  connect["sig"] = base64url_encode({reinterpret_cast<const char*>(signature.data()), signature.size()});
+  return {};
+}
+
+/// Choria's brokers look for the token where others have theirs, and for the nonce's signature at `sig`.
+Status sign_in_with_choria_token(Disk& disk, const LinkOptions& options, const ServerInfo& info, Json& connect) {
+  auto token = read_choria_token(disk, options.choria_token_file);
+  if (!token) return std::unexpected(token.error());
+  auto text = read_file(disk, options.choria_seed_file);
+  if (!text) return std::unexpected(text.error());
+  const auto seed = parse_hex_seed(*text);
+  std::ranges::fill(*text, '\0');
+  if (!seed) return fail(Errc::kInvalidArgument, options.choria_seed_file + " does not hold 64 hexadecimal digits");
+  if (info.nonce.empty()) return fail(Errc::kDenied, "the server gave no nonce to sign: it is no broker that takes tokens");
+  const Ed25519Signature signature = sign_ed25519(*seed, info.nonce);
+  connect["auth_token"] = *token;
+  connect["jwt"] = *std::move(token);
+  connect["sig"] = base64url_encode({reinterpret_cast<const char*>(signature.data()), signature.size()});
   return {};
 }
 
@@ -102,6 +113,26 @@ Result<Credentials> parse_credentials(std::string_view text) {
   return credentials;
 }
 
+Result<std::string> read_choria_token(Disk& disk, const std::string& path) {
+  auto token = read_file(disk, path);
+  if (!token) return token;
+  while (token->ends_with('\n') || token->ends_with('\r')) token->pop_back();
+  if (token->empty() || token->find_first_of(" \t\r\n") != std::string::npos)
+    return fail(Errc::kInvalidArgument, path + " holds no token: one line is expected");
+  return token;
+}
+
+std::string choria_token_owner(std::string_view token) {
+  const size_t first = token.find('.');
+  if (first == std::string_view::npos) return {};
+  const auto claims = base64url_decode(token.substr(first + 1, token.find('.', first + 1) - first - 1));
+  simdjson::dom::parser parser;
+  simdjson::dom::element root;
+  if (!claims || parser.parse(claims->data(), claims->size()).get(root) != simdjson::SUCCESS) return {};
+  const std::string owner(field<std::string_view>(root, "identity", ""));
+  return owner.empty() ? std::string(field<std::string_view>(root, "callerid", "")) : owner;
+}
+
 Result<std::string> make_connect_line(Disk& disk, const LinkOptions& options, const ServerUrl& url,
                                       const ServerInfo& info, bool tls) {
   Json connect = {{"verbose", false},     {"pedantic", false}, {"tls_required", tls},
@@ -110,6 +141,9 @@ Result<std::string> make_connect_line(Disk& disk, const LinkOptions& options, co
                   {"no_responders", true}};
   if (!options.credentials_file.empty()) {
     if (auto signed_in = sign_in(disk, options, info, connect); !signed_in)
+      return std::unexpected(signed_in.error());
+  } else if (!options.choria_token_file.empty()) {
+    if (auto signed_in = sign_in_with_choria_token(disk, options, info, connect); !signed_in)
       return std::unexpected(signed_in.error());
   } else if (!url.user.empty() && !url.has_password) {
     connect["auth_token"] = url.user;

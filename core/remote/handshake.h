@@ -39,6 +39,11 @@ struct Credentials {
 };
 Result<Credentials> parse_credentials(std::string_view text);
 
+/// A Choria token's file: one line.
+Result<std::string> read_choria_token(Disk& disk, const std::string& path);
+/// Whose it says it is (a node's identity, a person's caller id), nothing proven; empty when it can't be read.
+std::string choria_token_owner(std::string_view token);
+
 /// "CONNECT {…}\r\n". Reads the credentials file anew, so that a replaced one is used at the next
 /// reconnect. kIo or kInvalidArgument when that file is no good.
 Result<std::string> make_connect_line(Disk& disk, const LinkOptions& options, const ServerUrl& url,

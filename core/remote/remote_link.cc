@@ -41,12 +41,13 @@ struct Subscribed {
 class RemoteLink final : public NatsLink, private ConnectionHandler {
  public:
   RemoteLink(Env& env, LinkOptions options, std::vector<ServerUrl> servers,
-             std::shared_ptr<TlsClientContext> tls)
+             std::shared_ptr<TlsClientContext> tls, SrvLookup lookup)
       : env_(env),
         options_(std::move(options)),
         servers_(std::move(servers)),
         tls_(std::move(tls)),
-        inbox_prefix_("_INBOX." + make_nuid(env.random) + "."),
+        lookup_(std::move(lookup)),
+        inbox_prefix_(options_.inbox_prefix + "." + make_nuid(env.random) + "."),
         queues_(env.executor, [this] { adjust_reading(); }),
         requests_(env.clock, env.timers, kMaxOpenRequests_count,
                   [](RequestDone done) { done(fail(Errc::kTimeout, "no reply in time")); }),
@@ -73,7 +74,7 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   std::unique_ptr<LinkSubscription> subscribe(std::string_view subject, std::string_view queue,
                                               LinkHandler handler) override;
   std::string new_inbox() override { return inbox_prefix_ + std::to_string(++inboxes_); }
-  std::string peer() const override { return servers_[server_].text(); }
+  std::string peer() const override { return server().text(); }
   uint64_t dropped() const override { return 0; }  // pushed back instead
 
  private:
@@ -86,6 +87,9 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   void on_lost(const Error& why) override;
 
   void dial();
+  const ServerUrl& server() const { return found_.empty() ? servers_[server_] : found_.front(); }
+  void look_up();
+  void try_next(std::string_view why);
   void set_state(LinkState state);
   void fail_requests();
   void on_reply(const LinkMessage& reply);
@@ -100,7 +104,9 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   const LinkOptions options_;
   std::vector<ServerUrl> servers_;  ///< never empty; the configured ones first
   size_t server_ = 0;
+  std::vector<ServerUrl> found_;  ///< what DNS told of servers_[server_] and is not left yet; the first is the present one
   std::shared_ptr<TlsClientContext> tls_;
+  const SrvLookup lookup_;
   const std::string inbox_prefix_;
   uint64_t inboxes_ = 0;
   uint64_t last_sid_ = 0;
@@ -114,6 +120,7 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   std::unique_ptr<LinkSubscription> replies_;
   std::unique_ptr<Timer> reconnect_timer_;
   std::unique_ptr<RemoteConnection> connection_;
+  std::unique_ptr<DiskWorker> resolver_;  ///< null: nothing was to be looked up yet
 };
 
 /// May outlive its link; then it does nothing.
@@ -228,8 +235,40 @@ void RemoteLink::adjust_reading() {
 }
 
 void RemoteLink::dial() {
-  connection_ = RemoteConnection::open(env_, options_, servers_[server_], tls_, *this);
+  if (server().srv) return look_up();
+  connection_ = RemoteConnection::open(env_, options_, server(), tls_, *this);
   if (reading_stopped_) connection_->stop_reading();
+}
+
+void RemoteLink::look_up() {
+  auto targets = std::make_shared<std::vector<SrvTarget>>();
+  if (!resolver_) resolver_ = env_.disk_workers.make("dns");
+  auto ask = [targets, lookup = lookup_, names = srv_names(server().host), dns = options_.dns_server]() -> Status {
+    Error last{Errc::kNotFound, 0, {}};
+    for (const std::string& name : names) {
+      auto found = lookup(name, dns);
+      if (found) {
+        *targets = *std::move(found);
+        return {};
+      }
+      last = std::move(found.error());
+      if (last.code != Errc::kNotFound) break;  // who does not answer will not answer about the next name
+    }
+    return std::unexpected(std::move(last));
+  };
+  resolver_->submit(std::move(ask), [this, targets](const Status& outcome) {
+    if (!outcome) return try_next(outcome.error().detail);
+    const ServerUrl asked = server();
+    for (SrvTarget& target : in_srv_order(std::move(*targets), env_.random)) {
+      ServerUrl url = asked;
+      url.srv = false;
+      url.tls_name = url.host = std::move(target.host);
+      url.port = target.port;
+      found_.push_back(std::move(url));
+    }
+    SLUICE_LOG(kLog, kInfo, "servers found name={} at={} count={}", options_.name, asked.text(), found_.size());
+    dial();
+  });
 }
 
 void RemoteLink::on_ready() {
@@ -249,12 +288,12 @@ void RemoteLink::on_ready() {
 void RemoteLink::on_server_info(const ServerInfo& info) {
   for (const std::string& text : info.connect_urls) {
     auto url = parse_server_url(text);
-    if (!url || servers_.size() >= kMaxServers_count) continue;
+    if (!url || url->srv || servers_.size() >= kMaxServers_count) continue;
     const bool known = std::any_of(servers_.begin(), servers_.end(), [&](const ServerUrl& s) {
       return s.host == url->host && s.port == url->port;
     });
     if (known) continue;
-    const ServerUrl& teller = servers_[server_];
+    const ServerUrl& teller = server();
     url->user = teller.user;
     url->password = teller.password;
     url->has_password = teller.has_password;
@@ -265,21 +304,25 @@ void RemoteLink::on_server_info(const ServerInfo& info) {
 }
 
 void RemoteLink::on_lost(const Error& why) {
-  SLUICE_LOG(kLog, kWarn, "connection lost name={} server={} why=\"{}\"", options_.name, peer(),
-             why.detail);
   // The connection is on the stack: it goes in a later callback.
   env_.executor.post([old = std::move(connection_)] {});
-  server_ = (server_ + 1) % servers_.size();
-  const auto full = std::min(kFirstBackoff * (1 << std::min(failures_, 6)), kLastBackoff);
-  ++failures_;
-  const auto half = std::chrono::nanoseconds(full) / 2;
-  reconnect_timer_->start(half + std::chrono::nanoseconds(static_cast<int64_t>(
-                                     env_.random.below(static_cast<uint64_t>(half.count())))));
+  try_next(why.detail);
   if (state_ != LinkState::kConnected) return;
   const std::weak_ptr<char> alive = alive_;
   state_ = LinkState::kReconnecting;
   fail_requests();
   if (!alive.expired()) set_state(LinkState::kReconnecting);
+}
+
+void RemoteLink::try_next(std::string_view why) {
+  SLUICE_LOG(kLog, kWarn, "connection lost name={} server={} why=\"{}\"", options_.name, peer(), why);
+  if (!found_.empty()) found_.erase(found_.begin());
+  if (found_.empty()) server_ = (server_ + 1) % servers_.size();
+  const auto full = std::min(kFirstBackoff * (1 << std::min(failures_, 6)), kLastBackoff);
+  ++failures_;
+  const auto half = std::chrono::nanoseconds(full) / 2;
+  reconnect_timer_->start(half + std::chrono::nanoseconds(static_cast<int64_t>(
+                                     env_.random.below(static_cast<uint64_t>(half.count())))));
 }
 
 void RemoteLink::fail_requests() {
@@ -302,7 +345,7 @@ void RemoteLink::set_state(LinkState state) {
 
 }  // namespace
 
-Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& options) {
+Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& options, SrvLookup lookup) {
   if (options.urls.empty()) return fail(Errc::kInvalidArgument, "no server URL");
   std::vector<ServerUrl> servers;
   for (const std::string& text : options.urls) {
@@ -325,7 +368,7 @@ Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& 
     if (!tls) return std::unexpected(std::move(tls.error()));
     context = std::move(*tls);
   }
-  return std::make_unique<RemoteLink>(env, options, std::move(servers), std::move(context));
+  return std::make_unique<RemoteLink>(env, options, std::move(servers), std::move(context), std::move(lookup));
 }
 
 }  // namespace sluice

@@ -7,6 +7,7 @@
 #include "client/link_options.h"
 #include "client/nats_link.h"
 #include "io/env.h"
+#include "remote/srv_lookup.h"
 
 namespace sluice {
 
@@ -16,7 +17,10 @@ namespace sluice {
 /// pushes back (the server may then cut the connection as a slow consumer). That holds up the
 /// link's replies as well, so a source that pauses needs a link of its own.
 ///
+/// A URL "srv://…" is looked up by `lookup`, on a worker, each time its turn comes; all servers found are tried before
+/// the next URL.
+///
 /// @return kInvalidArgument: no URL, a bad URL, or a certificate or key that can't be used.
-Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& options);
+Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& options, SrvLookup lookup = look_up_srv);
 
 }  // namespace sluice

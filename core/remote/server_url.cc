@@ -32,6 +32,7 @@ std::optional<std::string> percent_decode(std::string_view text) {
 }  // namespace
 
 std::string ServerUrl::text() const {
+  if (srv) return (tls ? "srv+tls://" : "srv://") + host;
   const bool v6 = host.find(':') != std::string::npos;
   return (tls ? "tls://" : "nats://") + (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
@@ -40,9 +41,10 @@ Result<ServerUrl> parse_server_url(std::string_view text) {
   ServerUrl url;
   if (const size_t scheme = text.find("://"); scheme != std::string_view::npos) {
     const std::string_view name = text.substr(0, scheme);
-    if (name != "nats" && name != "tls")
-      return fail(Errc::kInvalidArgument, "server URL: the scheme must be nats or tls");
-    url.tls = name == "tls";
+    if (name != "nats" && name != "tls" && name != "srv" && name != "srv+tls")
+      return fail(Errc::kInvalidArgument, "server URL: the scheme must be nats, tls, srv or srv+tls");
+    url.tls = name.ends_with("tls");
+    url.srv = name.starts_with("srv");
     text.remove_prefix(scheme + 3);
   }
   if (text.ends_with('/')) text.remove_suffix(1);
@@ -76,6 +78,7 @@ Result<ServerUrl> parse_server_url(std::string_view text) {
   }
   if (url.host.empty() || url.host.find_first_of(" /?#") != std::string::npos)
     return fail(Errc::kInvalidArgument, "server URL: no usable host");
+  if (url.srv && (!port.empty() || url.host.contains(':'))) return fail(Errc::kInvalidArgument, "server URL: DNS tells the ports of srv://");
   if (!port.empty()) {
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), url.port);
     if (error != std::errc{} || end != port.data() + port.size() || url.port == 0)

@@ -9,7 +9,9 @@
 namespace sluice {
 
 /// "nats://user:password@host:port"; scheme nats or tls, nats when missing; port 4222 when missing.
+/// "srv://name" and "srv+tls://name" stand for the servers that DNS names; they have no port.
 struct ServerUrl {
+  bool srv = false;  ///< `host` is looked up (srv_lookup.h)
   std::string host;  ///< without the brackets of an IPv6 address
   uint16_t port = 4222;
   std::string user;  ///< with an empty password: a token

@@ -10,9 +10,11 @@
 #include <utility>
 
 #include "base/log.h"
+#include "crypto/digest.h"
 #include "http/server.h"
 #include "monitor/prometheus_text.h"
 #include "notify/sd_notify.h"
+#include "remote/handshake.h"
 #include "remote/remote_link.h"
 #include "spool/entrance.h"
 #include "spool/folder.h"
@@ -46,6 +48,7 @@ class SpoolDaemon {
   }
 
  private:
+  void settle_inbox();
   Status start_entrances();
   Status start_metrics();
   void start_sender();
@@ -79,6 +82,7 @@ Status SpoolDaemon::start() {
     if (!queue) return std::unexpected(queue.error());
     queue_ = std::move(*queue);
   }
+  settle_inbox();
   auto link = make_remote_link(env_, config_.server);
   if (!link) return std::unexpected(link.error());
   link_ = std::move(*link);
@@ -94,6 +98,15 @@ Status SpoolDaemon::start() {
   SLUICE_LOG(kLog, kInfo, "spool open dir={} waiting={} identity={}", config_.queue.dir, waiting, config_.identity);
   notify_ready(fmt::format("spooling in {}", config_.queue.dir));
   return {};
+}
+
+/// A broker that takes tokens lets a node hear its own replies only.
+void SpoolDaemon::settle_inbox() {
+  if (config_.has_inbox_prefix || config_.server.choria_token_file.empty() || config_.collective.empty()) return;
+  const auto token = read_choria_token(env_.disk, config_.server.choria_token_file);
+  if (!token) SLUICE_LOG(kLog, kWarn, "the token can't be read yet, its identity is taken to be this node's reason={}", token.error().detail);
+  const std::string owner = token ? choria_token_owner(*token) : "";
+  config_.server.inbox_prefix = config_.collective + ".reply." + md5_hex(owner.empty() ? config_.identity : owner);
 }
 
 Status SpoolDaemon::start_entrances() {

@@ -73,6 +73,15 @@ core:
   EXPECT_EQ(read("core: nats://far:4222\n").config.core.urls, std::vector<std::string>{"nats://far:4222"});
   EXPECT_TRUE(read("core: embedded\n").config.core.embedded());
   EXPECT_THAT(read("core: other\n").problems, HasSubstr("'other' is not a URL"));
+  EXPECT_EQ(read("core: srv://example.net\n").config.core.urls, std::vector<std::string>{"srv://example.net"});
+  EXPECT_THAT(read("core: srv+tls://example.net:4222\n").problems, HasSubstr("has a port, which DNS is to tell"));
+  EXPECT_THAT(read("core: {servers: nats://far, choria: {token: a.jwt}}\n").problems, HasSubstr("seed"));
+  EXPECT_THAT(read("core: {servers: nats://far, inbox_prefix: 'a.*'}\n").problems, HasSubstr("not a subject without wildcards"));
+  const LinkOptions login = read("core: {servers: nats://far, choria: {token: a.jwt, seed: a.seed}, inbox_prefix: c.reply.x, dns: '127.0.0.1:8600'}\n").config.core;
+  EXPECT_EQ(login.choria_token_file, "a.jwt");
+  EXPECT_EQ(login.choria_seed_file, "a.seed");
+  EXPECT_EQ(login.inbox_prefix, "c.reply.x");
+  EXPECT_EQ(login.dns_server, "127.0.0.1:8600");
   EXPECT_THAT(read("core: nats://far\nserver: {name: x}\n").problems, HasSubstr("2:1: 'server' is of the embedded core"));
   EXPECT_THAT(read("core: {servers: nats://far, replicas: 6}\n").problems, HasSubstr("6"));
   EXPECT_THAT(read("core: {replicas: 3}\n").problems, HasSubstr("servers"));

@@ -1,5 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <span>
+
+#include "base/base64.h"
+#include "crypto/signature.h"
 #include "remote/handshake.h"
 #include "remote/remote_link.h"
 #include "remote/server_url.h"
@@ -20,8 +24,10 @@ TEST(ServerUrl, Forms) {
   EXPECT_EQ(parse_server_url("host")->text(), "nats://host:4222");
   EXPECT_EQ(parse_server_url("[::1]:99")->text(), "nats://[::1]:99");
   EXPECT_FALSE(parse_server_url("nats://token@h:1")->has_password);
+  EXPECT_TRUE(parse_server_url("srv+tls://example.net")->tls);
+  EXPECT_EQ(parse_server_url("srv://u:p@example.net")->text(), "srv://example.net");
   for (const char* bad : {"", "http://h", "nats://:1", "nats://h:0", "nats://h:99999", "nats://h:x",
-                          "nats://[::1", "nats://%zz@h", "nats://a b"})
+                          "nats://[::1", "nats://%zz@h", "nats://a b", "srv://h:1", "srv+tls://[::1]", "srvtls://h"})
     EXPECT_FALSE(parse_server_url(bad)) << bad;
 }
 
@@ -45,6 +51,45 @@ TEST(Handshake, CredentialsFile) {
   EXPECT_EQ(good->jwt, "eyJ.a.b");
   EXPECT_EQ(good->seed, "SUABC");
   EXPECT_FALSE(parse_credentials("eyJ.a.b"));
+}
+
+// As Choria's programs log in at their brokers: the token where others have theirs, and the nonce signed with its key.
+TEST(Handshake, ChoriaTokenAndSeed) {
+  sim::SimEnv sim(1);
+  const auto write = [&](const std::string& path, const std::string& text) {
+    auto file = sim.env().disk.open(path, OpenMode::kCreate);
+    ASSERT_TRUE(file && (*file)->truncate(0) && (*file)->write_at(0, std::as_bytes(std::span(text))));
+  };
+  const std::string token = "e30." + base64url_encode(R"({"purpose":"choria_server","identity":"n1.example.net"})") + ".c2ln";
+  write("server.jwt", token + "\n");
+  write("server.seed", "d66d1a7e8fed20c4b9438442fcd30f588cec9b0db749a92d7eaa484b2aac99ff");
+  LinkOptions options;
+  options.choria_token_file = "server.jwt";
+  options.choria_seed_file = "server.seed";
+  options.user = "nobody";
+  ServerInfo info;
+  info.nonce = "abc";
+  const auto line = make_connect_line(sim.env().disk, options, ServerUrl{}, info, true);
+  ASSERT_TRUE(line) << line.error().detail;
+  const Ed25519Key seed = *parse_hex_seed("d66d1a7e8fed20c4b9438442fcd30f588cec9b0db749a92d7eaa484b2aac99ff");
+  const Ed25519Signature signature = sign_ed25519(seed, "abc");
+  const std::string sig = base64url_encode({reinterpret_cast<const char*>(signature.data()), signature.size()});
+  for (const std::string& part : {"\"auth_token\":\"" + token + "\"", "\"jwt\":\"" + token + "\"", "\"sig\":\"" + sig + "\""})
+    EXPECT_NE(line->find(part), std::string::npos) << *line;
+  EXPECT_EQ(line->find("nobody"), std::string::npos);
+  EXPECT_EQ(choria_token_owner(token), "n1.example.net");
+  EXPECT_EQ(choria_token_owner("e30." + base64url_encode(R"({"callerid":"up=bob"})") + ".x"), "up=bob");
+  for (const char* odd : {"", ".", "a.b.c", "e30.W10.x"}) EXPECT_EQ(choria_token_owner(odd), "") << odd;
+
+  info.nonce.clear();
+  EXPECT_EQ(make_connect_line(sim.env().disk, options, ServerUrl{}, info, true).error().code, Errc::kDenied);
+  info.nonce = "abc";
+  write("server.seed", "d66d");
+  EXPECT_EQ(make_connect_line(sim.env().disk, options, ServerUrl{}, info, true).error().code, Errc::kInvalidArgument);
+  write("server.jwt", "two\nlines");
+  EXPECT_EQ(make_connect_line(sim.env().disk, options, ServerUrl{}, info, true).error().code, Errc::kInvalidArgument);
+  options.choria_token_file = "missing.jwt";
+  EXPECT_EQ(make_connect_line(sim.env().disk, options, ServerUrl{}, info, true).error().code, Errc::kNotFound);
 }
 
 /// A server of a few lines in the simulated network.

@@ -80,7 +80,7 @@ TEST(ChoriaFile, WhatIsSentOfItIsWhatChoriaSent) {
 
 TEST(ChoriaFile, ASignedOneHasTheRecordedShape) {
   // The recorded node's seed is not kept; the test vector's is. Shape by recording, signature by vector.
-  const auto seed = parse_seed("d66d1a7e8fed20c4b9438442fcd30f588cec9b0db749a92d7eaa484b2aac99ff\n");
+  const auto seed = parse_hex_seed("d66d1a7e8fed20c4b9438442fcd30f588cec9b0db749a92d7eaa484b2aac99ff\n");
   ASSERT_TRUE(seed);
   Submission s;
   s.id = "x";
@@ -165,12 +165,12 @@ TEST(Submission, RulesAreChoriasInItsWords) {
 
 TEST(Seed, TakesALineEndAndNothingElse) {
   const std::string digits(64, 'a');
-  EXPECT_TRUE(parse_seed(digits));
-  EXPECT_TRUE(parse_seed(digits + "\r\n"));
-  EXPECT_FALSE(parse_seed(digits + "a"));
-  EXPECT_FALSE(parse_seed(std::string(63, 'a')));
-  EXPECT_FALSE(parse_seed(std::string(63, 'a') + "x"));
-  EXPECT_FALSE(parse_seed(""));
+  EXPECT_TRUE(parse_hex_seed(digits));
+  EXPECT_TRUE(parse_hex_seed(digits + "\r\n"));
+  EXPECT_FALSE(parse_hex_seed(digits + "a"));
+  EXPECT_FALSE(parse_hex_seed(std::string(63, 'a')));
+  EXPECT_FALSE(parse_hex_seed(std::string(63, 'a') + "x"));
+  EXPECT_FALSE(parse_hex_seed(""));
 }
 
 }  // namespace
