@@ -28,7 +28,7 @@ struct NatsSettings {
   std::string store_key{};                     ///< empty = not encrypted
   std::string previous_store_key{};
   SealCipher store_cipher = SealCipher::kChaCha20Poly1305;
-  int64_t max_memory_bytes = -1;               ///< -1 = no limit
+  int64_t max_memory_bytes = -1;               ///< -1 = not said: by the machine's size
   int64_t max_file_bytes = -1;
   bool debug = false;
   bool trace = false;

@@ -17,6 +17,8 @@ namespace {
 using namespace std::chrono_literals;
 constexpr std::chrono::nanoseconds kWaitForListener = 2s;
 constexpr std::chrono::nanoseconds kWaitForAnswer = 5s;
+/// A client that asks with an inbox of its common one's subscribes to it only when it has the answer.
+constexpr std::chrono::nanoseconds kWaitForOwnInbox = 500ms;
 constexpr size_t kSlice_bytes = 1 * kMiB;
 constexpr size_t kSlice_messages = 2000;
 
@@ -55,7 +57,9 @@ StreamSnapshot::StreamSnapshot(Env& env, Bus& bus, Streams& streams, Stream& str
   ack_prefix_ = fmt::format("$JS.SNAPSHOT.ACK.{}.{}.", stream_, make_nuid(env.random));
   acks_ = bus_.subscribe(ack_prefix_ + "*.*", "", [this](const Message& m, const Origin&) { on_ack(m.subject); });
   if (bus_.has_interest(deliver_, "")) {
-    timer_->start(0ns);  // the answer to the request goes first
+    // The answer to the request goes first. Whoever hears a neighbour too listens with a wildcard.
+    const std::string neighbour = deliver_.substr(0, deliver_.rfind('.') + 1) + make_nuid(env.random);
+    timer_->start(bus_.has_interest(neighbour, "") ? kWaitForOwnInbox : 0ns);
     return;
   }
   watch_ = bus_.watch_interest(deliver_, "", [this](bool there) {

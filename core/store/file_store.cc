@@ -74,7 +74,7 @@ Status FileStore::open() {
   });
   if (spares_.empty()) {
     const std::string path = fmt::format("{}/journal/spare-{:08}.jnl", options_.dir, take_file_number());
-    Status made = prewrite_file(disk, options_.dir + "/journal", path, options_.journal_file_bytes);
+    Status made = prewrite_file(disk, options_.dir + "/journal", path, options_.journal_file_bytes, Prewrite::kAtOnce);
     if (!made && made.error().code != Errc::kNoSpace) return made;
     if (made) spares_.push_back(path);
     no_space_ = !made;

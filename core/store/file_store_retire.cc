@@ -68,7 +68,7 @@ void FileStore::check_space() {
         if (!free_bytes) return std::unexpected(free_bytes.error());
         look->free_bytes = *free_bytes;
         if (spare.empty()) return {};
-        if (auto s = prewrite_file(disk, dir + "/journal", spare, size); !s) return s;
+        if (auto s = prewrite_file(disk, dir + "/journal", spare, size, Prewrite::kAmidCommits); !s) return s;
         look->made = true;
         return {};
       },

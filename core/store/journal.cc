@@ -352,24 +352,26 @@ void Journal::retry() {
 
 namespace {
 
-Status write_zeros(File& file, uint64_t size) {
-  const std::vector<std::byte> zeros(std::min<uint64_t>(size, kZeroStep_bytes));
+Status write_zeros(File& file, uint64_t size, Prewrite how) {
+  const size_t step = how == Prewrite::kAmidCommits ? kZeroStep_bytes : 16 * kZeroStep_bytes;
+  const std::vector<std::byte> zeros(std::min<uint64_t>(size, step));
   for (uint64_t at = 0; at < size; at += zeros.size()) {
     const size_t part = std::min<uint64_t>(zeros.size(), size - at);
     if (auto s = file.write_at(at, {zeros.data(), part}); !s) return s;
+    if (how == Prewrite::kAtOnce) continue;
     if (auto s = file.sync(); !s) return s;
   }
-  return {};
+  return how == Prewrite::kAtOnce ? file.sync() : Status{};
 }
 
 }  // namespace
 
-Status prewrite_file(Disk& disk, const std::string& dir, const std::string& path, uint64_t size) {
+Status prewrite_file(Disk& disk, const std::string& dir, const std::string& path, uint64_t size, Prewrite how) {
   const auto write = [&]() -> Status {
     auto file = disk.open(path, OpenMode::kCreate);
     if (!file) return std::unexpected(file.error());
     if (auto s = (*file)->truncate(0); !s) return s;
-    if (auto s = write_zeros(**file, size); !s) return s;
+    if (auto s = write_zeros(**file, size, how); !s) return s;
     return disk.sync_dir(dir);
   };
   Status result = write();
@@ -382,7 +384,7 @@ Status wipe_file(Disk& disk, const std::string& path) {
   if (!file) return std::unexpected(file.error());
   auto size = (*file)->size();
   if (!size) return std::unexpected(size.error());
-  if (auto s = write_zeros(**file, *size); !s) return s;
+  if (auto s = write_zeros(**file, *size, Prewrite::kAmidCommits); !s) return s;
   file->reset();
   return disk.remove(path);
 }

@@ -180,10 +180,13 @@ class Journal {
   std::unique_ptr<DiskWorker> worker_;
 };
 
-/// Creates `path` of `size` bytes of zeros, written and synced in small steps, so that a commit that meets it on the disk
-/// waits for one step only. Blocking.
-Status prewrite_file(Disk& disk, const std::string& dir, const std::string& path, uint64_t size);
-/// Overwrites all of `path` where it stands, in the same steps, then removes it. Blocking.
+enum class Prewrite : uint8_t {
+  kAtOnce,       ///< nobody waits for the disk yet: one sync at the end
+  kAmidCommits,  ///< small steps, each synced: a commit that meets it on the disk waits for one step only
+};
+/// Creates `path` of `size` bytes of zeros that are on disk. Blocking.
+Status prewrite_file(Disk& disk, const std::string& dir, const std::string& path, uint64_t size, Prewrite how);
+/// Overwrites all of `path` where it stands, in small steps, then removes it. Blocking.
 Status wipe_file(Disk& disk, const std::string& path);
 
 }  // namespace sluice

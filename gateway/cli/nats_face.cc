@@ -1,6 +1,7 @@
 #include "gateway/cli/nats_face.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -56,6 +57,21 @@ std::string text_of(const NatsConf& conf, std::string_view key) {
 
 std::string store_root(const NatsSettings& settings) {
   return settings.store_dir.empty() ? "/tmp/nats" : settings.store_dir;
+}
+
+/// What the reference takes where nothing is said: three quarters of the memory.
+int64_t default_memory_limit() {
+  const auto pages = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES));
+  return pages <= 0 ? -1 : pages * static_cast<int64_t>(sysconf(_SC_PAGESIZE)) / 4 * 3;
+}
+
+/// Likewise, of what is free where the store will be.
+int64_t default_file_limit(std::filesystem::path dir) {
+  std::error_code why;
+  dir = std::filesystem::absolute(dir, why);
+  while (!dir.empty() && !std::filesystem::exists(dir, why) && dir.has_relative_path()) dir = dir.parent_path();
+  const auto space = std::filesystem::space(dir, why);
+  return why ? -1 : static_cast<int64_t>(space.available / 4 * 3);
 }
 
 uint16_t bound_port(int port) { return static_cast<uint16_t>(port == -1 ? 0 : port); }
@@ -134,8 +150,8 @@ AppOptions NatsFace::app_options() {
   config.monitor.base_path = settings.http_base_path;
   out.config_digest = setup_.digest;
   config.log = engine_log(settings);
-  out.max_file_bytes = settings.max_file_bytes;
-  out.max_memory_bytes = settings.max_memory_bytes;
+  out.max_file_bytes = settings.max_file_bytes >= 0 ? settings.max_file_bytes : default_file_limit(store_root(settings));
+  out.max_memory_bytes = settings.max_memory_bytes >= 0 ? settings.max_memory_bytes : default_memory_limit();
   out.stop_grace = std::chrono::nanoseconds(0);
   out.lame_duck_grace = settings.lame_duck_grace;
   out.lame_duck_spread = settings.lame_duck_duration - settings.lame_duck_grace;

@@ -114,6 +114,28 @@ TEST_F(BackupTest, AStreamComesBackWithItsConsumers) {
   EXPECT_EQ(w.publish(*c, "s.x", "next")["seq"], 201);
 }
 
+/// Clients with one inbox for all answers have interest in any subject of it, and subscribe to the delivery when they know it begins.
+TEST_F(BackupTest, AListenerThatSubscribesAfterTheAnswerMissesNothing) {
+  w.make_stream(*c, "S", "s.>");
+  for (int i = 0; i < 20; ++i) w.publish(*c, "s.a", "x");
+  c->subscribe("common.*");
+  w.api(*c, "STREAM.SNAPSHOT.S", R"({"deliver_subject":"common.box"})");
+  const auto begun = w.sim.env().clock.now();
+  w.sim.run_for(100ms);
+  auto& other = w.client("o");
+  other.subscribe("common.box");
+  std::string bytes;
+  ASSERT_TRUE(w.sim.run_until([&] {
+    for (const Received& m : other.take("common.box")) {
+      bytes += m.payload;
+      if (m.payload.empty()) return true;
+    }
+    return false;
+  }, 20s));
+  EXPECT_FALSE(bytes.empty());
+  EXPECT_LT(w.sim.env().clock.now() - begun, 1s);
+}
+
 TEST_F(BackupTest, WhatTheReferenceSavedIsRestored) {
   const Json request = Json::parse(fixture("orders-v2.json"));
   const Json made = give("ORDERS", Json{{"config", request["config"]}, {"state", request["state"]}}, fixture("orders-v2.s2"), 500);
