@@ -41,16 +41,6 @@ std::optional<Provenance> find_provenance(std::string_view headers, const Proven
   return newest;
 }
 
-std::optional<Provenance> find_provenance_of(std::string_view headers, std::string_view stream) {
-  std::optional<Provenance> newest;
-  each_header(headers, [&](std::string_view name, std::string_view value) {
-    if (name != kProvenanceHeader) return;
-    auto mark = parse_mark(value);
-    if (mark && mark->stream == stream) newest = std::move(mark);
-  });
-  return newest;
-}
-
 uint32_t count_hops(std::string_view headers) {
   uint32_t hops = 0;
   each_header(headers, [&](std::string_view name, std::string_view) { hops += name == kProvenanceHeader ? 1 : 0; });

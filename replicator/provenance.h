@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "base/time_format.h"
+#include "proof/copy_marks.h"
 #include "replicator/position.h"
 
 namespace sluice {
@@ -25,18 +26,10 @@ struct Provenance {
   }
 };
 
-inline constexpr std::string_view kProvenanceHeader = "Choria-SR-Source";
-/// The position record as of this message: what was settled when it was written (parse_position_header()).
-inline constexpr std::string_view kPositionHeader = "Sluice-Copy-Position";
-inline constexpr std::string_view kOriginalIdHeader = "Sluice-Original-Msg-Id";
-
 std::string format_provenance(const Provenance& provenance);
 /// The newest mark of this copy in a header block (copies of copies carry one mark a hop); `copy`
 /// names stream, replicator and worker. nullopt when there is none.
 std::optional<Provenance> find_provenance(std::string_view headers, const Provenance& copy);
-
-/// The newest mark of any copy of that stream.
-std::optional<Provenance> find_provenance_of(std::string_view headers, std::string_view stream);
 
 /// How often a message was copied before it came here: marks of any replicator.
 uint32_t count_hops(std::string_view headers);

@@ -3,160 +3,365 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include <utility>
 
-#include "base/headers.h"
-#include "base/parse_number.h"
-#include "replicator/provenance.h"
+#include "base/check.h"
 
 namespace sluice {
-
 namespace {
 
-constexpr std::string_view kSourcedHeader = "Nats-Stream-Source";
+constexpr uint64_t kFanOut = 256;      ///< parts asked for of one part that differs
+constexpr uint64_t kMaxParts = 4096;   ///< and of a run of neighbours
+constexpr uint64_t kMaxRun = 64;       ///< so many at most
+constexpr uint64_t kSingles = 1024;    ///< a range of so few sequences is asked for one by one
 
-/// What copiers write, take off or replace.
-bool is_copiers_own(std::string_view name) {
-  return name == kProvenanceHeader || name == kPositionHeader || name == kOriginalIdHeader || name == kSourcedHeader ||
-         name == "Nats-Msg-Id" || name.starts_with("Nats-Expected-");
+uint64_t size_of(const SequenceRange& range) { return range.last.value() - range.first.value() + 1; }
+
+uint64_t span_for(const SequenceRange& range, uint64_t parts) {
+  const uint64_t size = size_of(range);
+  return size <= kSingles ? 1 : (size - 1) / parts + 1;
 }
 
-void add(XXH3_state_t& state, std::string_view part) {
-  const uint64_t size = part.size();
-  XXH3_128bits_update(&state, &size, sizeof size);
-  XXH3_128bits_update(&state, part.data(), part.size());
+SequenceRange part_range(const SequenceRange& range, uint64_t span, uint64_t index) {
+  const uint64_t first = range.first.value() + index * span;
+  return {StreamSeq(first), StreamSeq(std::min(range.last.value(), first + span - 1))};
 }
 
-void name(std::vector<StreamSeq>& list, StreamSeq seq) {
-  if (list.size() < StreamComparison::kMaxNamed) list.push_back(seq);
+const RangePart* find(const std::map<uint64_t, RangePart>& parts, uint64_t index) {
+  const auto found = parts.find(index);
+  return found == parts.end() ? nullptr : &found->second;
 }
 
-std::string named(const std::vector<StreamSeq>& list, uint64_t count) {
-  if (list.empty()) return {};
-  std::string out = ": ";
-  for (size_t i = 0; i < list.size(); ++i) out += fmt::format("{}{}", i == 0 ? "" : ", ", list[i].value());
-  if (list.size() < count) out += ", …";
+void widen(SequenceRange& range, const SequenceRange& by) {
+  range.first = range.first.is_zero() ? by.first : std::min(range.first, by.first);
+  range.last = std::max(range.last, by.last);
+}
+
+std::vector<uint64_t> indices_of(const std::map<uint64_t, RangePart>& a, const std::map<uint64_t, RangePart>& b) {
+  std::vector<uint64_t> out;
+  for (const auto& [index, part] : a) out.push_back(index);
+  for (const auto& [index, part] : b) out.push_back(index);
+  std::ranges::sort(out);
+  out.erase(std::ranges::unique(out).begin(), out.end());
   return out;
 }
 
 }  // namespace
 
-StreamComparison::Digest StreamComparison::digest_of(const ConsumedMessage& message) const {
-  XXH3_state_t state;
-  XXH3_128bits_reset(&state);
-  add(state, options_.compare_subjects ? message.subject : std::string_view());
-  each_header(message.headers, [&state](std::string_view key, std::string_view value) {
-    if (is_copiers_own(key)) return;
-    add(state, key);
-    add(state, value);
-  });
-  add(state, message.payload);
-  const XXH128_hash_t hash = XXH3_128bits_digest(&state);
-  return {hash.low64, hash.high64};
+bool ComparisonReport::holds(bool exact) const {
+  if (different != 0 || doubled != 0 || missing != 0 || stopped) return false;
+  return !exact || (behind == 0 && only_at_target == 0 && of_others == 0 && removed_at_target == 0 && disordered == 0);
 }
 
-/// The sequence that a message of the target had at the source.
-std::optional<StreamSeq> StreamComparison::origin_of(const ConsumedMessage& message) const {
-  if (options_.same_sequences) return message.stream_seq;
-  if (const auto mark = find_provenance_of(message.headers, options_.source_stream)) return mark->seq;
-  // ADR-36 and later: "<stream>[:<hash>] <seq> …"
-  const auto sourced = find_header(message.headers, kSourcedHeader);
-  if (!sourced) return std::nullopt;
-  const size_t blank = sourced->find(' ');
-  const std::string_view stream = sourced->substr(0, std::min(blank, sourced->find(':')));
-  if (blank == sourced->npos || stream != options_.source_stream) return std::nullopt;
-  const std::string_view rest = sourced->substr(blank + 1);
-  const auto seq = parse_decimal<uint64_t>(rest.substr(0, rest.find(' ')));
-  if (!seq) return std::nullopt;
-  return StreamSeq(*seq);
+StreamComparison::StreamComparison(ComparisonOptions options, StreamDigests& source, StreamDigests& target, Wait wait)
+    : options_(std::move(options)), source_(source), target_(target), wait_(std::move(wait)) {}
+
+DigestRequest StreamComparison::of_source(SequenceRange range, uint64_t span, SequenceRange own) const {
+  return {.key = options_.key, .subjects = options_.compare_subjects, .max_hops = options_.max_hops,
+          .filters = options_.filters, .own = own, .range = range, .span = span};
 }
 
-void StreamComparison::meet(StreamSeq seq, const Digest& source, const Digest& target) {
-  matched_.insert(seq.value());
-  if (source == target) {
-    ++report_.equal;
-    return;
-  }
-  ++report_.different;
-  name(report_.different_seqs, seq);
+DigestRequest StreamComparison::of_target(SequenceRange range, uint64_t span, SequenceRange own) const {
+  return {.key = options_.key, .origin = options_.same_sequences ? std::string() : options_.source_stream,
+          .subjects = options_.compare_subjects, .own = own, .range = range, .span = span};
 }
 
-void StreamComparison::add_source(const ConsumedMessage& message) {
-  const Digest digest = digest_of(message);
-  last_source_ = message.stream_seq;
-  if (const auto copy = target_.find(message.stream_seq); copy != target_.end()) {
-    meet(message.stream_seq, digest, copy->second);
-    target_.erase(copy);
-    return;
+/// Both at the same time; who is not asked has nothing.
+Result<StreamComparison::Answers> StreamComparison::ask(std::optional<DigestRequest> source,
+                                                        std::optional<DigestRequest> target) {
+  std::optional<Result<DigestAnswer>> got[2];
+  if (source) source_.ask(*std::move(source), false, [&](Result<DigestAnswer> answer) { got[0] = std::move(answer); });
+  else got[0] = DigestAnswer{};
+  if (target) target_.ask(*std::move(target), false, [&](Result<DigestAnswer> answer) { got[1] = std::move(answer); });
+  else got[1] = DigestAnswer{};
+  if (!wait_([&] { return got[0] && got[1]; })) return fail(Errc::kTimeout, "given up");
+  constexpr std::string_view kNames[] = {"source", "target"};
+  for (size_t i = 0; i < 2; ++i) {
+    if (*got[i]) continue;
+    Error why = got[i]->error();
+    why.detail = fmt::format("{}: {}", kNames[i], why.detail.empty() ? to_string(why.code) : why.detail);
+    return std::unexpected(std::move(why));
   }
-  source_.emplace(message.stream_seq, digest);
-  if (target_ended_) settle_source();
+  return Answers{**std::move(got[0]), **std::move(got[1])};
 }
 
-void StreamComparison::add_target(const ConsumedMessage& message) {
-  const auto origin = origin_of(message);
-  if (!origin) {
-    ++report_.of_others;
-    return;
-  }
-  newest_copy_ = std::max(newest_copy_, *origin);
-  if (*origin > options_.source_end) return;  // arrived while we read
-  const Digest digest = digest_of(message);
-  if (matched_.contains(origin->value()) || target_.contains(*origin)) {
-    ++report_.doubled;
-    name(report_.doubled_seqs, *origin);
-    return;
-  }
-  if (const auto here = source_.find(*origin); here != source_.end()) {
-    meet(*origin, here->second, digest);
-    source_.erase(here);
-    return;
-  }
-  // The source is read in its order: what it has passed it does not hold.
-  if (*origin <= last_source_ || source_ended_) {
-    ++report_.only_at_target;
-    matched_.insert(origin->value());
-    return;
-  }
-  target_.emplace(*origin, digest);
+Result<DigestAnswer> StreamComparison::ask_page(StreamDigests& side, DigestRequest request) {
+  std::optional<Result<DigestAnswer>> got;
+  side.ask(std::move(request), true, [&](Result<DigestAnswer> answer) { got = std::move(answer); });
+  if (!wait_([&] { return got.has_value(); })) return fail(Errc::kTimeout, "given up");
+  return *std::move(got);
 }
 
-void StreamComparison::settle_source() {
-  for (const auto& [seq, digest] : source_) {
-    if (seq > newest_copy_) {
-      ++report_.behind;
+Status StreamComparison::run() {
+  const Status done = options_.sampled ? compare_sampled() : compare_trees();
+  finish();
+  return done;
+}
+
+void StreamComparison::note_target(const DigestAnswer& whole) {
+  report_.of_others += whole.others;
+  report_.disordered += whole.disordered;
+  report_.newest_copy = whole.newest;
+  report_.newest_copy_own = whole.newest_own;
+  oldest_copy_ = whole.oldest;
+}
+
+/// What the target should have; a mirror's last sequence tells even when the message has gone.
+SequenceRange StreamComparison::compared() const {
+  const StreamSeq newest = options_.same_sequences ? options_.target_end : report_.newest_copy;
+  const StreamSeq oldest = options_.target_limited && !oldest_copy_.is_zero() ? oldest_copy_ : StreamSeq(1);
+  return {oldest, std::min(options_.source_end, newest)};
+}
+
+Status StreamComparison::compare_trees() {
+  const SequenceRange all{StreamSeq(1), std::max(options_.source_end, StreamSeq(1))};
+  const uint64_t span = span_for(all, kFanOut);
+  std::optional<DigestRequest> source;
+  std::optional<DigestRequest> target;
+  if (!options_.source_end.is_zero()) source = of_source(all, span, all);
+  if (!options_.target_end.is_zero()) target = of_target(all, span, {StreamSeq(1), options_.target_end});
+  auto answers = ask(std::move(source), std::move(target));
+  if (!answers) return std::unexpected(answers.error());
+  note_target(answers->target);
+  const SequenceRange inside = compared();
+  Parts source_parts;
+  Parts target_parts;
+  for (const uint64_t index : indices_of(answers->source.parts, answers->target.parts)) {
+    const SequenceRange range = part_range(all, span, index);
+    const RangePart* here = find(answers->source.parts, index);
+    const RangePart* there = find(answers->target.parts, index);
+    if (inside.first <= range.first && range.last <= inside.last) {
+      if (here != nullptr) source_parts.emplace(index, *here);
+      if (there != nullptr) target_parts.emplace(index, *there);
       continue;
     }
-    ++report_.missing;
-    name(report_.missing_seqs, seq);
+    const Node border{.range = range, .source_own = here == nullptr ? SequenceRange{} : here->own,
+                      .target_own = there == nullptr ? SequenceRange{} : there->own};
+    if (auto done = compare_border(border, inside); !done) return done;
   }
-  source_.clear();
+  compare_parts({.range = all, .span = span}, source_parts, target_parts);
+  return walk();
 }
 
-void StreamComparison::end_source() {
-  source_ended_ = true;
-  report_.only_at_target += target_.size();
-  for (const auto& [seq, digest] : target_) matched_.insert(seq.value());
-  target_.clear();
+/// A part that lies, wholly or not, above the newest copy or below the oldest one.
+Status StreamComparison::compare_border(const Node& part, SequenceRange inside) {
+  if (part.range.first < inside.first) {
+    const SequenceRange below{part.range.first, std::min(part.range.last, inside.first.prev())};
+    if (auto done = count_outside(below, part.source_own, report_.removed_at_target); !done) return done;
+  }
+  if (part.range.last > inside.last) {
+    const SequenceRange above{std::max(part.range.first, inside.last.next()), part.range.last};
+    if (auto done = count_outside(above, part.source_own, report_.behind); !done) return done;
+  }
+  Node node = part;
+  node.range = {std::max(part.range.first, inside.first), std::min(part.range.last, inside.last)};
+  if (node.range.last < node.range.first) return {};
+  node.span = span_for(node.range, kFanOut);
+  open_.push_back(node);
+  return {};
 }
 
-void StreamComparison::end_target() {
-  target_ended_ = true;
-  settle_source();
+Status StreamComparison::count_outside(SequenceRange outside, SequenceRange own, uint64_t& counter) {
+  if (own.first.is_zero() || own.last < outside.first || own.first > outside.last) return {};
+  const SequenceRange looked_at{std::max(own.first, outside.first), std::min(own.last, outside.last)};
+  auto answers = ask(of_source(outside, size_of(outside), looked_at), std::nullopt);
+  if (!answers) return std::unexpected(answers.error());
+  for (const auto& [index, part] : answers->source.parts) counter += part.count;
+  return {};
+}
+
+Status StreamComparison::walk() {
+  while (!open_.empty()) {
+    if (report_.different + report_.doubled + report_.missing_parts.size() >= options_.max_found) {
+      report_.stopped = true;
+      return {};
+    }
+    const Node node = open_.back();
+    open_.pop_back();
+    std::optional<DigestRequest> source;
+    std::optional<DigestRequest> target;
+    if (!node.source_own.first.is_zero()) source = of_source(node.range, node.span, node.source_own);
+    if (!node.target_own.first.is_zero()) target = of_target(node.range, node.span, node.target_own);
+    auto answers = ask(std::move(source), std::move(target));
+    if (!answers) return std::unexpected(answers.error());
+    compare_parts(node, answers->source.parts, answers->target.parts);
+  }
+  return {};
+}
+
+void StreamComparison::compare_parts(const Node& node, const Parts& source, const Parts& target) {
+  Node run;
+  uint64_t run_parts = 0;
+  uint64_t before = 0;
+  for (const uint64_t index : indices_of(source, target)) {
+    const SequenceRange range = part_range(node.range, node.span, index);
+    const RangePart* here = find(source, index);
+    const RangePart* there = find(target, index);
+    if (settle(range, here, there)) continue;
+    if (node.span == 1) {
+      settle_single(range.first, *here, *there);
+      continue;
+    }
+    if (run_parts == kMaxRun || (run_parts != 0 && index != before + 1)) push_run(run, node.span, std::exchange(run_parts, 0));
+    add_run(run, range, *here, *there);
+    ++run_parts;
+    before = index;
+  }
+  if (run_parts != 0) push_run(run, node.span, run_parts);
+}
+
+/// @return false: both have something there, and not the same.
+bool StreamComparison::settle(SequenceRange range, const RangePart* source, const RangePart* target) {
+  if (source == nullptr) {
+    report_.only_at_target += target->count;
+  } else if (target == nullptr) {
+    report_.missing += source->count;
+    report_.missing_parts.push_back({range, source->own, source->count});
+  } else if (source->same_messages(*target)) {
+    report_.equal += source->count;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void StreamComparison::settle_single(StreamSeq seq, const RangePart& source, const RangePart& target) {
+  const bool same = target.digest == source.digest.times(target.count);
+  if (target.count > 1) {
+    report_.doubled += target.count - 1;
+    report_.doubled_seqs.push_back(seq);
+  }
+  if (same) {
+    ++report_.equal;
+  } else {
+    ++report_.different;
+    report_.different_seqs.push_back(seq);
+  }
+}
+
+void StreamComparison::add_run(Node& run, const SequenceRange& range, const RangePart& source, const RangePart& target) {
+  widen(run.range, range);
+  widen(run.source_own, source.own);
+  widen(run.target_own, target.own);
+}
+
+void StreamComparison::push_run(Node& run, uint64_t span, uint64_t parts) {
+  run.span = span_for(run.range, std::min(kFanOut * parts, kMaxParts));
+  SLUICE_CHECK(run.span < span);
+  open_.push_back(std::exchange(run, Node{}));
+}
+
+// -- sampled copies
+
+Status StreamComparison::compare_sampled() {
+  const SequenceRange all{StreamSeq(1), std::max(options_.source_end, StreamSeq(1))};
+  DigestAnswer whole;
+  uint64_t met = 0;
+  for (StreamSeq from(1); from <= options_.target_end;) {
+    DigestRequest request = of_target(all, 1, {from, options_.target_end});
+    request.seen = whole.newest;
+    auto page = ask_page(target_, std::move(request));
+    if (!page) return std::unexpected(page.error());
+    const uint64_t before = report_.equal + report_.different;
+    if (auto done = compare_listed(page->parts); !done) return done;
+    met += report_.equal + report_.different - before;
+    from = page->next;
+    page->parts.clear();
+    whole.merge(*std::move(page));
+    if (from.is_zero()) break;
+  }
+  note_target(whole);
+  if (options_.source_end.is_zero()) return {};
+  const SequenceRange inside = compared();
+  uint64_t held = 0;
+  if (inside.first > StreamSeq(1)) {
+    const SequenceRange below{StreamSeq(1), inside.first.prev()};
+    if (auto done = count_outside(below, below, report_.removed_at_target); !done) return done;
+  }
+  if (inside.first <= inside.last) {
+    if (auto done = count_outside(inside, inside, held); !done) return done;
+  }
+  if (inside.last < options_.source_end) {
+    const SequenceRange above{inside.last.next(), options_.source_end};
+    if (auto done = count_outside(above, above, report_.behind); !done) return done;
+  }
+  report_.left_out = held - std::min(held, met);
+  return {};
+}
+
+Status StreamComparison::compare_listed(const Parts& listed) {
+  if (listed.empty()) return {};
+  SequenceRange range{StreamSeq(listed.begin()->first + 1), StreamSeq(listed.rbegin()->first + 1)};
+  std::vector<SequenceRange> only;
+  RangePart sum;
+  for (const auto& [index, part] : listed) {
+    const StreamSeq seq(index + 1);
+    if (!only.empty() && only.back().last.next() == seq)
+      only.back().last = seq;
+    else
+      only.push_back({seq, seq});
+    sum.merge(part);
+  }
+  DigestRequest request = of_source(range, size_of(range), range);
+  request.only = only;
+  auto answers = ask(request, std::nullopt);
+  if (!answers) return std::unexpected(answers.error());
+  const RangePart* there = find(answers->source.parts, 0);
+  if (there != nullptr && there->same_messages(sum)) {
+    report_.equal += sum.count;
+    return {};
+  }
+  request.span = 1;
+  answers = ask(std::move(request), std::nullopt);
+  if (!answers) return std::unexpected(answers.error());
+  Parts source;  // under the target's indices
+  for (const auto& [index, part] : answers->source.parts) source.emplace(index + range.first.value() - 1, part);
+  compare_parts({.range = {StreamSeq(1), range.last}, .span = 1}, source, listed);
+  return {};
+}
+
+// -- the end
+
+void StreamComparison::finish() {
+  std::ranges::sort(report_.different_seqs);
+  std::ranges::sort(report_.doubled_seqs);
+  std::ranges::sort(report_.missing_parts, {}, [](const auto& part) { return part.range.first; });
+}
+
+Result<std::vector<StreamSeq>> StreamComparison::list_missing(uint64_t max) {
+  std::vector<StreamSeq> out;
+  for (const auto& part : report_.missing_parts) {
+    for (StreamSeq from = part.own.first; !from.is_zero() && from <= part.own.last && out.size() < max;) {
+      if (part.range.first == part.range.last) {
+        out.push_back(part.range.first);
+        break;
+      }
+      DigestRequest request = of_source(part.range, 1, {from, part.own.last});
+      request.max_parts = std::min<uint64_t>(DigestRequest::kMaxParts, max - out.size());
+      auto page = ask_page(source_, std::move(request));
+      if (!page) return std::unexpected(page.error());
+      for (const auto& [index, single] : page->parts) out.push_back(StreamSeq(part.range.first.value() + index));
+      from = page->next;
+    }
+  }
+  return out;
 }
 
 std::string describe(const ComparisonReport& r) {
   std::string out = fmt::format("{} messages are equal\n", r.equal);
-  const auto line = [&out](uint64_t count, std::string_view what, const std::vector<StreamSeq>& seqs) {
-    if (count != 0) out += fmt::format("{} {}{}\n", count, what, named(seqs, count));
+  const auto line = [&out](uint64_t count, std::string_view what) {
+    if (count != 0) out += fmt::format("{} {}\n", count, what);
   };
-  line(r.different, "differ", r.different_seqs);
-  line(r.missing, "are missing at the target", r.missing_seqs);
-  line(r.doubled, "are there more than once", r.doubled_seqs);
-  line(r.behind, "are not copied yet", {});
-  line(r.only_at_target, "are no longer at the source", {});
-  line(r.of_others, "at the target are not of this source", {});
+  line(r.different, "differ");
+  line(r.missing, "are missing at the target");
+  line(r.doubled, "are there more than once");
+  line(r.left_out, "are not at the target, which is sampled");
+  line(r.removed_at_target, "are older than what the target's limits keep");
+  line(r.behind, "are not copied yet");
+  line(r.only_at_target, "are no longer at the source");
+  line(r.of_others, "at the target are not of this source");
+  line(r.disordered, "stand behind a copy of a later message");
+  if (r.stopped) out += "so many differences that the rest was not looked at\n";
   return out;
 }
 

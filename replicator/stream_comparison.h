@@ -1,75 +1,115 @@
-// Whether a copy of a stream holds what its origin holds: two readings, joined by the origin's sequences.
+// Whether a copy of a stream holds what its origin holds: a walk down two hash trees that goes on only where they differ.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/ids.h"
-#include "base/seq_set.h"
-#include "client/stream_client.h"
+#include "replicator/stream_digests.h"
 
 namespace sluice {
 
 struct ComparisonOptions {
-  std::string source_stream;       ///< as the marks of copies name it
+  DigestKey key{};                 ///< fresh and secret
+  std::string source_stream{};     ///< as the marks of copies name it
   bool same_sequences = false;     ///< the target is a mirror
-  StreamSeq source_end{};          ///< newest one that is read of the source; copies of later ones are passed over
+  StreamSeq source_end{};          ///< the source's last sequence; copies of later ones are passed over
+  StreamSeq target_end{};          ///< the target's own last sequence
   bool compare_subjects = true;
-  size_t max_apart = 200'000;      ///< messages held of one side while the other is waited for; 40 bytes each
+  bool target_limited = false;     ///< the target lets its front go by its limits, and has
+  bool sampled = false;            ///< the copy leaves messages out on purpose
+  std::vector<std::string> filters{};  ///< subjects of the source that are copied; empty = all
+  uint32_t max_hops = 0;           ///< the copy leaves out what was copied so often already; 0 = nothing
+  uint64_t max_found = 100'000;    ///< differences looked for
 };
 
 struct ComparisonReport {
   uint64_t equal = 0;
   uint64_t different = 0;       ///< both have it, with other contents
   uint64_t missing = 0;         ///< at the source, passed by the copy, not at the target
+  uint64_t left_out = 0;        ///< the same of a sampled copy: no difference
+  uint64_t removed_at_target = 0;  ///< below the target's oldest copy, which its limits have made the oldest
   uint64_t behind = 0;          ///< at the source, above the newest copy
   uint64_t only_at_target = 0;  ///< copied, and no longer at the source
   uint64_t doubled = 0;         ///< more than one copy of the same message
   uint64_t of_others = 0;       ///< at the target without a mark of this source
-  /// Source sequences, rising, the first kMaxNamed of each.
-  std::vector<StreamSeq> different_seqs{}, missing_seqs{}, doubled_seqs{};
+  uint64_t disordered = 0;      ///< at the target behind a copy of a later message
+  bool stopped = false;         ///< at max_found; the counts are of what was looked at
+  StreamSeq newest_copy{};      ///< the source's sequence of it
+  StreamSeq newest_copy_own{};
+  /// Source sequences, rising, the first max_found of each.
+  std::vector<StreamSeq> different_seqs{}, doubled_seqs{};
+  /// Where the source's messages are missing, rising; list_missing() names them one by one.
+  struct MissingPart {
+    SequenceRange range{};
+    SequenceRange own{};
+    uint64_t count = 0;
+  };
+  std::vector<MissingPart> missing_parts{};
+
+  /// Every copied message is there once, as it was. `exact`: and nothing else, in order.
+  bool holds(bool exact) const;
 };
 
-/// Happy path: each message of either side is made a digest of what a copy keeps (subject, headers but for those that
-/// copiers write, payload) and waits for its partner under the source's sequence. Order may differ between the sides
-/// within `max_apart`. Nothing of the messages is kept.
+/// Happy path: both sides fold all they hold into some 256 parts of the source's sequences; equal parts are done with, and
+/// a part that differs is asked for again in smaller ones, down to single messages. Each answer says where in its own
+/// stream the messages of a part are, so that a question reads only those.
+/// A sampled copy has gaps all over: there the target lists what it holds and the source is asked for just that.
+/// Failures: a side's error ends it. What changes meanwhile is told as it was when looked at last.
 class StreamComparison {
  public:
-  static constexpr size_t kMaxNamed = 100;
-  explicit StreamComparison(ComparisonOptions options) : options_(std::move(options)) {}
+  /// Runs the world until `ended` is true. @return false: it gave up.
+  using Wait = std::function<bool(const std::function<bool()>& ended)>;
+  StreamComparison(ComparisonOptions options, StreamDigests& source, StreamDigests& target, Wait wait);
 
-  void add_source(const ConsumedMessage& message);
-  void add_target(const ConsumedMessage& message);
-  /// One side is so far ahead that it has to wait. Both: the orders are too different to be compared.
-  bool source_waits() const { return source_.size() >= options_.max_apart && !target_ended_; }
-  bool target_waits() const { return target_.size() >= options_.max_apart && !source_ended_; }
-  bool too_different() const { return source_waits() && target_waits(); }
-  void end_source();
-  void end_target();
-  bool ended() const { return source_ended_ && target_ended_; }
+  /// Once. Blocks by `wait`.
+  Status run();
   const ComparisonReport& report() const { return report_; }
+  /// The first `max` of the missing messages, by the source's sequences.
+  Result<std::vector<StreamSeq>> list_missing(uint64_t max);
 
  private:
-  using Digest = std::array<uint64_t, 2>;
-  Digest digest_of(const ConsumedMessage& message) const;
-  std::optional<StreamSeq> origin_of(const ConsumedMessage& message) const;
-  void meet(StreamSeq seq, const Digest& source, const Digest& target);
-  void settle_source();
+  using Parts = std::map<uint64_t, RangePart>;
+  /// A range in which the sides differ, and where in either stream its messages are.
+  struct Node {
+    SequenceRange range{};
+    uint64_t span = 1;
+    SequenceRange source_own{}, target_own{};
+  };
+  struct Answers {
+    DigestAnswer source, target;
+  };
+  DigestRequest of_source(SequenceRange range, uint64_t span, SequenceRange own) const;
+  DigestRequest of_target(SequenceRange range, uint64_t span, SequenceRange own) const;
+  Result<Answers> ask(std::optional<DigestRequest> source, std::optional<DigestRequest> target);
+  Result<DigestAnswer> ask_page(StreamDigests& side, DigestRequest request);
+  void note_target(const DigestAnswer& whole);
+  SequenceRange compared() const;
+  Status compare_trees();
+  Status compare_border(const Node& part, SequenceRange inside);
+  Status count_outside(SequenceRange outside, SequenceRange own, uint64_t& counter);
+  Status walk();
+  void compare_parts(const Node& node, const Parts& source, const Parts& target);
+  bool settle(SequenceRange range, const RangePart* source, const RangePart* target);
+  void settle_single(StreamSeq seq, const RangePart& source, const RangePart& target);
+  void add_run(Node& run, const SequenceRange& range, const RangePart& source, const RangePart& target);
+  void push_run(Node& run, uint64_t span, uint64_t parts);
+  Status compare_sampled();
+  Status compare_listed(const Parts& listed);
+  void finish();
 
   const ComparisonOptions options_;
+  StreamDigests& source_;
+  StreamDigests& target_;
+  const Wait wait_;
   ComparisonReport report_;
-  std::map<StreamSeq, Digest> source_;  ///< not yet met by a copy
-  std::map<StreamSeq, Digest> target_;
-  SeqSet matched_;  ///< of the source's sequences, by now met
-  StreamSeq newest_copy_{};
-  StreamSeq last_source_{};
-  bool source_ended_ = false;
-  bool target_ended_ = false;
+  StreamSeq oldest_copy_;
+  std::vector<Node> open_;
 };
 
 /// Words for people, one line each.

@@ -419,7 +419,8 @@ void LeafLink::begin(const LeafInfo& theirs) {
   for (const auto& [key, interest] : ours_) tell_interest(key, interest.count, true);
 }
 
-/// The un-prefixed API of each side stays with it; the other is reached as $JS.<domain>.API.
+/// The un-prefixed API of each side stays with it; the other is reached as $JS.<domain>.API,
+/// ours as $SLUICE.<domain>.API.
 void LeafLink::deny_domain_subjects() {
   const ServerOptions& server = world_.server.options();
   if (!server.jetstream || account_->is_system()) return;
@@ -428,7 +429,7 @@ void LeafLink::deny_domain_subjects() {
                "both sides of a leaf link have the same JetStream domain: each keeps to itself "
                "remote={} domain={}", remote_name_, server.domain);
   }
-  for (const char* subject : {"$JS.API.>", "$KV.>", "$OBJ.>"}) {
+  for (const char* subject : {"$JS.API.>", "$SLUICE.API.>", "$KV.>", "$OBJ.>"}) {
     deny_in_.emplace_back(subject);
     deny_out_.emplace_back(subject);
   }

@@ -140,6 +140,7 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   api.api_level = kApiLevel;
   engine->api = ApiDispatcher::make(env_, account.router(), engine->store.get(), *engine->streams,
                                     *engine->consumers, api);
+  engine->digests = std::make_unique<DigestService>(env_, account.router(), *engine->streams, options_.server.domain);
   engine->sourcing = Sourcing::make(
       env_, account.router(), *engine->streams,
       {.account = engine->account,
@@ -177,6 +178,7 @@ void Node::stop(DrainPlan plan, std::move_only_function<void(Status)> done) {
     // No request comes any more: what is in the journal's buffer now is the last of it.
     for (const auto& engine : engines_) {
       engine->sourcing.reset();
+      engine->digests.reset();
       engine->api.reset();
     }
     store_->close(std::move(done));
@@ -192,6 +194,7 @@ void Node::collect(MetricSink& sink) const {
     engine->streams->collect(sink);
     engine->consumers->collect(sink);
     if (engine->api) engine->api->collect(sink);
+    if (engine->digests) engine->digests->collect(sink);
     if (engine->sourcing) engine->sourcing->collect(sink);
   }
 }

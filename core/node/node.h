@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "api/api_refusal.h"
+#include "api/digest_service.h"
 #include "api/dispatcher.h"
 #include "base/error.h"
 #include "base/metrics.h"
@@ -33,6 +34,7 @@ struct AccountEngine {
   std::unique_ptr<Streams> streams;
   std::unique_ptr<Consumers> consumers;
   std::unique_ptr<ApiDispatcher> api;
+  std::unique_ptr<DigestService> digests;
   std::unique_ptr<Sourcing> sourcing;
 };
 

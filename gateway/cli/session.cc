@@ -99,9 +99,13 @@ Session::~Session() {
   link_.reset();
 }
 
-Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, std::string_view program) {
+std::unique_ptr<Session> Session::unconnected() {
   configure_logging({.level = LogLevel::kError, .file = {}});
-  std::unique_ptr<Session> session(new Session);
+  return std::unique_ptr<Session>(new Session);
+}
+
+Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, std::string_view program) {
+  std::unique_ptr<Session> session = unconnected();
   auto connection = session->connect(options, program);
   if (!connection) return std::unexpected(connection.error());
   session->link_ = std::move(connection->link);

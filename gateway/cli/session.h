@@ -41,6 +41,8 @@ class Session {
  public:
   /// Connects; an error says where to, what went wrong and what to do.
   static Result<std::unique_ptr<Session>> open(const SessionOptions& options, std::string_view program);
+  /// Without a connection of its own: only env(), loop(), await() and connect().
+  static std::unique_ptr<Session> unconnected();
   ~Session();
 
   Env& env() { return world_.env(); }

@@ -1,16 +1,17 @@
 // sluice verify STREAM: whether a copy holds what its origin holds, message by message.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "crypto/secret.h"
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/progress_bar.h"
 #include "gateway/cli/session.h"
 #include "gateway/cli/verbs.h"
+#include "gateway/cli/verify_side.h"
 #include "replicator/stream_comparison.h"
-#include "client/stream_reader.h"
 
 namespace sluice {
 namespace {
@@ -18,185 +19,216 @@ namespace {
 using Json = nlohmann::json;
 using namespace std::chrono_literals;
 
-constexpr auto kSilence = 60s;  ///< of both sides, after which nothing more is expected
+constexpr int kExitDiffers = 1;
+constexpr int kExitNotCompared = 2;
+constexpr uint64_t kMaxNamed = 100;      ///< of each kind
+constexpr uint64_t kMaxSubjectLimit = 64;  ///< above it that limit explains nothing
+constexpr uint64_t kMaxExplained = 1000;  ///< missing messages held against the limit for each subject
 
 struct VerifyWords {
   std::string stream;
   std::string target_stream;
-  std::string filter;
-  SessionOptions source;
-  SessionOptions target;
+  std::vector<std::string> filters;
+  VerifySideWords source, target;
+  uint32_t max_hops = 0;
   bool ignore_subjects = false;
   bool sampled = false;
   bool exact = false;
   bool json = false;
 };
 
-/// One of the two readings.
-struct Side {
-  std::string name;  ///< "source" or "target"
-  std::string stream;
-  StreamClient* client = nullptr;
-  StreamSeq end{};  ///< newest message selected when we began
-  std::unique_ptr<StreamReader> reader{};
-  bool ended = false;
-  uint64_t read = 0;
-  StreamSeq at{};
-  std::string trouble{};
+struct Named {
+  StreamSeq seq;
+  std::string subject;  ///< at the source; empty when it can't be told
+  std::string what;
 };
 
-Result<StreamSeq> newest(Session& session, StreamClient& client, std::string_view stream, std::string_view filter) {
-  auto last = session.await<StoredCopy>([&](auto done) {
-    return client.last_message(stream, filter.empty() ? ">" : filter, std::move(done));
-  });
-  if (last) return last->seq;
-  if (last.error().code == Errc::kNotFound && last.error().api_code != 10059) return StreamSeq{};
-  return std::unexpected(last.error());
-}
-
-Result<bool> is_mirror_of(Session& session, StreamClient& client, const std::string& stream, const std::string& origin) {
-  auto info = session.await<std::string>([&](auto done) { return client.api("STREAM.INFO", stream, "", std::move(done)); });
-  if (!info) return std::unexpected(info.error());
-  const Json root = Json::parse(*info, nullptr, false);
-  const Json config = root.value("config", Json::object());
-  return config.contains("mirror") && config["mirror"].value("name", "") == origin;
+int not_compared(const Error& why) {
+  complain(why);
+  return kExitNotCompared;
 }
 
 class Verification {
  public:
-  Verification(Session& session, const VerifyWords& words, ComparisonOptions options, Side source, Side target)
-      : session_(session), words_(words), comparison_(std::move(options)), sides_{std::move(source), std::move(target)} {}
+  Verification(Session& session, const VerifyWords& words, VerifySide& source, VerifySide& target)
+      : session_(session),
+        words_(words),
+        source_(source),
+        target_(target),
+        bar_("comparing", "messages", words.json),
+        comparison_(options(), source.digests(), target.digests(), [this](const auto& ended) { return wait(ended); }) {}
 
   Status run() {
-    for (Side& side : sides_) begin(side);
-    auto heard = session_.env().clock.now();
-    uint64_t read = 0;
-    while (!comparison_.ended()) {
-      session_.loop().run_until([&] { return comparison_.ended() || failed() || comparison_.too_different(); }, 1s);
-      for (const Side& side : sides_) {
-        if (!side.trouble.empty()) return fail(Errc::kIo, fmt::format("reading the {}: {}", side.name, side.trouble));
-      }
-      if (comparison_.too_different())
-        return fail(Errc::kInvalidArgument,
-                    "the two streams hold their messages in too different an order to be compared in one pass");
-      const uint64_t now_read = sides_[0].read + sides_[1].read;
-      if (now_read != read) heard = session_.env().clock.now();
-      read = now_read;
-      if (session_.env().clock.now() - heard > kSilence)
-        return fail(Errc::kTimeout, fmt::format("nothing came from either side for {} s", kSilence.count()));
-      show_progress(false);
-    }
-    show_progress(true);
-    return {};
+    if (auto done = comparison_.run(); !done) return done;
+    report_ = comparison_.report();
+    note_lost_tail();
+    if (auto done = explain_by_subject_limit(); !done) return done;
+    return name_differences();
   }
-  const ComparisonReport& report() const { return comparison_.report(); }
+  int show() const;
 
  private:
-  bool failed() const { return !sides_[0].trouble.empty() || !sides_[1].trouble.empty(); }
-
-  void begin(Side& side) {
-    if (side.end.is_zero()) return end(side);
-    ReadPlan plan;
-    plan.stream = side.stream;
-    // A filter speaks of the source's subjects, which the copy may have changed.
-    if (!words_.filter.empty() && &side == &sides_[0]) plan.filters = {words_.filter};
-    plan.first = StreamSeq(1);
-    plan.consumer_prefix = "verify";
-    plan.description = "sluice verify";
-    side.reader = std::make_unique<StreamReader>(
-        session_.env(), *side.client, plan,
-        StreamReader::Events{[this, &side](const ConsumedMessage& message) { take(side, message); },
-                             [&side](const std::string& why) { side.trouble = why; }});
-    side.reader->start();
+  ComparisonOptions options() const {
+    DigestKey key;
+    std::ranges::copy(unguessable_bytes(key.size()), key.begin());
+    const VerifiedStream& target = target_.info();
+    return {.key = key,
+            .source_stream = words_.stream,
+            .same_sequences = target.mirror_of == words_.stream,
+            .source_end = source_.info().last_seq,
+            .target_end = target.last_seq,
+            .compare_subjects = !words_.ignore_subjects,
+            .target_limited = target.limits_front && target.first_seq > StreamSeq(1),
+            .sampled = words_.sampled,
+            .filters = words_.filters,
+            .max_hops = words_.max_hops};
   }
 
-  void take(Side& side, const ConsumedMessage& message) {
-    if (side.ended || !side.trouble.empty()) return;
-    const bool of_source = &side == &sides_[0];
-    if (message.stream_seq <= side.end) {
-      ++side.read;
-      side.at = message.stream_seq;
-      of_source ? comparison_.add_source(message) : comparison_.add_target(message);
+  bool wait(const std::function<bool()>& ended) {
+    while (!session_.loop().run_until(ended, 200ms)) {
+      const uint64_t all = source_.info().messages + target_.info().messages;
+      const uint64_t read = source_.digests().traffic().messages + target_.digests().traffic().messages;
+      bar_.show(std::min(read, all), all);
     }
-    if (message.stream_seq >= side.end) end(side);
-    balance();
+    return true;
   }
 
-  void end(Side& side) {
-    side.ended = true;
-    side.at = side.end;
-    if (side.reader) side.reader->pause();
-    &side == &sides_[0] ? comparison_.end_source() : comparison_.end_target();
-  }
-
-  void balance() {
-    const bool waits[2] = {comparison_.source_waits(), comparison_.target_waits()};
-    for (size_t i = 0; i < 2; ++i) {
-      Side& side = sides_[i];
-      if (side.ended || !side.reader) continue;
-      waits[i] ? side.reader->pause() : side.reader->resume();
-    }
-  }
-
-  void show_progress(bool last) const {
-    if (words_.json || ::isatty(STDERR_FILENO) == 0) return;
-    const auto part = [](const Side& side) {
-      return side.end.is_zero() ? 100.0
-                                : 100.0 * static_cast<double>(side.at.value()) / static_cast<double>(side.end.value());
-    };
-    fmt::print(stderr, "\r\033[Ksource {:.0f} %, target {:.0f} %, {} messages read{}", part(sides_[0]), part(sides_[1]),
-               sides_[0].read + sides_[1].read, last ? "\n" : "");
-  }
+  void note_lost_tail();
+  Status explain_by_subject_limit();
+  bool is_over_subject_limit(StreamSeq seq);
+  Status name_differences();
+  void name(StreamSeq seq, std::string what);
+  bool same() const { return report_.holds(words_.exact) && lost_tail_ == 0; }
+  Json to_json() const;
+  void print() const;
 
   Session& session_;
   const VerifyWords& words_;
+  VerifySide& source_;
+  VerifySide& target_;
+  ProgressBar bar_;
   StreamComparison comparison_;
-  std::array<Side, 2> sides_;
+  ComparisonReport report_;
+  std::vector<StreamSeq> missing_;        ///< the first kMaxExplained
+  std::vector<Named> named_;
+  uint64_t over_subject_limit_ = 0;
+  uint64_t lost_tail_ = 0;  ///< messages that the target has let go at its end, not by its limits
 };
 
-Json to_json(const std::vector<StreamSeq>& seqs) {
+/// A stream without age limit that ends before its last sequence has lost its newest messages: what is not there is
+/// then not "behind".
+void Verification::note_lost_tail() {
+  const VerifiedStream& target = target_.info();
+  if (target.limits_front || report_.behind == 0 || report_.of_others != 0 || target.last_seq <= report_.newest_copy_own) return;
+  lost_tail_ = std::min(target.last_seq.value() - report_.newest_copy_own.value(), report_.behind);
+}
+
+/// What is not at the target because newer messages of its subject pushed it out is no loss.
+Status Verification::explain_by_subject_limit() {
+  auto missing = comparison_.list_missing(kMaxExplained);
+  if (!missing) return std::unexpected(missing.error());
+  missing_ = *std::move(missing);
+  const uint64_t limit = target_.info().max_msgs_per_subject;
+  if (limit == 0 || limit > kMaxSubjectLimit || words_.ignore_subjects || report_.missing > missing_.size()) return {};
+  std::vector<StreamSeq> left;
+  for (const StreamSeq seq : missing_) {
+    if (!is_over_subject_limit(seq)) left.push_back(seq);
+  }
+  over_subject_limit_ = missing_.size() - left.size();
+  report_.missing -= over_subject_limit_;
+  missing_ = std::move(left);
+  return {};
+}
+
+/// So many newer ones of its subject have gone through the copy.
+bool Verification::is_over_subject_limit(StreamSeq seq) {
+  auto message = source_.message(seq);
+  if (!message) return false;  // gone meanwhile: told as missing
+  StreamSeq from = seq;
+  for (uint64_t newer = 0; newer < target_.info().max_msgs_per_subject; ++newer) {
+    const auto next = source_.next_of_subject(from.next(), message->subject);
+    if (!next || *next > report_.newest_copy) return false;
+    from = *next;
+  }
+  return true;
+}
+
+void Verification::name(StreamSeq seq, std::string what) {
+  auto message = source_.message(seq);
+  named_.push_back({seq, message ? message->subject : std::string(), std::move(what)});
+}
+
+Status Verification::name_differences() {
+  const auto some = [this](const std::vector<StreamSeq>& seqs, const char* what) {
+    for (size_t i = 0; i < std::min<size_t>(seqs.size(), kMaxNamed); ++i) name(seqs[i], what);
+  };
+  some(report_.different_seqs, "other content");
+  some(missing_, "missing");
+  some(report_.doubled_seqs, "more than once");
+  return {};
+}
+
+Json sequences(const std::vector<StreamSeq>& seqs) {
   Json out = Json::array();
-  for (const StreamSeq seq : seqs) out.push_back(seq.value());
+  for (size_t i = 0; i < std::min<size_t>(seqs.size(), kMaxNamed); ++i) out.push_back(seqs[i].value());
   return out;
 }
 
-int show(const VerifyWords& words, const ComparisonReport& r) {
-  const bool same = r.different == 0 && r.doubled == 0 && (words.sampled || r.missing == 0) &&
-                    (!words.exact || (r.behind == 0 && r.only_at_target == 0 && r.of_others == 0));
-  if (words.json) {
-    const Json out = {{"same", same}, {"equal", r.equal}, {"different", r.different}, {"missing", r.missing},
-                      {"doubled", r.doubled}, {"behind", r.behind}, {"only_at_target", r.only_at_target},
-                      {"of_others", r.of_others}, {"different_seqs", to_json(r.different_seqs)},
-                      {"missing_seqs", to_json(r.missing_seqs)}, {"doubled_seqs", to_json(r.doubled_seqs)}};
-    std::printf("%s\n", out.dump(2).c_str());
-  } else {
-    std::printf("%s%s\n", describe(r).c_str(), same ? "The copy holds what its source holds." : "The copy differs from its source.");
+Json side_json(VerifySide& side) {
+  const auto& traffic = side.digests().traffic();
+  return {{"by", side.served() ? "digests" : "reading"}, {"bytes", traffic.bytes}, {"messages", traffic.messages}};
+}
+
+Json Verification::to_json() const {
+  const ComparisonReport& r = report_;
+  Json differences = Json::array();
+  for (const Named& one : named_) differences.push_back({{"seq", one.seq.value()}, {"subject", one.subject}, {"what", one.what}});
+  return {{"same", same()}, {"equal", r.equal}, {"different", r.different}, {"missing", r.missing},
+          {"doubled", r.doubled}, {"behind", r.behind}, {"only_at_target", r.only_at_target},
+          {"of_others", r.of_others}, {"left_out", r.left_out}, {"removed_at_target", r.removed_at_target},
+          {"over_subject_limit", over_subject_limit_}, {"lost_tail", lost_tail_}, {"disordered", r.disordered},
+          {"stopped", r.stopped}, {"newest_copy", r.newest_copy.value()},
+          {"different_seqs", sequences(r.different_seqs)}, {"missing_seqs", sequences(missing_)},
+          {"doubled_seqs", sequences(r.doubled_seqs)}, {"differences", differences},
+          {"source", side_json(source_)}, {"target", side_json(target_)}};
+}
+
+void Verification::print() const {
+  std::printf("%s", describe(report_).c_str());
+  if (over_subject_limit_ != 0)
+    std::printf("%s", fmt::format("{} are over the target's limit for each subject\n", over_subject_limit_).c_str());
+  if (lost_tail_ != 0)
+    std::printf("%s", fmt::format("{} messages were removed at the target's end\n", lost_tail_).c_str());
+  for (const Named& one : named_)
+    std::printf("%s", fmt::format("  {:>10}  {:<14}  {}\n", one.seq.value(), one.what, one.subject).c_str());
+  const uint64_t found = report_.different + report_.missing + report_.doubled;
+  if (found > named_.size()) std::printf("  … and %llu more\n", static_cast<unsigned long long>(found - named_.size()));
+  for (VerifySide* side : {&source_, &target_}) {
+    const auto& traffic = side->digests().traffic();
+    std::printf("%s", fmt::format("{}: {} messages, {} bytes {}\n", side->name(), traffic.messages, traffic.bytes,
+                                  side->served() ? "exchanged" : "read").c_str());
   }
-  return same ? kExitOk : kExitFailure;
+  std::printf("%s\n", same() ? "The copy holds what its source holds." : "The copy differs from its source.");
+}
+
+int Verification::show() const {
+  if (words_.json)
+    std::printf("%s\n", to_json().dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  else
+    print();
+  return same() ? kExitOk : kExitDiffers;
 }
 
 int verify(const VerifyWords& words) {
-  auto opened = Session::open(words.source, "sluice verify");
-  if (!opened) return complain(opened.error());
-  Session& session = **opened;
-  auto link = session.connect(words.target, "sluice verify");
-  if (!link) return complain(link.error());
-  auto target_client = StreamClient::make(session.env(), *link->link, link->api_prefix);
-  const std::string target_stream = words.target_stream.empty() ? words.stream : words.target_stream;
-  // The source's end first: what is copied while we look at the target is then passed over, not missing.
-  auto source_end = newest(session, session.client(), words.stream, words.filter);
-  if (!source_end) return complain(fmt::format("source: {}", source_end.error().detail));
-  auto target_end = newest(session, *target_client, target_stream, "");
-  if (!target_end) return complain(fmt::format("target: {}", target_end.error().detail));
-  auto mirror = is_mirror_of(session, *target_client, target_stream, words.stream);
-  if (!mirror) return complain(fmt::format("target: {}", mirror.error().detail));
-  ComparisonOptions options{.source_stream = words.stream, .same_sequences = *mirror, .source_end = *source_end,
-                            .compare_subjects = !words.ignore_subjects};
-  Verification verification(session, words, options,
-                            {.name = "source", .stream = words.stream, .client = &session.client(), .end = *source_end},
-                            {.name = "target", .stream = target_stream, .client = target_client.get(), .end = *target_end});
-  if (auto done = verification.run(); !done) return complain(done.error());
-  return show(words, verification.report());
+  const auto loop = Session::unconnected();
+  Session& session = *loop;
+  auto source = VerifySide::open(session, words.source, "source", words.stream);
+  if (!source) return not_compared(source.error());
+  auto target = VerifySide::open(session, words.target, "target", words.target_stream.empty() ? words.stream : words.target_stream);
+  if (!target) return not_compared(target.error());
+  Verification verification(session, words, **source, **target);
+  if (auto done = verification.run(); !done) return not_compared(done.error());
+  return verification.show();
 }
 
 }  // namespace
@@ -205,20 +237,21 @@ void add_verify_verb(CLI::App& app, VerbRun& run) {
   auto words = std::make_shared<VerifyWords>();
   CLI::App* verb = app.add_subcommand("verify", "Compare a stream with its copy, message by message");
   verb->footer(
-      "Reads both streams and joins them by the source's sequences: marks of Sluice's and Choria's replicator, Nats-Stream-Source of\n"
-      "sourced streams, the same sequences of mirrors. Compared are subject, headers (but those that copiers write) and payload.\n"
-      "Ends with 0 when nothing differs, is missing or is there twice; with 1 otherwise.\n"
+      "Joins the two streams by the source's sequences: marks of Sluice's and Choria's replicator, Nats-Stream-Source of sourced\n"
+      "streams, the same sequences of mirrors. Compared are subject, headers (but those that copiers write) and payload.\n"
+      "A Sluice folds its stream into digests itself and little is exchanged; a stream of any other server is read.\n"
+      "Ends with 0 when nothing differs, is missing or is there twice; with 1 otherwise; with 2 when it could not compare.\n"
       "Example: sluice verify ORDERS --source nats://edge:4222 --target nats://centre:4222");
   verb->add_option("stream", words->stream, "The stream at the source")->required();
-  verb->add_option("--source", words->source.server, "URL of the source")->required();
-  verb->add_option("--source-creds", words->source.credentials_file, "Credentials file for it");
-  verb->add_option("--target", words->target.server, "URL of the target")->required();
-  verb->add_option("--target-creds", words->target.credentials_file, "Credentials file for it");
+  add_side_options(*verb, "source", words->source);
+  add_side_options(*verb, "target", words->target);
   verb->add_option("--target-stream", words->target_stream, "The copy, when it has another name");
-  verb->add_option("--filter", words->filter, "Only these subjects of the source are copied");
+  verb->add_option("--filter", words->filters, "Only these subjects of the source are copied");
+  verb->add_option("--max-hops", words->max_hops, "The copy leaves out what was copied so often already");
   verb->add_flag("--ignore-subjects", words->ignore_subjects, "The copy has other subjects");
-  verb->add_flag("--sampled", words->sampled, "The copy leaves messages out on purpose: missing ones are told, and no difference");
-  verb->add_flag("--exact", words->exact, "Messages that are not copied yet, no longer at the source, or of others are differences too");
+  verb->add_flag("--sampled", words->sampled, "The copy leaves messages out on purpose: they are told, and no difference");
+  verb->add_flag("--exact", words->exact,
+                 "Messages that are not copied yet, gone at either side, of others or out of order are differences too");
   verb->add_flag("--json", words->json, "The figures as JSON");
   verb->callback([words, &run] { run = [words] { return verify(*words); }; });
 }

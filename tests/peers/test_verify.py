@@ -16,9 +16,13 @@ from test_sourcing import make, until
 pytestmark = pytest.mark.skipif(not pathlib.Path(servers.NATS_SERVER).exists(), reason="no nats-server here")
 
 
-def verify(source, target, *more, stream="O"):
-    done = subprocess.run([os.environ["SLUICE_BINARY"], "verify", stream, "--source", source.url, "--target", target.url, "--json", *more],
-                          capture_output=True, text=True, timeout=120)
+def run_verify(source, target, *more, stream="O", env=None):
+    return subprocess.run([os.environ["SLUICE_BINARY"], "verify", stream, "--source", source.url, "--target", target.url, *more],
+                          capture_output=True, text=True, timeout=120, env=os.environ | (env or {}))
+
+
+def verify(source, target, *more, stream="O", env=None):
+    done = run_verify(source, target, "--json", *more, stream=stream, env=env)
     assert done.returncode in (0, 1) and done.stdout, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["same"] == (done.returncode == 0)
@@ -48,6 +52,11 @@ def test_a_marked_copy(farm, kind):
             await b.jetstream().publish(f"o.{i % 5}", b"P%d" % i if i == 100 else b"p%d" % i, headers=mark)
         report = verify(source, target)
         assert (report["equal"], report["different_seqs"], report["missing_seqs"]) == (498, [100], [250]), report
+        assert report["differences"] == [{"seq": 100, "subject": "o.0", "what": "other content"},
+                                         {"seq": 250, "subject": "o.0", "what": "missing"}], report
+        assert report["source"]["by"] == "digests", report
+        assert report["target"]["by"] == ("digests" if kind == "sluice" else "reading"), report
+        assert verify(source, target, "--source-read", "--target-read")["differences"] == report["differences"]
         await api(a, "STREAM.MSG.DELETE.O", {"seq": 100})
         await api(a, "STREAM.MSG.DELETE.O", {"seq": 250})
         report = verify(source, target)
@@ -79,8 +88,83 @@ def test_a_mirror_beside_its_origin(farm):
     asyncio.run(asyncio.wait_for(run(), 120))
 
 
+@pytest.mark.parametrize("kind", ["sluice", "nats-server"])
+def test_what_limits_took_is_no_loss(farm, kind):
+    source, target = two(farm, kind)
+
+    async def run():
+        a, b = await nats.connect(source.url), await nats.connect(target.url)
+        await make(a, "O", subjects=["o.>"])
+        await make(b, "O", subjects=["o.>"], max_msgs_per_subject=2)
+
+        async def copy(seq, subject):
+            await a.jetstream().publish(subject, b"%d" % seq)
+            await b.jetstream().publish(subject, b"%d" % seq, headers={"Choria-SR-Source": f"O {seq} site worker 1"})
+        for i in range(1, 41):
+            await copy(i, f"o.{i % 4}")
+        report = verify(source, target)
+        assert report["same"] and (report["equal"], report["over_subject_limit"]) == (8, 32), report
+        await api(b, "STREAM.MSG.DELETE.O", {"seq": 38})
+        report = verify(source, target)
+        assert not report["same"] and report["missing_seqs"] == [38], report
+        # The front went by the limit of the whole stream.
+        await api(b, "STREAM.UPDATE.O", {"name": "O", "subjects": ["o.>"], "max_msgs_per_subject": 2, "max_msgs": 2})
+        report = verify(source, target)
+        assert report["same"] and (report["equal"], report["removed_at_target"]) == (2, 38), report
+        await a.close()
+        await b.close()
+
+    asyncio.run(asyncio.wait_for(run(), 120))
+
+
+@pytest.mark.parametrize("kind", ["sluice", "nats-server"])
+def test_a_lost_end_is_not_taken_for_what_is_not_copied_yet(farm, kind):
+    source, target = two(farm, kind)
+
+    async def run():
+        a, b = await nats.connect(source.url), await nats.connect(target.url)
+        await make(a, "O", subjects=["o.>"])
+        await make(b, "O", subjects=["o.>"])
+        for i in range(1, 21):
+            await a.jetstream().publish("o.x", b"%d" % i)
+            if i <= 15:
+                await b.jetstream().publish("o.x", b"%d" % i, headers={"Choria-SR-Source": f"O {i} site worker 1"})
+        report = verify(source, target)
+        assert report["same"] and report["behind"] == 5, report
+        await api(b, "STREAM.MSG.DELETE.O", {"seq": 15})
+        report = verify(source, target)
+        assert not report["same"] and report["lost_tail"] == 1, report
+        await a.close()
+        await b.close()
+
+    asyncio.run(asyncio.wait_for(run(), 120))
+
+
+def test_passwords_come_by_variable_or_file(farm, tmp_path):
+    conf = tmp_path / "users.conf"
+    conf.write_text("jetstream: {store_dir: %s}\nauthorization: {users: [{user: u, password: s3cret}]}\n" % (tmp_path / "js"))
+    server = farm.sluice_as_nats_server(name="locked", extra=("-c", str(conf))).start()
+
+    async def run():
+        nc = await nats.connect(server.url, user="u", password="s3cret")
+        await make(nc, "O", subjects=["o.>"])
+        await make(nc, "M", mirror={"name": "O"})
+        await nc.close()
+    asyncio.run(asyncio.wait_for(run(), 60))
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n")
+    secret.chmod(0o600)
+    users = ("--source-user", "u", "--target-user", "u", "--target-stream", "M")
+    report = verify(server, server, *users, "--target-password-file", str(secret), env={"SLUICE_SOURCE_PASSWORD": "s3cret"})
+    assert report["same"], report
+    done = run_verify(server, server, *users, env={"SLUICE_SOURCE_PASSWORD": "s3cret"})
+    assert done.returncode == 2 and done.stderr.startswith("sluice: target: "), done.stderr
+    secret.chmod(0o644)
+    done = run_verify(server, server, *users, "--source-password-file", str(secret))
+    assert done.returncode == 2 and "readable by everybody" in done.stderr, done.stderr
+
+
 def test_errors_say_which_side(farm):
     source, target = two(farm, "sluice")
-    done = subprocess.run([os.environ["SLUICE_BINARY"], "verify", "NONE", "--source", source.url, "--target", target.url],
-                          capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and "source: stream not found" in done.stderr, done.stderr
+    done = run_verify(source, target, stream="NONE")
+    assert done.returncode == 2 and "source: stream not found" in done.stderr, done.stderr
