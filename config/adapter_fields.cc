@@ -188,22 +188,9 @@ const FieldRows& audit_fields() {
     auto t = adapter_table<O>("Follows a Choria server's RPC audit log and hands its records to this node's sluice-spool, which takes them to the centre.",
                               "choria_audit", kAdapterNameSentence,
                               "Account of the embedded core that lines which are no records go to, as dead letters.");
-    t.text("file", &O::file).needed().doc("The log: Choria's `plugin.rpcaudit.logfile`. Rotated by renaming or by copying and cutting.");
-    t.text("position_file", &O::position_file).needed().doc("Keeps how far the log was taken; in a folder that survives restarts.");
+    add_audit_rows(t);
     t.text("spool", &O::spool).doc("UNIX socket of this node's sluice-spool.");
-    t.text("subject", &O::subject).doc("Records are submitted under this subject.");
     t.text("identity", &O::identity).doc("This node, as Choria names it. Empty: the spool's own `identity`.");
-    t.count("priority", &O::priority).between(0, 4).doc("Queue of the spool.");
-    t.flag("sign", &O::sign).doc("Have the spool sign each record with the node's key.");
-    t.time("ttl", &O::ttl)
-        .between(std::chrono::seconds(60), std::chrono::seconds(31 * 86'400))
-        .doc("How long a record may wait in the spool; then it goes to the spool's quarantine.");
-    t.word("start", &O::from_end, {{"beginning", false}, {"end", true}})
-        .doc("Without a position file: take what stands in the log, or only what comes.");
-    t.size("max_line", &O::max_line_bytes).between(1 * kKiB, 128 * kKiB).doc("Longer lines become dead letters.");
-    t.time("scan_interval", &O::scan_interval)
-        .between(std::chrono::milliseconds(50), std::chrono::minutes(1))
-        .doc("The log is looked at that often, besides being told by the kernel.");
     return t.take();
   }();
   return rows;
@@ -229,6 +216,24 @@ const std::vector<AdapterKind>& adapter_kinds() {
       {"choria_audit", &audit_fields, &begin<ChoriaAuditOptions>},
   };
   return kinds;
+}
+
+void add_audit_rows(FieldTable<ChoriaAuditOptions>& t) {
+  using O = ChoriaAuditOptions;
+  t.text("file", &O::file).needed().doc("The log: Choria's `plugin.rpcaudit.logfile`. Rotated by renaming or by copying and cutting.");
+  t.text("position_file", &O::position_file).needed().doc("Keeps how far the log was taken; in a folder that survives restarts.");
+  t.text("subject", &O::subject).doc("Records are submitted under this subject.");
+  t.count("priority", &O::priority).between(0, 4).doc("Queue of the spool.");
+  t.flag("sign", &O::sign).doc("Have the spool sign each record with the node's key.");
+  t.time("ttl", &O::ttl)
+      .between(std::chrono::seconds(60), std::chrono::seconds(31 * 86'400))
+      .doc("How long a record may wait in the spool; then it goes to the spool's quarantine.");
+  t.word("start", &O::from_end, {{"beginning", false}, {"end", true}})
+      .doc("Without a position file: take what stands in the log, or only what comes.");
+  t.size("max_line", &O::max_line_bytes).between(1 * kKiB, 128 * kKiB).doc("Longer lines become dead letters.");
+  t.time("scan_interval", &O::scan_interval)
+      .between(std::chrono::milliseconds(50), std::chrono::minutes(1))
+      .doc("The log is looked at that often, besides being told by the kernel.");
 }
 
 void read_adapters(ReadContext& context, const YamlNode& node, const FieldRow&, Config& config) {

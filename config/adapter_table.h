@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "adapters/choria_audit/options.h"
 #include "config/field.h"
 
 namespace sluice {
@@ -20,5 +21,8 @@ FieldTable<O> adapter_table(const char* sentence, const std::string& kind, const
   t.text("account", &O::account).shown_as("$G").doc(account_sentence);
   return t;
 }
+
+/// Of an audit log that is followed, whoever hosts it.
+void add_audit_rows(FieldTable<ChoriaAuditOptions>& t);
 
 }  // namespace sluice

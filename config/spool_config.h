@@ -1,9 +1,11 @@
 // The configuration of sluice-spool, a file of its own.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "adapters/choria_audit/options.h"
 #include "base/log.h"
 #include "client/link_options.h"
 #include "config/field.h"
@@ -30,6 +32,7 @@ struct SpoolConfig {
   SpoolQueueOptions queue;
   SpoolSenderOptions sender;
   LogOptions log;
+  std::optional<ChoriaAuditOptions> audit;  ///< none: no audit log is followed
 };
 
 const FieldRows& spool_config_fields();

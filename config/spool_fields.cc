@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "config/adapter_table.h"
 #include "config/config_file.h"
 #include "config/sections.h"
 
@@ -52,12 +53,25 @@ const FieldRows& signing_fields() {
   return rows;
 }
 
+const FieldRows& spool_audit_fields() {
+  static const FieldRows rows = [] {
+    FieldTable<ChoriaAuditOptions> t("Follows this node's RPC audit log: each record is submitted; what is none goes to the quarantine.");
+    add_audit_rows(t);
+    return t.take();
+  }();
+  return rows;
+}
+
 /// What no field can see alone.
 void validate(ReadContext& context, SpoolConfig& config) {
   if (config.server.embedded() && context.problems.empty())
     context.problems.add(context.place_of("server"), "'server' must name the NATS system that messages are sent to");
   if (config.socket.empty() && config.folder.empty())
     context.problems.add(context.place_of("socket"), "with neither 'socket' nor 'folder' nothing can come in");
+  if (config.audit && config.socket.empty())
+    context.problems.add(context.place_of("audit"), "'audit' needs 'socket': records come in by the same door as everything");
+  if (config.audit && config.audit->sign && config.sender.seed_file.empty())
+    context.problems.add(context.place_of("audit.sign"), "nothing to sign with: 'signing.seed' is missing");
   config.sender.subject_prefix = config.collective.empty() ? "" : config.collective + ".submission.in.";
   config.server.name = "sluice-spool";
   config.has_inbox_prefix = context.places.contains("server.inbox_prefix");
@@ -96,6 +110,7 @@ const FieldRows& spool_config_fields() {
     });
     nobody.words = {"wait", "count"};
     nobody.doc("When nobody listens on a subject: wait until somebody does (or the TTL ends), or count a try, as Choria does.");
+    t.section("audit", &O::audit, spool_audit_fields());
     t.section("log", &O::log, log_fields());
     return t.take();
   }();

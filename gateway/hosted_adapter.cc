@@ -46,7 +46,8 @@ Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient&
                                               const ChoriaAuditOptions& options) {
   ChoriaAuditOptions here = options;
   here.host = own_host_name();
-  return make_choria_audit(env, target, std::move(here), make_folder_watch(env.poller));
+  auto letters = make_stream_letters(env, target, options.name);
+  return make_choria_audit(env, std::move(letters), std::move(here), make_folder_watch(env.poller));
 }
 Result<std::unique_ptr<Adapter>> make_adapter(Env& env, NatsLink&, StreamClient& target,
                                               const HttpChannelOptions& options) {

@@ -67,25 +67,25 @@ SpoolAnswer read_answer(const std::string& line) {
 
 class ChoriaAudit final : public Adapter {
  public:
-  ChoriaAudit(Env& env, StreamClient& letters, ChoriaAuditOptions options, std::unique_ptr<FolderWatch> watch)
+  ChoriaAudit(Env& env, std::unique_ptr<AuditLetters> letters, ChoriaAuditOptions options, std::unique_ptr<FolderWatch> watch)
       : env_(env),
         options_(std::move(options)),
         reader_(options_.file, options_.max_line_bytes),
         watch_(std::move(watch)),
-        ingest_(env, letters, {.adapter = options_.name, .max_in_flight_count = 64}),
+        letters_(std::move(letters)),
         spool_(env, options_.spool, [this] { on_spool(); }),
         read_timer_(env.timers.make([this] { read(); })),
         again_timer_(env.timers.make([this] { feed(); })),
         stop_timer_(env.timers.make([this] { finish_stop(); })),
         worker_(env.disk_workers.make("audit")) {
-    ingest_.on_room([this] { feed(); });
+    letters_->on_room([this] { feed(); });
   }
 
   std::string_view name() const override { return options_.name; }
   std::string_view kind() const override { return "choria_audit"; }
 
   void start(std::move_only_function<void(Status)> done) override {
-    ingest_.prepare_dead_letters([this, told = std::move(done)](Status ready) mutable {
+    letters_->prepare([this, told = std::move(done)](Status ready) mutable {
       if ((ready || may_pass(ready.error())) && !stopping_) ready = begin();
       failed_ = !ready;
       told(std::move(ready));
@@ -103,11 +103,11 @@ class ChoriaAudit final : public Adapter {
   AdapterHealth health() const override {
     if (stopping_ || failed_) return AdapterHealth::kStopped;
     if (!begun_) return AdapterHealth::kStarting;
-    const bool well = spool_.connected() && trouble_.empty() && ingest_.healthy();
+    const bool well = spool_.connected() && trouble_.empty() && letters_->healthy();
     return well ? AdapterHealth::kRunning : AdapterHealth::kDegraded;
   }
   const AdapterFigures& figures() const override {
-    figures_.in_flight = asked_ + ingest_.in_flight();
+    figures_.in_flight = asked_ + letters_->in_flight();
     return figures_;
   }
   std::string place() const override { return options_.file; }
@@ -323,7 +323,7 @@ class ChoriaAudit final : public Adapter {
   }
 
   bool bury(Held& one) {
-    const Offer taken = ingest_.dead_letter({one.reason, one.detail, options_.file, one.line.text}, [this, number = one.number](const Result<PubAck>& kept) {
+    const Offer taken = letters_->dead_letter({one.reason, one.detail, options_.file, one.line.text}, [this, number = one.number](const Result<PubAck>& kept) {
       const auto at = std::ranges::find(held_, number, &Held::number);
       if (at != held_.end() && (kept || kept.error().code != Errc::kClosed)) settle(*at);
       check_stop();
@@ -344,7 +344,7 @@ class ChoriaAudit final : public Adapter {
 
   // ---- the rest
 
-  bool busy() const { return jobs_ != 0 || asked_ != 0 || ingest_.in_flight() != 0; }
+  bool busy() const { return jobs_ != 0 || asked_ != 0 || letters_->in_flight() != 0; }
 
   void job(std::move_only_function<Status()> work, std::move_only_function<void(Status)> done) {
     ++jobs_;
@@ -369,7 +369,7 @@ class ChoriaAudit final : public Adapter {
   }
   void finish_stop() {
     if (busy()) SLUICE_LOG(kLog, kWarn, "stopped with records not settled, they come again adapter={}", options_.name);
-    ingest_.stop();
+    letters_->stop();
     if (auto done = std::exchange(stop_done_, nullptr)) done();
   }
 
@@ -389,7 +389,7 @@ class ChoriaAudit final : public Adapter {
   LogPosition passed_;     ///< behind all that is settled
   LogPosition kept_;       ///< what the position file says
   std::string trouble_;
-  StreamIngest ingest_;
+  std::unique_ptr<AuditLetters> letters_;
   SpoolSocketClient spool_;
   std::unique_ptr<Timer> read_timer_;
   std::unique_ptr<Timer> again_timer_;
@@ -416,14 +416,14 @@ std::string check_audit_record(const std::string& line, std::string& detail) {
   return "";
 }
 
-Result<std::unique_ptr<Adapter>> make_choria_audit(Env& env, StreamClient& letters, ChoriaAuditOptions options,
+Result<std::unique_ptr<Adapter>> make_choria_audit(Env& env, std::unique_ptr<AuditLetters> letters, ChoriaAuditOptions options,
                                                    std::unique_ptr<FolderWatch> watch) {
   if (!is_adapter_subject(options.name, false) || options.name.contains('.'))
     return fail(Errc::kInvalidArgument, "the adapter's name must be one subject token");
   if (options.file.empty() || options.position_file.empty() || !options.spool.starts_with('/'))
     return fail(Errc::kInvalidArgument, "an audit log needs its file, a position_file and the absolute path of the spool's socket");
   if (!is_adapter_subject(options.subject, false)) return fail(Errc::kInvalidArgument, "'" + options.subject + "' is not a subject");
-  return std::make_unique<ChoriaAudit>(env, letters, std::move(options), std::move(watch));
+  return std::make_unique<ChoriaAudit>(env, std::move(letters), std::move(options), std::move(watch));
 }
 
 }  // namespace sluice

@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "adapters/choria_audit/audit.h"
 #include "base/log.h"
 #include "crypto/digest.h"
 #include "http/server.h"
@@ -16,6 +17,7 @@
 #include "notify/sd_notify.h"
 #include "remote/handshake.h"
 #include "remote/remote_link.h"
+#include "spool/daemon/quarantine_letters.h"
 #include "spool/entrance.h"
 #include "spool/folder.h"
 #include "spool/queue.h"
@@ -50,10 +52,13 @@ class SpoolDaemon {
  private:
   void settle_inbox();
   Status start_entrances();
+  Status start_audit();
   Status start_metrics();
   void start_sender();
+  void collect_audit(MetricSink& sink) const;
   void look_after();
   void stop();
+  void take_down();
 
   SpoolConfig config_;
   UvEnv world_;
@@ -69,6 +74,7 @@ class SpoolDaemon {
   std::unique_ptr<SpoolFolder> folder_;
   std::unique_ptr<SpoolEntrance> entrance_;
   std::unique_ptr<Listener> socket_;
+  std::unique_ptr<Adapter> audit_;
   std::unique_ptr<HttpServer> metrics_;
   std::unique_ptr<Signals> signals_;
   std::unique_ptr<Timer> health_timer_;
@@ -89,6 +95,7 @@ Status SpoolDaemon::start() {
   client_ = StreamClient::make(env_, *link_);
   sender_ = std::make_unique<SpoolSender>(env_, *queue_, *link_, *client_, config_.sender);
   if (Status s = start_entrances(); !s) return s;
+  if (Status s = start_audit(); !s) return s;
   if (Status s = start_metrics(); !s) return s;
   signals_ = std::make_unique<Signals>(world_.loop(), std::initializer_list<int>{SIGTERM, SIGINT}, [this](int) { stop(); });
   health_timer_ = env_.timers.make([this] { look_after(); });
@@ -126,6 +133,30 @@ Status SpoolDaemon::start_entrances() {
   return {};
 }
 
+/// Records come in by the socket, as everything does; a log that can't be followed holds up nothing else.
+Status SpoolDaemon::start_audit() {
+  if (!config_.audit) return {};
+  ChoriaAuditOptions options = *config_.audit;
+  options.spool = config_.socket;
+  options.identity = config_.identity;
+  auto letters = make_quarantine_letters(env_, *queue_, options.subject, options.identity);
+  auto made = make_choria_audit(env_, std::move(letters), std::move(options), make_folder_watch(env_.poller));
+  if (!made) return std::unexpected(made.error());
+  audit_ = *std::move(made);
+  audit_->start([this](const Status& begun) {
+    if (!begun) SLUICE_LOG(kLog, kError, "the audit log is not followed file={} reason={}", config_.audit->file, begun.error().detail);
+  });
+  return {};
+}
+
+void SpoolDaemon::collect_audit(MetricSink& sink) const {
+  const AdapterFigures& figures = audit_->figures();
+  sink.counter("sluice_spool_audit_records_total", "Records of the audit log that are in the spool.", {}, static_cast<double>(figures.accepted));
+  for (const auto& [reason, count] : figures.rejected)
+    sink.counter("sluice_spool_audit_rejected_total", "Lines of the audit log that went to the quarantine.", {{"reason", reason}}, static_cast<double>(count));
+  sink.gauge("sluice_spool_audit_following", "1 while the audit log is read and taken.", {}, audit_->health() == AdapterHealth::kRunning ? 1 : 0);
+}
+
 Status SpoolDaemon::start_metrics() {
   if (config_.metrics_host.empty()) return {};
   HttpServerOptions options;
@@ -137,6 +168,7 @@ Status SpoolDaemon::start_metrics() {
     sender_->collect(text);
     if (folder_) folder_->collect(text);
     if (entrance_) entrance_->collect(text);
+    if (audit_) collect_audit(text);
     world_.collect(text);
     HttpResponse page;
     page.content_type = "text/plain; version=0.0.4";
@@ -168,6 +200,12 @@ void SpoolDaemon::look_after() {
 void SpoolDaemon::stop() {
   if (std::exchange(stopping_, true)) return;
   notify_stopping();
+  if (!audit_) return take_down();
+  audit_->stop([this] { env_.executor.post([this] { take_down(); }); });
+}
+
+void SpoolDaemon::take_down() {
+  audit_.reset();
   socket_.reset();
   if (!config_.socket.empty()) (void)env_.disk.remove(config_.socket);
   metrics_.reset();

@@ -108,7 +108,7 @@ class ChoriaAuditTest : public testing::Test {
   ~ChoriaAuditTest() override { fs::remove_all(folder_); }
 
   void open() {
-    auto made = make_choria_audit(env_, letters_, options_, std::make_unique<NoWatch>());
+    auto made = make_choria_audit(env_, make_stream_letters(env_, letters_, options_.name), options_, std::make_unique<NoWatch>());
     ASSERT_TRUE(made) << made.error().detail;
     adapter_ = std::move(*made);
     adapter_->start([this](Status s) { started_ = std::move(s); });
