@@ -76,7 +76,7 @@ void Node::serve_jetstream(Account& account) {
     auto made = make_engine(account);
     const auto after = std::ranges::find_if(engines_, [&](const auto& e) { return e->account > made->account; });
     engines_.insert(after, std::move(made));
-  } else if (!account.is_system() && !refusals_.contains(account.name())) {
+  } else if (!refusals_.contains(account.name())) {
     refusals_.emplace(account.name(), ApiRefusal::make(account.router(), 10039));
   }
 }
