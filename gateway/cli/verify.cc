@@ -4,12 +4,14 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "crypto/secret.h"
 #include "gateway/cli/command_line.h"
 #include "gateway/cli/progress_bar.h"
 #include "gateway/cli/session.h"
 #include "gateway/cli/verbs.h"
+#include "gateway/cli/verify_heal.h"
 #include "gateway/cli/verify_side.h"
 #include "replicator/stream_comparison.h"
 
@@ -24,6 +26,7 @@ constexpr int kExitNotCompared = 2;
 constexpr uint64_t kMaxNamed = 100;      ///< of each kind
 constexpr uint64_t kMaxSubjectLimit = 64;  ///< above it that limit explains nothing
 constexpr uint64_t kMaxExplained = 1000;  ///< missing messages held against the limit for each subject
+constexpr uint64_t kMaxHealed = 100'000;  ///< in one run
 
 struct VerifyWords {
   std::string stream;
@@ -35,6 +38,8 @@ struct VerifyWords {
   bool sampled = false;
   bool exact = false;
   bool json = false;
+  bool heal = false;
+  bool dry_run = false;
 };
 
 struct Named {
@@ -65,7 +70,8 @@ class Verification {
     if (auto done = explain_by_subject_limit(); !done) return done;
     return name_differences();
   }
-  int show() const;
+  const std::vector<StreamSeq>& missing() const { return missing_; }
+  int show(const std::optional<HealReport>& healed) const;
 
  private:
   ComparisonOptions options() const {
@@ -109,7 +115,7 @@ class Verification {
   ProgressBar bar_;
   StreamComparison comparison_;
   ComparisonReport report_;
-  std::vector<StreamSeq> missing_;        ///< the first kMaxExplained
+  std::vector<StreamSeq> missing_;        ///< the first kMaxExplained, or kMaxHealed
   std::vector<Named> named_;
   uint64_t over_subject_limit_ = 0;
   uint64_t lost_tail_ = 0;  ///< messages that the target has let go at its end, not by its limits
@@ -125,11 +131,11 @@ void Verification::note_lost_tail() {
 
 /// What is not at the target because newer messages of its subject pushed it out is no loss.
 Status Verification::explain_by_subject_limit() {
-  auto missing = comparison_.list_missing(kMaxExplained);
+  auto missing = comparison_.list_missing(words_.heal ? kMaxHealed : kMaxExplained);
   if (!missing) return std::unexpected(missing.error());
   missing_ = *std::move(missing);
   const uint64_t limit = target_.info().max_msgs_per_subject;
-  if (limit == 0 || limit > kMaxSubjectLimit || words_.ignore_subjects || report_.missing > missing_.size()) return {};
+  if (limit == 0 || limit > kMaxSubjectLimit || words_.ignore_subjects || report_.missing > std::min(missing_.size(), kMaxExplained)) return {};
   std::vector<StreamSeq> left;
   for (const StreamSeq seq : missing_) {
     if (!is_over_subject_limit(seq)) left.push_back(seq);
@@ -211,24 +217,62 @@ void Verification::print() const {
   std::printf("%s\n", same() ? "The copy holds what its source holds." : "The copy differs from its source.");
 }
 
-int Verification::show() const {
-  if (words_.json)
-    std::printf("%s\n", to_json().dump(2, ' ', false, Json::error_handler_t::replace).c_str());
-  else
+Json heal_json(const HealReport& report, bool dry_run) {
+  Json left = Json::array();
+  for (const auto& [seq, why] : report.left) left.push_back({{"seq", seq.value()}, {"why", why}});
+  return {{"dry_run", dry_run}, {"healed", report.healed}, {"left", left}};
+}
+
+void print(const HealReport& report, bool dry_run) {
+  std::printf("%s", fmt::format("{} messages {} healed\n", report.healed, dry_run ? "would be" : "were").c_str());
+  for (const auto& [seq, why] : report.left) std::printf("%s", fmt::format("  {:>10}  not healed: {}\n", seq.value(), why).c_str());
+}
+
+int Verification::show(const std::optional<HealReport>& healed) const {
+  if (words_.json) {
+    Json json = to_json();
+    if (healed) json["heal"] = heal_json(*healed, words_.dry_run);
+    std::printf("%s\n", json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  } else {
+    if (healed) sluice::print(*healed, words_.dry_run);
     print();
+  }
   return same() ? kExitOk : kExitDiffers;
 }
 
+int complain_of_words(const VerifyWords& words) {
+  if (words.dry_run && !words.heal) return complain("--dry-run goes with --heal"), kExitNotCompared;
+  if (words.heal && words.sampled)
+    return complain("--heal can't tell what a sampled copy has lost from what it leaves out"), kExitNotCompared;
+  if (words.heal && words.ignore_subjects)
+    return complain("--heal writes under the source's subjects: not with --ignore-subjects"), kExitNotCompared;
+  return kExitOk;
+}
+
 int verify(const VerifyWords& words) {
+  if (const int bad = complain_of_words(words); bad != kExitOk) return bad;
   const auto loop = Session::unconnected();
   Session& session = *loop;
   auto source = VerifySide::open(session, words.source, "source", words.stream);
   if (!source) return not_compared(source.error());
   auto target = VerifySide::open(session, words.target, "target", words.target_stream.empty() ? words.stream : words.target_stream);
   if (!target) return not_compared(target.error());
-  Verification verification(session, words, **source, **target);
-  if (auto done = verification.run(); !done) return not_compared(done.error());
-  return verification.show();
+  std::optional<HealReport> healed;
+  {
+    Verification before(session, words, **source, **target);
+    if (auto done = before.run(); !done) return not_compared(done.error());
+    if (!words.heal || before.missing().empty()) return before.show(healed);
+    auto report = heal(**source, **target, before.missing(), words.dry_run);
+    if (!report) return not_compared(report.error());
+    healed = *std::move(report);
+    if (words.dry_run) return before.show(healed);
+  }
+  // The proof of the pudding: what is there now.
+  for (VerifySide* side : {source->get(), target->get()})
+    if (auto asked = side->refresh(); !asked) return not_compared(asked.error());
+  Verification after(session, words, **source, **target);
+  if (auto done = after.run(); !done) return not_compared(done.error());
+  return after.show(healed);
 }
 
 }  // namespace
@@ -252,6 +296,8 @@ void add_verify_verb(CLI::App& app, VerbRun& run) {
   verb->add_flag("--sampled", words->sampled, "The copy leaves messages out on purpose: they are told, and no difference");
   verb->add_flag("--exact", words->exact,
                  "Messages that are not copied yet, gone at either side, of others or out of order are differences too");
+  verb->add_flag("--heal", words->heal, "Write what is missing at the target's end, then compare again");
+  verb->add_flag("--dry-run", words->dry_run, "With --heal: only say what would be written");
   verb->add_flag("--json", words->json, "The figures as JSON");
   verb->callback([words, &run] { run = [words] { return verify(*words); }; });
 }

@@ -74,6 +74,14 @@ Result<StoredCopy> VerifySide::message(StreamSeq seq) {
   return session_.await<StoredCopy>([&](auto done) { return client_->get_message(stream_, seq, std::move(done)); });
 }
 
+Result<StoredCopy> VerifySide::last_message(const std::string& subject) {
+  return session_.await<StoredCopy>([&](auto done) { return client_->last_message(stream_, subject, std::move(done)); });
+}
+
+Result<PubAck> VerifySide::publish(const LinkMessage& message) {
+  return session_.await<PubAck>([&](auto done) { return client_->publish(message, kServedLimit, std::move(done)); });
+}
+
 Status VerifySide::ask_info() {
   auto reply = api("STREAM.INFO", "");
   if (!reply) return std::unexpected(reply.error());

@@ -48,6 +48,10 @@ class VerifySide {
   Result<StoredCopy> message(StreamSeq seq);
   /// The first message of that subject from `from` on; kNotFound.
   Result<StreamSeq> next_of_subject(StreamSeq from, const std::string& subject);
+  Result<StoredCopy> last_message(const std::string& subject);
+  Result<PubAck> publish(const LinkMessage& message);
+  /// Asks for the stream once more.
+  Status refresh() { return ask_info(); }
   Result<std::string> api(std::string_view verb, std::string_view body);
 
  private:

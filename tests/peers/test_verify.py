@@ -140,6 +140,71 @@ def test_a_lost_end_is_not_taken_for_what_is_not_copied_yet(farm, kind):
     asyncio.run(asyncio.wait_for(run(), 120))
 
 
+@pytest.mark.parametrize("kind", ["sluice", "nats-server"])
+def test_heal_brings_just_what_is_missing(farm, kind):
+    source, target = two(farm, kind)
+
+    async def run():
+        a, b = await nats.connect(source.url), await nats.connect(target.url)
+        await make(a, "O", subjects=["o.>"], allow_rollup_hdrs=True)
+        await make(b, "O", subjects=["o.>"], allow_rollup_hdrs=True)
+        for i in range(1, 301):
+            headers = {"K": str(i), "Nats-Msg-Id": f"id{i}"}
+            await a.jetstream().publish(f"o.{i}", b"p%d" % i, headers=headers | ({"Nats-Rollup": "sub"} if i == 30 else {}))
+            await b.jetstream().publish(f"o.{i}", b"changed" if i == 50 else b"p%d" % i,
+                                        headers=headers | {"Choria-SR-Source": f"O {i} site worker 1"})
+        for seq in (10, 20, 30, 200):
+            await api(b, "STREAM.MSG.DELETE.O", {"seq": seq})
+        report = verify(source, target, "--heal", "--dry-run")
+        assert not report["same"] and report["missing_seqs"] == [10, 20, 30, 200], report
+        assert (report["heal"]["healed"], [one["seq"] for one in report["heal"]["left"]]) == (3, [30]), report
+        assert (await api(b, "STREAM.INFO.O"))["state"]["last_seq"] == 300
+        report = verify(source, target, "--heal")
+        assert report["heal"]["healed"] == 3 and "Nats-Rollup" in report["heal"]["left"][0]["why"], report
+        assert (report["equal"], report["missing_seqs"], report["different_seqs"]) == (298, [30], [50]), report
+        assert report["disordered"] == 3, report  # a stream only appends
+        assert (await api(b, "STREAM.INFO.O"))["state"]["last_seq"] == 303
+        # Nothing is written twice, and what can be made whole is.
+        await api(a, "STREAM.MSG.DELETE.O", {"seq": 30})
+        await api(a, "STREAM.MSG.DELETE.O", {"seq": 50})
+        report = verify(source, target, "--heal")
+        assert report["same"] and "heal" not in report, report
+        assert not verify(source, target, "--exact")["same"]
+        assert (await api(b, "STREAM.INFO.O"))["state"]["last_seq"] == 303
+        # Lost once more within the duplicate window: said, not hidden.
+        await api(b, "STREAM.MSG.DELETE.O", {"seq": 301})
+        report = verify(source, target, "--heal")
+        assert report["heal"]["healed"] == 0 and "duplicate window" in report["heal"]["left"][0]["why"], report
+        await a.close()
+        await b.close()
+
+    asyncio.run(asyncio.wait_for(run(), 120))
+
+
+@pytest.mark.parametrize("kind", ["sluice", "nats-server"])
+def test_heal_makes_no_older_value_the_latest(farm, kind):
+    source, target = two(farm, kind)
+
+    async def run():
+        a, b = await nats.connect(source.url), await nats.connect(target.url)
+        await make(a, "O", subjects=["o.>"])
+        await make(b, "O", subjects=["o.>"], max_msgs_per_subject=5)
+        for i in range(1, 5):
+            await a.jetstream().publish("o.x", b"%d" % i)
+            await b.jetstream().publish("o.x", b"%d" % i, headers={"Choria-SR-Source": f"O {i} site worker 1"})
+        await api(b, "STREAM.MSG.DELETE.O", {"seq": 2})
+        report = verify(source, target, "--heal")
+        assert report["missing_seqs"] == [2] and "newer message" in report["heal"]["left"][0]["why"], report
+        assert (await api(b, "STREAM.INFO.O"))["state"]["last_seq"] == 4
+        for words in (["--sampled"], ["--ignore-subjects"]):
+            assert run_verify(source, target, "--heal", *words).returncode == 2
+        assert run_verify(source, target, "--dry-run").returncode == 2
+        await a.close()
+        await b.close()
+
+    asyncio.run(asyncio.wait_for(run(), 120))
+
+
 def test_passwords_come_by_variable_or_file(farm, tmp_path):
     conf = tmp_path / "users.conf"
     conf.write_text("jetstream: {store_dir: %s}\nauthorization: {users: [{user: u, password: s3cret}]}\n" % (tmp_path / "js"))
