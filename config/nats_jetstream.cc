@@ -12,7 +12,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::array kJetStreamRefused = std::to_array<std::string_view>({"unique_tag",
-                                                                          "limits",
                                                                           "tpm",
                                                                           "extension_hint",
                                                                           "max_outstanding_catchup",
@@ -35,6 +34,7 @@ class JetStreamReader {
   using Value = const ConfValue&;
 
   void block(Value value);
+  void limits(Value value);
   void sync_interval(Value value);
   void cipher(Value value);
 
@@ -112,10 +112,35 @@ void JetStreamReader::block(Value value) {
       reader_.text(entry.value, out_.previous_store_key);
     } else if (key == "cipher") {
       cipher(entry.value);
+    } else if (key == "limits") {
+      limits(entry.value);
     } else if (key == "strict") {
       bool strict = true;
       reader_.flag(entry.value, strict);
       out_.server.lenient_requests = !strict;
+    } else {
+      reader_.refuse_or_unknown(entry, kJetStreamRefused);
+    }
+  }
+}
+
+void JetStreamReader::limits(Value value) {
+  if (!reader_.is_map(value)) return;
+  for (const ConfEntry& entry : value.entries) {
+    const std::string key = to_conf_lower(entry.key);
+    const auto count = [&](int64_t& out) {
+      if (const auto number = reader_.integer(entry.value, INT64_MIN, INT64_MAX, key)) out = *number;
+    };
+    if (key == "max_ack_pending") {
+      count(out_.max_ack_pending);
+    } else if (key == "max_request_batch") {
+      count(out_.max_request_batch);
+    } else if (key == "max_ha_assets") {
+      int64_t without_effect = 0;  // of clusters
+      count(without_effect);
+      reader_.note(entry.value.place, "\"max_ha_assets\" is without effect here");
+    } else if (key == "duplicate_window") {
+      if (const auto time = reader_.duration(entry.value, key)) out_.max_duplicate_window = *time;
     } else {
       reader_.refuse_or_unknown(entry, kJetStreamRefused);
     }

@@ -30,6 +30,9 @@ struct NatsSettings {
   SealCipher store_cipher = SealCipher::kChaCha20Poly1305;
   int64_t max_memory_bytes = -1;               ///< -1 = not said: by the machine's size
   int64_t max_file_bytes = -1;
+  int64_t max_ack_pending = -1;                ///< JetStream's `limits`, of every account; -1 = none
+  int64_t max_request_batch = 0;               ///< 0 = none
+  std::chrono::nanoseconds max_duplicate_window{0};  ///< 0 = none
   bool debug = false;
   bool trace = false;
   bool logtime = true;

@@ -68,6 +68,9 @@ NodeOptions node_options(const AppOptions& options) {
     out.store.keys = make_store_keys(encryption.cipher, encryption.key, encryption.previous_key);
   out.max_file_bytes = options.max_file_bytes;
   out.max_memory_bytes = options.max_memory_bytes;
+  out.consumers.max_ack_pending_limit = options.max_ack_pending;
+  out.consumers.max_request_batch = options.max_request_batch;
+  out.streams.max_duplicate_window = options.max_duplicate_window;
   return out;
 }
 

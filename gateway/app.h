@@ -48,6 +48,9 @@ struct AppOptions {
   std::string config_path{};  ///< read again on SIGHUP; empty = there is none
   int64_t max_file_bytes = -1;  ///< JetStream's limits; -1 = none
   int64_t max_memory_bytes = -1;
+  int64_t max_ack_pending = -1;    ///< of every account's consumers; -1 = none
+  int64_t max_request_batch = 0;   ///< of a pull; 0 = none
+  std::chrono::nanoseconds max_duplicate_window{0};  ///< of a stream; 0 = none
   /// Between the notice to clients and their end.
   std::chrono::nanoseconds stop_grace = std::chrono::milliseconds(500);
   std::chrono::nanoseconds lame_duck_grace = std::chrono::milliseconds(500);  ///< the same for SIGUSR2

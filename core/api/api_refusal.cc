@@ -18,6 +18,7 @@ class Refusal : public ApiRefusal {
       std::string body =
           fmt::format(R"({{"type":"io.nats.jetstream.api.v1.{}","error":{}}})", verb.response,
                       api_error_json(Error{Errc::kUnsupported, api_code, {}}));
+      if (verb.failed.size() > 2) body.replace(body.size() - 1, 1, "," + std::string(verb.failed.substr(1)));
       subscriptions_.push_back(bus.subscribe(
           fmt::format("$JS.API.{}", verb.pattern), "",
           [&bus, text = std::move(body)](const Message& request, const Origin&) {

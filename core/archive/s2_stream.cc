@@ -43,6 +43,7 @@ Result<bool> S2StreamReader::next(std::string& out) {
   out.clear();
   ByteReader in(std::string_view(waiting_).substr(at_));
   const auto type = in.byte();
+  if (type && *type != kIdentifier && !identified_) return corrupt("s2: corrupt input");  // whatever length it claims
   const auto length = type ? in.le(3) : std::nullopt;
   const auto body = length ? in.take(static_cast<size_t>(*length)) : std::nullopt;
   if (!body) return false;
@@ -53,11 +54,11 @@ Result<bool> S2StreamReader::next(std::string& out) {
 
 Status S2StreamReader::chunk(uint8_t type, std::string_view body, std::string& out) {
   if (type == kIdentifier) {
-    if (body != kS2Name && body != kSnappyName) return corrupt("not an S2 or Snappy stream");
+    if (body != kS2Name && body != kSnappyName) return corrupt("s2: corrupt input");
     identified_ = true;
     return {};
   }
-  if (!identified_) return corrupt("not an S2 or Snappy stream");
+  if (!identified_) return corrupt("s2: corrupt input");
   if (type == kCompressed || type == kUncompressed) return data(body, type == kCompressed, out);
   if (type >= kFirstSkippable) return {};  // an index, padding, what later versions add
   return corrupt(fmt::format("chunk of the unknown kind {}", type));

@@ -98,7 +98,6 @@ Node::EngineOptions Node::engine_options(const Account& account) const {
   out.api.limits = shown(limits);
   out.api.limits.max_streams = out.streams.max_streams;
   out.api.limits.max_consumers = out.consumers.max_consumers_per_stream;
-  out.api.limits.max_ack_pending = out.consumers.max_ack_pending_limit;
   for (const auto& [name, tier] : tiers) out.api.tiers.emplace_back(name, shown(tier));
   return out;
 }
@@ -136,6 +135,7 @@ std::unique_ptr<AccountEngine> Node::make_engine(Account& account) {
   api.server_id = server_->id();
   api.domain = options_.server.domain;
   api.unknown_keys = options_.server.lenient_requests ? UnknownKeys::kIgnore : UnknownKeys::kRefuse;
+  api.max_duplicate_window = streams.max_duplicate_window;
   api.version = std::string(kCompatVersion);
   api.api_level = kApiLevel;
   engine->api = ApiDispatcher::make(env_, account.router(), engine->store.get(), *engine->streams,

@@ -57,10 +57,7 @@ const char* to_string(StorageKind storage) {
 }
 
 int required_api_level(const StreamConfig& c) {
-  const auto durable = [](const StreamSource& s) { return s.consumer.has_value(); };
-  if (c.allow_batched || (c.mirror && durable(*c.mirror)) ||
-      std::any_of(c.sources.begin(), c.sources.end(), durable))
-    return 4;
+  if (c.allow_batched) return 4;
   if (c.allow_msg_counter || c.allow_atomic || c.allow_msg_schedules ||
       c.persist_mode == PersistMode::kAsync)
     return 2;

@@ -122,6 +122,9 @@ std::vector<ChangedSetting> fixed_changes(const NatsSettings& running, const Nat
   compare("max_memory_store", "JetStreamMaxMemory", running.max_memory_bytes,
           fresh.max_memory_bytes);
   compare("max_file_store", "JetStreamMaxStore", running.max_file_bytes, fresh.max_file_bytes);
+  compare("limits.max_ack_pending", "JetStreamLimits", running.max_ack_pending, fresh.max_ack_pending);
+  compare("limits.max_request_batch", "JetStreamLimits", running.max_request_batch, fresh.max_request_batch);
+  compare("limits.duplicate_window", "JetStreamLimits", running.max_duplicate_window.count(), fresh.max_duplicate_window.count());
   compare("ports_file_dir", "PortsFileDir", running.ports_file_dir, fresh.ports_file_dir);
   for (ChangedSetting& changed : compare_options(running.server, fresh.server).waiting)
     out.push_back(std::move(changed));
@@ -152,6 +155,9 @@ AppOptions NatsFace::app_options() {
   config.log = engine_log(settings);
   out.max_file_bytes = settings.max_file_bytes >= 0 ? settings.max_file_bytes : default_file_limit(store_root(settings));
   out.max_memory_bytes = settings.max_memory_bytes >= 0 ? settings.max_memory_bytes : default_memory_limit();
+  out.max_ack_pending = settings.max_ack_pending;
+  out.max_request_batch = settings.max_request_batch;
+  out.max_duplicate_window = settings.max_duplicate_window;
   out.stop_grace = std::chrono::nanoseconds(0);
   out.lame_duck_grace = settings.lame_duck_grace;
   out.lame_duck_spread = settings.lame_duck_duration - settings.lame_duck_grace;
