@@ -38,6 +38,7 @@ void LagWatch::start() {
 
 void LagWatch::rest() {
   resting_ = true;
+  asking_ = false;
   call_.cancel();
   timer_->stop();
   figures_.messages.reset();
@@ -53,14 +54,23 @@ void LagWatch::progressed() {
 void LagWatch::tick() {
   timer_->start(kInterval);
   judge();
+  if (std::exchange(asking_, true)) return;
   call_ = control_.stream_info(options_.stream, [this](const Result<StreamFigures>& info) { on_info(info); });
 }
 
 void LagWatch::on_info(const Result<StreamFigures>& info) {
+  asking_ = false;
   if (!info) {
     figures_.messages.reset();
     figures_.seconds.reset();
     figures_.why_stalled = fmt::format("the source does not tell where it ends: {}", info.error().detail);
+    return;
+  }
+  if (const WallNanos life = events_.life(); life != 0 && life != info->created) {
+    // Made anew, which the copy has not seen yet: its sequences can't be held against these.
+    figures_.messages.reset();
+    figures_.seconds.reset();
+    figures_.why_stalled = "the source stream was made anew";
     return;
   }
   figures_.source_end = info->last_seq;
@@ -79,6 +89,7 @@ void LagWatch::look_at_next() {
 
 /// Asks for the next message on one filter after the other; `filter` is the one just answered.
 void LagWatch::on_next(Result<std::string> reply, size_t filter, StreamSeq passed) {
+  asking_ = false;
   const auto filters = options_.filters();
   if (filter != SIZE_MAX) {
     if (reply) {
@@ -103,6 +114,7 @@ void LagWatch::on_next(Result<std::string> reply, size_t filter, StreamSeq passe
   const std::string body = nlohmann::json{{"seq", passed.value() + 1},
                                           {"next_by_subj", filters.empty() ? ">" : filters[next]}}
                                .dump();
+  asking_ = true;
   call_ = control_.api("STREAM.MSG.GET", options_.stream, body, [this, next, passed](Result<std::string> answer) {
     on_next(std::move(answer), next, passed);
   });

@@ -30,6 +30,7 @@ class LagWatch {
  public:
   struct Events {
     std::function<StreamSeq()> passed;      ///< up to where the copy has come
+    std::function<WallNanos()> life;        ///< when the source stream was made that is copied; 0 = not known
     std::function<WallNanos()> oldest_time; ///< of a message read and not settled; 0 = none
     /// The source has nothing for this copy between what was passed and this sequence (both in).
     std::function<void(StreamSeq through)> on_nothing_before;
@@ -58,6 +59,7 @@ class LagWatch {
   LagFigures figures_;
   MonoTime healthy_at_{};
   bool resting_ = true;
+  bool asking_ = false;  ///< an answer is awaited: on a long link longer than until the next tick
   std::optional<WallNanos> next_time_;  ///< of the nearest message found so far
   std::unique_ptr<Timer> timer_;
   Ticket call_;

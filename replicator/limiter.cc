@@ -141,6 +141,11 @@ void Limiter::copied(const std::string& value) {
   if (--found->second.count == 0) underway_.erase(found);
 }
 
+void Limiter::vanished(const std::string& value) {
+  const auto found = underway_.find(value);
+  if (found != underway_.end() && --found->second.count == 0) underway_.erase(found);
+}
+
 void Limiter::tick() {
   const auto times = static_cast<int64_t>(1 + tracker_.size() / kQuickSave_items);
   timer_->start(kSaveInterval * times);

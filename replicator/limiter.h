@@ -54,6 +54,8 @@ class Limiter {
     return inspector_.look(subject, headers, payload).value;
   }
   void copied(const std::string& value);
+  /// What was to be copied went before it was: the value counts as not copied by it.
+  void vanished(const std::string& value);
 
   const Tracker& tracker() const { return tracker_; }
   const Advisor* advisor() const { return advisor_.get(); }

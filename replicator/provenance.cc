@@ -56,8 +56,8 @@ std::string copy_headers(std::string_view source_headers, const Provenance& mark
   return block;
 }
 
-std::string copy_message_id(const Provenance& mark) {
-  return fmt::format("{}:{}:{}:{}", mark.stream, mark.seq.value(), mark.replicator, mark.worker);
+std::string copy_message_id(const Provenance& mark, WallNanos origin_created) {
+  return fmt::format("{}:{}:{}:{}:{:x}", mark.stream, mark.seq.value(), mark.replicator, mark.worker, origin_created);
 }
 
 }  // namespace sluice

@@ -37,8 +37,8 @@ uint32_t count_hops(std::string_view headers);
 /// Headers of a copy, but for the fence: the source's fields byte for byte, without `Nats-Expected-*` (they
 /// spoke of the source's sequences) and the previous hop's position; then mark and position.
 std::string copy_headers(std::string_view source_headers, const Provenance& mark, const CopyPosition& position);
-/// "<stream>:<sequence>:<replicator>:<worker>": the same for each attempt to copy one message, and not that of
-/// another site's stream of the same name.
-std::string copy_message_id(const Provenance& mark);
+/// "<stream>:<sequence>:<replicator>:<worker>:<life>": the same for each attempt to copy one message, and neither that of
+/// another site's stream of the same name nor that of a stream made anew.
+std::string copy_message_id(const Provenance& mark, WallNanos origin_created);
 
 }  // namespace sluice

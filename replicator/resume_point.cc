@@ -83,16 +83,6 @@ void ResumePoint::compare_configs(const std::string& source_info) {
 }
 
 void ResumePoint::weigh() {
-  if (known_.begin_anew || known_.begin_at) {
-    CopyPosition base = known_.remembered.value_or(CopyPosition{});
-    base.target_seq = plan_.target.last_seq;
-    if (!known_.begin_at) return begin_fresh(base, true);
-    base.origin_created = plan_.source.created;
-    base.source_seq = std::min(StreamSeq(std::max<uint64_t>(known_.begin_at->value(), 1) - 1), plan_.source.last_seq);
-    base.source_end = plan_.source.last_seq;
-    plan_.position = base;
-    return found();
-  }
   const auto& remembered = known_.remembered;
   if (plan_.target.last_seq.is_zero()) {
     // Nothing was ever written there: then the file tells only of what needed no writing.
@@ -118,17 +108,23 @@ void ResumePoint::on_target_last(Result<StoredCopy> last) {
     if (const auto mark = find_provenance(last->headers, copy_)) {
       CopyPosition position;
       const auto header = find_header(last->headers, kPositionHeader);
-      if (auto record = header ? parse_position_header(*header) : std::nullopt) position = *record;
+      const auto record = header ? parse_position_header(*header) : std::nullopt;
+      if (record) position = *record;
+      // Written while others wrote too: then what was settled lies behind the mark.
+      const bool was_shared = record && record->source_seq != mark->seq;
+      if (was_shared && options_.target_writers == TargetWriters::kAuto)
+        return scan_target(remembered && remembered->target_seq <= plan_.target.last_seq ? remembered->target_seq : StreamSeq(0),
+                           last->seq);
       position.source_seq = mark->seq;
       position.target_seq = last->seq;
       return go_on_at(position);
     }
   }
   if (!shared && unchanged) {
-    // Only this copy writes there, so each sequence beyond the remembered pair is one source message more.
-    CopyPosition position = *remembered;
-    plan_.to_skip = plan_.target.last_seq.value() - position.target_seq.value();
-    return go_on_at(position);
+    // Only this copy writes there, so each sequence beyond the remembered pair was given to one source message more.
+    if (plan_.target.retention != StreamRetention::kLimits)
+      plan_.to_skip = plan_.target.last_seq.value() - remembered->target_seq.value();
+    return go_on_at(*remembered);
   }
   if (!last) {  // emptied: nothing that begins anew could be there twice
     CopyPosition base = remembered.value_or(CopyPosition{});
@@ -136,7 +132,7 @@ void ResumePoint::on_target_last(Result<StoredCopy> last) {
     if (remembered && remembered->target_seq <= base.target_seq) return go_on_at(base);
     return begin_fresh(base, true);
   }
-  if (options_.target_writers == TargetWriters::kExclusive) {
+  if (options_.target_writers == TargetWriters::kExclusive && !is_ordered_anew()) {
     return events_.on_blocked(fmt::format("target stream '{}' ends with a message that this copy did not write: give "
                                           "the copy a target of its own, or set target_writers: shared",
                                           options_.target_stream));
@@ -169,11 +165,10 @@ void ResumePoint::on_scanned(std::string_view headers, StreamSeq seq) {
       record = *parsed;
     else
       record.source_seq = mark->seq;  // Stream Replicator's own: it copies one after the other
-    // Another life of the source: its sequences say nothing about this one.
-    if (record.origin_created == 0 || record.origin_created == plan_.source.created) {
-      marks_.insert(mark->seq.value());
-      if (!scanned_ || record.source_seq >= scanned_->source_seq) scanned_ = record;
-    }
+    if (record.origin_created == 0) record.origin_created = plan_.source.created;
+    Found& life = scanned_[record.origin_created];
+    life.marks.insert(mark->seq.value());
+    if (record.source_seq >= life.record.source_seq) life.record = record;
   }
   if (seq >= scan_end_) {
     scan_->pause();
@@ -184,25 +179,54 @@ void ResumePoint::on_scanned(std::string_view headers, StreamSeq seq) {
 void ResumePoint::scan_done() {
   scan_.reset();
   const auto& remembered = known_.remembered;
-  const bool same_life = remembered && remembered->origin_created == plan_.source.created;
-  CopyPosition position;
-  if (same_life && (!scanned_ || remembered->source_seq >= scanned_->source_seq)) {
-    position = *remembered;
-  } else if (scanned_) {
-    position = *scanned_;
-    position.target_seq = remembered ? remembered->target_seq : StreamSeq(0);
-  } else {
-    CopyPosition base = remembered.value_or(CopyPosition{});
-    base.target_seq = scan_end_;
-    base.shared = true;
-    if (remembered) return go_on_at(base);  // of another life: told there
-    return begin_fresh(base, true);
+  // Of the life that the source has now, else of the one that came furthest.
+  auto found = scanned_.find(plan_.source.created);
+  if (found == scanned_.end()) {
+    found = std::max_element(scanned_.begin(), scanned_.end(), [](const auto& a, const auto& b) {
+      return a.second.record.ledger.read < b.second.record.ledger.read;
+    });
   }
-  position.shared = true;
-  marks_.erase_below(position.source_seq.value() + 1);
-  plan_.on_target = std::move(marks_);
+  CopyPosition position = remembered.value_or(CopyPosition{});
+  if (found != scanned_.end()) {
+    const CopyPosition& record = found->second.record;
+    const bool same_life = position.origin_created == record.origin_created;
+    const bool is_newer = same_life ? record.source_seq > position.source_seq
+                                    : record.origin_created == plan_.source.created ||
+                                          record.ledger.read > position.ledger.read;
+    if (is_newer) {
+      const StreamSeq known = position.target_seq, end = position.source_end;
+      position = record;
+      position.target_seq = known;
+      if (same_life) position.source_end = end;
+    }
+    if (position.origin_created == record.origin_created) plan_.on_target = std::move(found->second.marks);
+    plan_.on_target.erase_below(position.source_seq.value() + 1);
+  }
+  position.shared = options_.target_writers != TargetWriters::kExclusive;
+  if (!remembered && scanned_.empty()) {
+    position.target_seq = scan_end_;
+    return begin_fresh(position, true);
+  }
   if (plan_.on_target.empty()) position.target_seq = scan_end_;
   go_on_at(position);
+}
+
+/// What the target took beyond a position that is not gone on from.
+void ResumePoint::count_what_was_taken(CopyPosition& position) {
+  const uint64_t taken = plan_.to_skip + plan_.on_target.size();
+  position.ledger.read += taken;
+  position.ledger.copied += taken;
+  if (!plan_.on_target.empty())
+    position.source_seq = std::max(position.source_seq, StreamSeq(plan_.on_target.ranges().rbegin()->second));
+  position.source_seq = StreamSeq(position.source_seq.value() + plan_.to_skip);
+  plan_.to_skip = 0;
+  plan_.on_target.clear();
+  position.target_seq = plan_.target.last_seq;
+}
+
+/// The start settings name a sequence that the source has not come to yet.
+bool ResumePoint::waits_for_start(const CopyPosition& position) const {
+  return options_.start_sequence != 0 && position.source_seq.value() + 1 == options_.start_sequence;
 }
 
 void ResumePoint::begin_fresh(CopyPosition base, bool by_start_settings) {
@@ -210,7 +234,9 @@ void ResumePoint::begin_fresh(CopyPosition base, bool by_start_settings) {
   const uint64_t last = plan_.source.last_seq.value();
   uint64_t start = std::max<uint64_t>(first, 1);
   plan_.is_anchored = true;
-  if (by_start_settings) {
+  if (known_.begin_at) {
+    start = std::min(std::max<uint64_t>(known_.begin_at->value(), 1), last + 1);
+  } else if (by_start_settings) {
     if (options_.start_at_end) {
       start = last + 1;
     } else if (options_.start_sequence != 0) {
@@ -230,21 +256,23 @@ void ResumePoint::begin_fresh(CopyPosition base, bool by_start_settings) {
 
 void ResumePoint::go_on_at(CopyPosition position) {
   const StreamFigures& source = plan_.source;
+  if (is_ordered_anew()) {
+    count_what_was_taken(position);
+    return begin_fresh(position, true);
+  }
   const bool other_life = position.origin_created != 0 && position.origin_created != source.created;
-  if (other_life || position.source_seq > source.last_seq) {
+  if (other_life || (position.source_seq > source.last_seq && !waits_for_start(position))) {
     plan_.gap = other_life ? fmt::format("source stream '{}' was made anew since the last copy", options_.stream)
                            : fmt::format("source stream '{}' ends at {} but {} was copied already: it was made anew "
                                          "or restored to an older state",
                                          options_.stream, source.last_seq.value(), position.source_seq.value());
     if (options_.on_gap == OnGap::kStop) return events_.on_blocked(plan_.gap);
+    count_what_was_taken(position);
     if (position.source_end > position.source_seq) {
       const uint64_t lost = position.source_end.value() - position.source_seq.value();
       position.ledger.read += lost;
       position.ledger.recreated += lost;
     }
-    plan_.to_skip = 0;
-    plan_.on_target.clear();
-    position.target_seq = plan_.target.last_seq;
     return begin_fresh(position, options_.on_gap == OnGap::kRestart);
   }
   position.origin_created = source.created;
@@ -259,8 +287,12 @@ bool ResumePoint::pass_vanished_front(CopyPosition& position) {
   const uint64_t first = plan_.source.first_seq.value();
   if (first <= position.source_seq.value() + 1) return true;
   const uint64_t gone = first - position.source_seq.value() - 1;
-  const uint64_t copied = std::min(gone, plan_.to_skip);  // the target took them before
-  plan_.to_skip -= copied;
+  // Some of them the target had taken before.
+  const uint64_t queued = std::min(gone, plan_.to_skip);
+  plan_.to_skip -= queued;
+  const uint64_t marked = plan_.on_target.size();
+  plan_.on_target.erase_below(first);
+  const uint64_t copied = queued + marked - plan_.on_target.size();
   const uint64_t lost = gone - copied;
   if (lost != 0) {
     plan_.gap = fmt::format("{} messages of source stream '{}' went before they were copied, the last one {}", lost,
@@ -275,7 +307,7 @@ bool ResumePoint::pass_vanished_front(CopyPosition& position) {
   position.ledger.purged += lost;
   position.source_seq = StreamSeq(first - 1);
   if (lost != 0 && options_.on_gap == OnGap::kRestart) {
-    position.target_seq = plan_.target.last_seq;
+    count_what_was_taken(position);
     begin_fresh(position, true);
     return false;
   }

@@ -3,10 +3,13 @@
 // The target decides: its newest message carries our mark and the position as of then. When that message is not
 // ours, others write there too, and all that lies beyond the remembered place is looked through for marks of
 // ours. The file wins only while the target has taken nothing since it was written (then it also knows of
-// messages that were passed without being copied).
+// messages that were passed without being copied). What the target counts beyond that and does not hold was taken by its
+// consumers, when it is a queue. Else it was removed there, or lost with the target's power before it was
+// acknowledged: it is written again, unless its id is still known.
 // The source is then held against that: made anew, shortened, or its front gone before it was copied.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,7 +35,7 @@ struct ResumePlan {
   StreamFigures source;
   StreamFigures target;
   SeqSet on_target;      ///< beyond the position, written by us already (shared targets)
-  uint64_t to_skip = 0;  ///< next messages that the target took and lost since
+  uint64_t to_skip = 0;  ///< next messages that the target took and, as a queue, has given away since
   std::string gap;       ///< in words, when something vanished before it was copied; empty = nothing
 };
 
@@ -65,10 +68,13 @@ class ResumePoint {
   void create_target(const std::string& source_info);
   void compare_configs(const std::string& source_info);
   void weigh();
+  bool is_ordered_anew() const { return known_.begin_anew || known_.begin_at; }
   void on_target_last(Result<StoredCopy> last);
   void scan_target(StreamSeq after, StreamSeq last);
   void on_scanned(std::string_view headers, StreamSeq seq);
   void scan_done();
+  bool waits_for_start(const CopyPosition& position) const;
+  void count_what_was_taken(CopyPosition& position);
   void begin_fresh(CopyPosition base, bool by_start_settings);
   void go_on_at(CopyPosition position);
   bool pass_vanished_front(CopyPosition& position);
@@ -84,8 +90,11 @@ class ResumePoint {
   Events events_;
   ResumePlan plan_;
   // Of a scan:
-  std::optional<CopyPosition> scanned_;
-  SeqSet marks_;
+  struct Found {
+    CopyPosition record;  ///< the newest
+    SeqSet marks;
+  };
+  std::map<WallNanos, Found> scanned_;  ///< by the source's life
   StreamSeq scan_end_;
   std::unique_ptr<StreamReader> scan_;
   std::unique_ptr<Timer> later_;

@@ -22,7 +22,8 @@ constexpr auto kStopDeadline = 2s;
 
 /// One source message, as counted.
 void count(Ledger& ledger, const CopyItem& item) {
-  ledger.read += 1 + item.filtered_before + item.removed_before + item.purged_before;
+  ledger.read += 1 + item.copied_before + item.filtered_before + item.removed_before + item.purged_before;
+  ledger.copied += item.copied_before;
   ledger.filtered += item.filtered_before;
   ledger.removed += item.removed_before;
   ledger.purged += item.purged_before;
@@ -68,6 +69,7 @@ StreamCopy::StreamCopy(Env& env, StreamCopyOptions options, std::string replicat
       stop_timer_(env.timers.make([this] { finish_stop(); })),
       lag_(env, sites.control, options_,
            {.passed = [this] { return figures_.position.source_seq; },
+            .life = [this] { return figures_.position.origin_created; },
             .oldest_time = [this] { return writer_ ? writer_->oldest_time() : WallNanos(0); },
             .on_nothing_before = [this](StreamSeq through) { pass_nothing(through); },
             .on_change =
@@ -127,7 +129,7 @@ void StreamCopy::reset(std::optional<StreamSeq> from) {
   SLUICE_LOG(log_, kInfo, "copy begins anew copy={} from={}", options_.id(), from ? from->value() : 0);
   begin_at_ = from;
   begin_anew_ = !from;
-  chosen_.clear();
+  forget_chosen(0, UINT64_MAX, false);
   judged_through_ = 0;
   if (should_run()) locate();
 }
@@ -181,9 +183,11 @@ void StreamCopy::begin(ResumePlan plan) {
   begin_at_.reset();
   if (plan.position.origin_created != figures_.position.origin_created ||
       plan.position.source_seq < figures_.position.source_seq) {
-    chosen_.clear();
+    forget_chosen(0, UINT64_MAX, false);
     judged_through_ = 0;
   }
+  // Copied without that we heard of it, or gone at the source.
+  forget_chosen(0, plan.position.source_seq.value() + 1, plan.gap.empty());
   ahead_ = plan.position;
   figures_.position = plan.position;
   remembered_ = plan.position;
@@ -199,8 +203,11 @@ void StreamCopy::begin(ResumePlan plan) {
       env_, sites_.target,
       WriterPlan{.target_stream = options_.target_stream,
                  .copy = copy_,
+                 .origin_created = plan.source.created,
                  .target_last = plan.target.last_seq,
+                 .taken_after = plan.position.target_seq,
                  .shared = plan.position.shared,
+                 .alone = options_.target_writers == TargetWriters::kExclusive,
                  .max_messages = options_.window_messages,
                  .max_bytes = options_.window_bytes},
       TargetWriter::Events{
@@ -209,6 +216,7 @@ void StreamCopy::begin(ResumePlan plan) {
           .on_failed = [this](const WriteFailure& failure) { on_failed(failure); }});
   ReadPlan reading{.stream = options_.stream,
                    .filters = options_.filters(),
+                   .created = plan.source.created,
                    .first = plan.is_anchored ? plan.position.source_seq.next() : StreamSeq(0),
                    .start_time = plan.start_time,
                    .window_messages = std::max<size_t>(options_.window_messages / 2, 1),
@@ -260,6 +268,7 @@ void StreamCopy::on_first_of_source(const Result<StreamFigures>& info) {
   asking_first_ = false;
   if (figures_.state != CopyState::kCopying) return;
   if (!info) return end_session(fmt::format("source stream '{}': {}", options_.stream, info.error().detail));
+  if (info->created != ahead_.origin_created) return end_session("the source stream was made anew");
   const uint64_t first = info->first_seq.value();
   while (!held_.empty()) {
     const uint64_t expected = ahead_.source_seq.value() + 1;
@@ -278,22 +287,45 @@ void StreamCopy::on_first_of_source(const Result<StreamFigures>& info) {
   }
 }
 
+/// What went at the source between these sequences (the end is not in) and was copied before: an earlier session
+/// did, which never heard of it. `gap` is less by that.
+uint64_t StreamCopy::take_marks(uint64_t first, uint64_t end, GapCounts& gap) {
+  if (on_target_.empty()) return 0;
+  const auto drop_below = [this](uint64_t seq) {
+    const uint64_t before = on_target_.size();
+    on_target_.erase_below(seq);
+    return before - on_target_.size();
+  };
+  (void)drop_below(first);
+  const uint64_t purged = std::min(drop_below(first + gap.purged), gap.purged);
+  const uint64_t others = drop_below(end);
+  uint64_t& counted_as = gap.filtered != 0 ? gap.filtered : gap.removed;
+  SLUICE_CHECK(others <= counted_as);
+  gap.purged -= purged;
+  counted_as -= others;
+  return purged + others;
+}
+
 void StreamCopy::take(Read message, GapCounts gap) {
   CopyItem item;
   item.source_seq = message.seq;
   item.source_time = message.time;
   item.size_bytes = message.payload.size();
+  item.copied_before = take_marks(ahead_.source_seq.value() + 1, message.seq.value(), gap);
   item.filtered_before = gap.filtered;
   item.removed_before = gap.removed;
   item.purged_before = gap.purged;
+  forget_chosen(ahead_.source_seq.value() + 1, message.seq.value(), false);
   item.outcome = decide(message, item.value);
+  const bool is_on_target = on_target_.contains(message.seq.value());
+  if (is_on_target) item.outcome = Outcome::kCopied;  // whatever would be decided now
   ahead_.source_seq = message.seq;
   count(ahead_.ledger, item);
-  if (item.outcome == Outcome::kCopied && to_skip_ > 0) {
+  if (item.outcome == Outcome::kCopied && to_skip_ > 0 && !is_on_target) {
     --to_skip_;
     item.on_target = true;
     item.target_seq = skip_target_ = skip_target_.next();
-  } else if (on_target_.contains(message.seq.value())) {
+  } else if (is_on_target) {
     item.on_target = true;
   }
   if (item.needs_writing()) address(item, std::move(message));
@@ -302,6 +334,20 @@ void StreamCopy::take(Read message, GapCounts gap) {
     reading_paused_ = true;
     reader_->pause();
   }
+}
+
+/// Of messages between these sequences (the end is not in) that will not be read any more.
+void StreamCopy::forget_chosen(uint64_t first, uint64_t end, bool were_copied) {
+  const auto from = chosen_.lower_bound(first), until = chosen_.lower_bound(end);
+  for (auto it = from; it != until; ++it) {
+    if (were_copied) {
+      limiter_->copied(it->second);
+    } else {
+      limiter_->vanished(it->second);
+      vanished_.insert(it->second);
+    }
+  }
+  chosen_.erase(from, until);
 }
 
 Outcome StreamCopy::decide(const Read& message, std::string& value) {
@@ -314,15 +360,19 @@ Outcome StreamCopy::decide(const Read& message, std::string& value) {
   // What was judged in an earlier session stays so: asking again would see it as a repetition.
   const uint64_t seq = message.seq.value();
   if (seq <= judged_through_) {
-    if (!chosen_.contains(seq)) return Outcome::kSampled;
-    value = limiter_->value_of(message.subject, message.headers, message.payload);
-    return Outcome::kCopied;
+    if (const auto chosen = chosen_.find(seq); chosen != chosen_.end()) {
+      value = chosen->second;
+      return Outcome::kCopied;
+    }
+    if (vanished_.empty() || !vanished_.contains(limiter_->value_of(message.subject, message.headers, message.payload)))
+      return Outcome::kSampled;
   }
-  judged_through_ = seq;
+  judged_through_ = std::max(judged_through_, seq);
   Limiter::Verdict verdict = limiter_->judge(message.subject, message.headers, message.payload);
   value = std::move(verdict.value);
   if (!verdict.copy) return Outcome::kSampled;
-  chosen_.insert(seq);
+  chosen_.emplace(seq, value);
+  vanished_.erase(value);
   return Outcome::kCopied;
 }
 
@@ -333,7 +383,7 @@ void StreamCopy::address(CopyItem& item, Read message) {
   item.payload = std::move(message.payload);
   if (item.outcome == Outcome::kDeadLettered) {
     item.subject = options_.dead_letter_subject;
-    set_header(item.headers, "Nats-Msg-Id", "dead:" + copy_message_id(mark));
+    set_header(item.headers, "Nats-Msg-Id", "dead:" + copy_message_id(mark, ahead_.origin_created));
     append_header(item.headers, "Sluice-Original-Subject", message.subject);
     append_header(item.headers, "Sluice-Dead-Letter-Reason", refusal_);
     return;
@@ -343,11 +393,11 @@ void StreamCopy::address(CopyItem& item, Read message) {
   if (rename_ == message.seq || (id && message.seq <= rename_through_)) {
     const std::string original(id.value_or(""));
     set_header(item.headers, "Nats-Msg-Id",
-               fmt::format("{}:{}", copy_message_id(mark), target_attempt_id_));
+               fmt::format("{}:{}", copy_message_id(mark, ahead_.origin_created), target_attempt_id_));
     if (!original.empty()) append_header(item.headers, kOriginalIdHeader, original);
     ++figures_.renamed_ids;
   } else if (!id && options_.message_ids && message.seq > rename_through_) {
-    append_header(item.headers, "Nats-Msg-Id", copy_message_id(mark));
+    append_header(item.headers, "Nats-Msg-Id", copy_message_id(mark, ahead_.origin_created));
   }
 }
 
@@ -421,12 +471,17 @@ void StreamCopy::pass_nothing(StreamSeq through) {
   CopyPosition& position = figures_.position;
   if (figures_.state != CopyState::kCopying || !writer_ || !writer_->idle() || !held_.empty() || !is_anchored_) return;
   if (through <= position.source_seq || ahead_.source_seq != position.source_seq) return;
-  const uint64_t passed = through.value() - position.source_seq.value();
+  GapCounts gap;
+  uint64_t& nothing = options_.filters().empty() ? gap.removed : gap.filtered;
+  const uint64_t passed = nothing = through.value() - position.source_seq.value();
+  const uint64_t marked = take_marks(position.source_seq.value() + 1, through.value() + 1, gap);
   for (CopyPosition* p : {&position, &ahead_}) {
     p->source_seq = through;
     p->source_end = through;
     p->ledger.read += passed;
-    (options_.filters().empty() ? p->ledger.removed : p->ledger.filtered) += passed;
+    p->ledger.copied += marked;
+    p->ledger.removed += gap.removed;
+    p->ledger.filtered += gap.filtered;
   }
   remembered_ = position;
   schedule_position_write();

@@ -13,8 +13,10 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -111,8 +113,10 @@ class StreamCopy {
   void on_message(const ConsumedMessage& message);
   void classify_held();
   void on_first_of_source(const Result<StreamFigures>& info);
+  uint64_t take_marks(uint64_t first, uint64_t end, GapCounts& gap);
   void take(Read message, GapCounts gap);
   Outcome decide(const Read& message, std::string& value);
+  void forget_chosen(uint64_t first, uint64_t end, bool were_copied);
   void address(CopyItem& item, Read message);
   void on_settled(const CopyItem& item, StreamSeq target_seq);
   void on_progress();
@@ -160,7 +164,8 @@ class StreamCopy {
   bool reading_paused_ = false;
 
   // Across sessions:
-  SeqSet chosen_;                ///< beyond the position: judged, and to be copied
+  std::map<uint64_t, std::string> chosen_;  ///< beyond the position: judged, and to be copied; with the value
+  std::set<std::string> vanished_;          ///< values whose chosen message went at the source: the next one is judged anew
   uint64_t judged_through_ = 0;
   std::optional<StreamSeq> rename_;  ///< source message whose Msg-Id collides on the target
   StreamSeq rename_through_;         ///< copied anew: the target may know all ids up to here

@@ -15,7 +15,9 @@ using Kind = WriteFailure::Kind;
 constexpr uint16_t kStreamFull = 10077;
 constexpr uint16_t kInsufficientResources = 10023;
 
-bool is_fence_error(const Error& error) { return error.api_code == 10071 || error.api_code == 10164; }
+bool is_fence_error(const Error& error) {
+  return error.api_code == 10070 || error.api_code == 10071 || error.api_code == 10164;
+}
 
 /// Errors of the target's own state, not of the message: they pass, or a person ends them.
 bool passes_by_itself(const Error& error) {
@@ -33,7 +35,8 @@ TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Even
       events_(std::move(events)),
       window_(plan_.max_messages, plan_.max_bytes),
       window_max_bytes_(plan_.max_bytes),
-      next_target_(plan_.target_last.next()) {}
+      next_target_(plan_.target_last.next()),
+      probing_(!plan_.shared && plan_.taken_after < plan_.target_last) {}
 
 void TargetWriter::add(CopyItem item) {
   if (dead_) return;
@@ -49,6 +52,7 @@ void TargetWriter::pump() {
     Place& place = line_[published_];
     if (place.item.needs_writing()) {
       if (!window_.has_room(in_flight_, in_flight_bytes_)) break;
+      if (must_go_alone() && in_flight_ != 0) break;
       if (plan_.shared && !subjects_in_flight_.insert(place.item.subject).second) break;
       waiting_bytes_ -= place.bytes;
       ++published_;
@@ -65,8 +69,11 @@ void TargetWriter::pump() {
 void TargetWriter::publish(Place& place, uint64_t number) {
   std::string headers = std::move(place.item.headers);
   const bool fenced = !plan_.shared && place.item.outcome == Outcome::kCopied;
+  place.msg_id = find_header(headers, "Nats-Msg-Id").value_or("");
   if (fenced) {
     append_header(headers, "Nats-Expected-Last-Sequence", fmt::format("{}", next_target_.value() - 1));
+    if (in_flight_ != 0 && !last_id_.empty()) append_header(headers, "Nats-Expected-Last-Msg-Id", last_id_);
+    last_id_ = place.msg_id;
     place.target_seq = next_target_;
     next_target_ = next_target_.next();
   }
@@ -107,6 +114,7 @@ void TargetWriter::on_answer(uint64_t number, Result<PubAck> ack) {
     return failed(Kind::kMovedOn, seq,
                   fmt::format("stored as {} instead of {}", ack->seq.value(), place.target_seq.value()));
   }
+  probing_ = false;
   acknowledged(number, ack->seq);
 }
 
@@ -115,15 +123,31 @@ void TargetWriter::on_answer(uint64_t number, Result<PubAck> ack) {
 void TargetWriter::check_duplicate(uint64_t number, StreamSeq target_seq) {
   const StreamSeq seq = find(number)->item.source_seq;
   const std::string why = fmt::format("Nats-Msg-Id of source message {} is known to the target", seq.value());
-  // On a fenced target an earlier attempt would have been seen when the session began.
-  if (!plan_.shared) return failed(Kind::kDuplicate, seq, why);
+  if (!plan_.shared) {
+    // Taken from an earlier session that never heard of it, and gone since: else that had been seen when this began.
+    if (target_seq > plan_.taken_after && target_seq <= plan_.target_last) {
+      find(number)->target_seq = target_seq;
+      next_target_ = plan_.target_last.next();  // nothing was stored: alone on its way, by probing_
+      return acknowledged(number, target_seq);
+    }
+    return failed(Kind::kDuplicate, seq, why);
+  }
   find(number)->ticket = target_.get_message(
       plan_.target_stream, target_seq, [this, number, seq, why, target_seq](Result<StoredCopy> stored) {
         if (dead_) return;
         find(number)->ticket.release();
+        if (!stored && stored.error().code == Errc::kNotFound) {
+          // It was taken and is gone. An id that we made ourselves tells whose it was.
+          const Provenance mark{plan_.copy.stream, seq, plan_.copy.replicator, plan_.copy.worker, 0};
+          if (find(number)->msg_id == copy_message_id(mark, plan_.origin_created)) return acknowledged(number, target_seq);
+          return failed(Kind::kDuplicate, seq, why);
+        }
         if (!stored) return failed(Kind::kNoAnswer, seq, why + ", which can't be looked at: " + stored.error().detail);
         const auto mark = find_provenance(stored->headers, plan_.copy);
-        if (!mark || mark->seq != seq) return failed(Kind::kDuplicate, seq, why);
+        const auto header = find_header(stored->headers, kPositionHeader);
+        const auto record = header ? parse_position_header(*header) : std::nullopt;
+        const bool same_life = !record || record->origin_created == 0 || record->origin_created == plan_.origin_created;
+        if (!mark || mark->seq != seq || !same_life) return failed(Kind::kDuplicate, seq, why);
         acknowledged(number, target_seq);
       });
 }

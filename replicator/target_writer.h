@@ -3,7 +3,9 @@
 // Happy path: each message gets its place in a line; the first ones in the line, a window of them, are published
 // without waiting; whatever stands at the head and is acknowledged, or needed no writing, is settled.
 // Exclusive target: each publish carries Nats-Expected-Last-Sequence, one more than the one before, so nothing is
-// taken twice or out of order, whatever arrives late from a connection that broke.
+// taken twice or out of order, whatever arrives late from a connection that broke. When another writer takes such a
+// place, the ones behind would still fit: so each also names the message before it (Nats-Expected-Last-Msg-Id), and
+// where there is no id to name, it waits for the one before it.
 // Shared target: no such fence can hold; of each subject one message is on its way at a time, which keeps
 // the order there, and a duplicate is looked at before it is believed.
 //
@@ -29,7 +31,8 @@ namespace sluice {
 struct CopyItem {
   StreamSeq source_seq;
   Outcome outcome = Outcome::kCopied;
-  uint64_t filtered_before = 0;  ///< sequences between this one and the one before it in the line
+  uint64_t copied_before = 0;    ///< sequences between this one and the one before it in the line, as the next three
+  uint64_t filtered_before = 0;
   uint64_t removed_before = 0;
   uint64_t purged_before = 0;
   WallNanos source_time = 0;
@@ -62,8 +65,11 @@ struct WriteFailure {
 struct WriterPlan {
   std::string target_stream;
   Provenance copy;             ///< stream, replicator, worker: what our marks look like
+  WallNanos origin_created = 0;  ///< of the source stream
   StreamSeq target_last;
+  StreamSeq taken_after;       ///< an id that an exclusive target knows from behind this place is that of our message
   bool shared = false;
+  bool alone = false;          ///< by configuration nobody else writes: nothing waits for want of an id
   size_t max_messages = 1000;
   size_t max_bytes = 8 * 1024 * 1024;
 };
@@ -101,10 +107,12 @@ class TargetWriter {
     StreamSeq target_seq;
     MonoTime sent{};
     size_t bytes = 0;
+    std::string msg_id{};
     bool settled = false;
     Ticket ticket{};
   };
 
+  bool must_go_alone() const { return probing_ || (!plan_.shared && !plan_.alone && last_id_.empty()); }
   void pump();
   void publish(Place& place, uint64_t number);
   void on_answer(uint64_t number, Result<PubAck> ack);
@@ -121,6 +129,7 @@ class TargetWriter {
   CopyWindow window_;
   size_t window_max_bytes_;
   StreamSeq next_target_;          ///< of the next publish, on an exclusive target
+  std::string last_id_;            ///< of the newest publish; empty = it had none
   std::deque<Place> line_;
   uint64_t first_number_ = 0;      ///< of the line's head; numbers rise by one
   size_t published_ = 0;           ///< of the line: already sent, or needing none
@@ -128,6 +137,7 @@ class TargetWriter {
   size_t in_flight_ = 0;
   size_t in_flight_bytes_ = 0;
   std::unordered_set<std::string> subjects_in_flight_;  ///< shared target only
+  bool probing_;                   ///< it may know the next ids (plan_.taken_after): one after the other
   bool dead_ = false;
   bool settling_ = false;
 };

@@ -86,6 +86,12 @@ def run_proofs(program, tally):
             done.result()
 
 
+def run_sites(program, tally, worlds, time_box):
+    """Pairs of sites with everything between them; fails below that many worlds. A target that lies must be found out."""
+    run_simulate(program, ["--worlds", str(worlds), "--time-box", str(time_box)], tally)
+    run_simulate(program, ["--worlds", "1000", "--lying-disk", "--seed", "1"], tally, blind_if_kept=True)
+
+
 def run_peers(binary, word, soak, tally):
     pytest = ROOT / "build/peers/venv/bin/pytest"
     if not pytest.exists():
@@ -144,6 +150,7 @@ def main():
             run_simulate(options.proofs, ["--crash-states", str(options.states // 10), "--encrypted", "--time-box",
                                           str(options.minutes * 30)], tally)
             run_simulate(options.proofs, ["--faults", "200", "--time-box", "1200"], tally)
+            run_sites(options.proofs.parent / "prove_replication", tally, 10_000, options.minutes * 15)
         run_gtest((options.unit / "tests/test_consumer").resolve(), tally, ["--gtest_filter=Model.*"],
                   SLUICE_HISTORIES=str(options.histories))
         run_gtest((options.unit / "tests/test_stream").resolve(), tally, ["--gtest_filter=StreamModel.*"],
@@ -167,9 +174,12 @@ def main():
                 # The sanitizers see some of it too; the release build proves the rest.
                 prove = (tests / "prove_store").resolve()
                 run_simulate(prove, ["--crash-states", "1000"], tally)
+                run_simulate((tests / "prove_replication").resolve(), ["--worlds", "50", "--time-box", "120"], tally)
                 run_simulate(prove, ["--flips", "kill", "--parts", "500"], tally)
         if options.proofs and options.word in "simulate prove_store":
             run_proofs(options.proofs.resolve(), tally)
+        if options.proofs and options.word in "simulate prove_replication":
+            run_sites(options.proofs.resolve().parent / "prove_replication", tally, 1000, 180)
         if options.peers:
             run_peers(options.peers, options.word, None, tally)
 

@@ -157,7 +157,8 @@ void Election::on_campaigned(Result<PubAck> answer, StreamSeq expected) {
   told_ = false;
   lease_end_ = asked_ + lease_;
   lease_timer_->start(lease_end_ - env_.clock.now());
-  tick_timer_->start(interval());
+  // From when we asked, as the lease: else a long link leaves no time for the first renewal.
+  tick_timer_->start(std::max(asked_ + interval() - env_.clock.now(), std::chrono::nanoseconds(0)));
   if (was_released_) won();
 }
 

@@ -70,6 +70,18 @@ void StreamReader::start() {
 void StreamReader::on_made(const Result<std::string>& reply) {
   if (!reply) return trouble(fmt::format("consumer on '{}': {}", plan_.stream, reply.error().detail));
   made_ = true;
+  if (plan_.created == 0) return pull();
+  // The consumer goes with its stream: when that is still the one now, all it delivers is of it.
+  create_ = client_.stream_info(plan_.stream, [this](const Result<StreamFigures>& stream) { on_looked_at(stream); });
+}
+
+void StreamReader::on_looked_at(const Result<StreamFigures>& stream) {
+  if (!stream) return trouble(fmt::format("stream '{}': {}", plan_.stream, stream.error().detail));
+  if (stream->created != plan_.created) return trouble(fmt::format("stream '{}' was made anew", plan_.stream));
+  pull();
+}
+
+void StreamReader::pull() {
   pull_ = client_.pull(
       plan_.stream, consumer_, std::max<size_t>(plan_.window_messages, 1),
       [this](const ConsumedMessage& message) { on_message(message); },

@@ -13,6 +13,7 @@ namespace sluice {
 struct ReadPlan {
   std::string stream;
   std::vector<std::string> filters{};
+  WallNanos created = 0;      ///< of the stream; another one of the same name is not read. 0 = any
   StreamSeq first{};          ///< first sequence wanted; zero = from start_time
   WallNanos start_time = 0;
   bool headers_only = false;
@@ -45,6 +46,8 @@ class StreamReader {
 
  private:
   void on_made(const Result<std::string>& reply);
+  void on_looked_at(const Result<StreamFigures>& stream);
+  void pull();
   void on_message(const ConsumedMessage& message);
   void trouble(const std::string& why);
 

@@ -23,7 +23,7 @@ replicator:
     - stream: REGISTRATION
       target: nats://127.0.0.1:LINK
 """
-OURS = {"Choria-SR-Source", "Sluice-Copy-Position", "Nats-Expected-Last-Sequence", "Nats-Msg-Id"}
+OURS = {"Choria-SR-Source", "Sluice-Copy-Position", "Nats-Expected-Last-Sequence", "Nats-Expected-Last-Msg-Id", "Nats-Msg-Id"}
 
 
 def provenance(headers):

@@ -15,7 +15,7 @@ import proxy
 import servers
 import wire
 
-OURS = {"Choria-SR-Source", "Sluice-Copy-Position", "Nats-Expected-Last-Sequence", "Nats-Msg-Id"}
+OURS = {"Choria-SR-Source", "Sluice-Copy-Position", "Nats-Expected-Last-Sequence", "Nats-Expected-Last-Msg-Id", "Nats-Msg-Id"}
 
 
 @pytest.fixture(autouse=True)

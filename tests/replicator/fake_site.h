@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -85,6 +86,7 @@ struct FakeStream {
   std::vector<std::string> subjects{"s.>"};
   std::map<uint64_t, StoredCopy> messages;
   std::map<std::string, uint64_t> ids;  ///< dedup, without end
+  std::string last_id{};                ///< Nats-Msg-Id of the newest
 };
 
 class FakeSite : public StreamClient {
@@ -98,12 +100,22 @@ class FakeSite : public StreamClient {
   std::string listening = "TARGET";     ///< the stream that takes what is published
   std::string refused_subject;          ///< publishes on it are refused for their own fault
   std::vector<std::string> calls;       ///< of api()
+  std::function<void()> before_publish; ///< is stored
+  std::function<void()> before_consumer;  ///< is made
 
   void store(const std::string& stream, std::string subject, std::string headers, std::string payload,
              WallNanos time = 5'000'000) {
     FakeStream& s = streams[stream];
     uint64_t seq = ++s.last_seq;
     s.messages[seq] = {StreamSeq(seq), std::move(subject), std::move(headers), std::move(payload), time};
+    s.last_id.clear();
+  }
+  /// Its power goes: what it took last and had not acknowledged is lost, the sequences are used up.
+  void lose_newest(const std::string& stream, uint64_t count) {
+    FakeStream& s = streams[stream];
+    for (const auto lost = s.last_seq + 1 - count; !s.messages.empty() && s.messages.rbegin()->first >= lost;)
+      s.messages.erase(std::prev(s.messages.end()));
+    std::erase_if(s.ids, [&](const auto& id) { return id.second + count > s.last_seq; });
   }
   /// Its front goes: what is below `first` was purged or aged out.
   void purge_below(const std::string& stream, uint64_t first) {
@@ -190,6 +202,7 @@ class FakeSite : public StreamClient {
       streams[name].subjects = request["subjects"].get<std::vector<std::string>>();
       result = "{}";
     } else if (verb == "CONSUMER.CREATE") {
+      if (before_consumer) before_consumer();
       result = make_consumer(request["config"]);
     } else if (auto it = streams.find(name); it != streams.end()) {
       if (verb == "STREAM.INFO") {
@@ -320,6 +333,7 @@ class FakeSite : public StreamClient {
   }
 
   Result<PubAck> accept(StoredCopy& m) {
+    if (before_publish) before_publish();
     if (!refused_subject.empty() && m.subject == refused_subject)
       return fail_api(Errc::kRefused, 10054, "message size exceeds maximum allowed");
     if (m.subject == "dead.letters") {
@@ -335,12 +349,15 @@ class FakeSite : public StreamClient {
         return fail_api(Errc::kRefused, 10071, "wrong last sequence: " + std::to_string(s.last_seq));
       }
     }
+    const auto last = find_header(m.headers, "Nats-Expected-Last-Msg-Id");
+    if (last && *last != s.last_id) return fail_api(Errc::kRefused, 10070, "wrong last msg ID: " + s.last_id);
     if (auto id = find_header(m.headers, "Nats-Msg-Id")) {
       auto [it, fresh] = s.ids.emplace(*id, s.last_seq + 1);
       if (!fresh) return PubAck{listening, StreamSeq(it->second), true};
     }
     m.seq = StreamSeq(++s.last_seq);
     s.messages[s.last_seq] = m;
+    s.last_id = find_header(m.headers, "Nats-Msg-Id").value_or("");
     return PubAck{listening, m.seq, false};
   }
 

@@ -88,7 +88,7 @@ TEST(StreamCopy, GivesEachMessageAnIdThatIsTheSameNextTime) {
   w.start();
   ASSERT_TRUE(w.run_until_passed());
   auto& to = w.target.streams["TARGET"].messages;
-  EXPECT_EQ(find_header(to[1].headers, "Nats-Msg-Id"), "SOURCE:1:edge:reg");
+  EXPECT_EQ(find_header(to[1].headers, "Nats-Msg-Id"), "SOURCE:1:edge:reg:1");
   EXPECT_EQ(find_header(to[2].headers, "Nats-Msg-Id"), "own");
 }
 

@@ -32,14 +32,24 @@ Env SimEnv::env_at(const std::string& host) {
              disk_workers_, net_.host(host), mailboxes_,     poller_};
 }
 
+SimMachine& SimEnv::add_machine(const std::string& host) {
+  machines_.push_back(std::make_unique<SimMachine>(host, events_, timers_, net_.host(host), root_.fork()));
+  return *machines_.back();
+}
+
 bool SimEnv::run_round() {
-  if (!events_.any_due() && executor_.idle()) return false;
+  const auto rests = [](const auto& machine) { return machine->executor_.idle(); };
+  if (!events_.any_due() && executor_.idle() && std::all_of(machines_.begin(), machines_.end(), rests)) return false;
   // How much falls into one round is the kernel's and the scheduler's whim.
   for (uint64_t left = round_random_.between(1, kMaxEventsInRound); left > 0; --left) {
     if (!events_.run_one_due()) break;
   }
   executor_.run_posted();
   executor_.run_round_end();
+  for (const auto& machine : machines_) {
+    machine->executor_.run_posted();
+    machine->executor_.run_round_end();
+  }
   return true;
 }
 

@@ -8,11 +8,14 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "io/env.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_loop.h"
+#include "sim/sim_machine.h"
 #include "sim/sim_network.h"
 #include "sim/sim_random.h"
 
@@ -23,6 +26,7 @@ namespace sluice::sim {
 class SimEnv {
  public:
   explicit SimEnv(uint64_t seed);
+  ~SimEnv() { events_.drop_all(); }
   SimEnv(const SimEnv&) = delete;
   SimEnv& operator=(const SimEnv&) = delete;
 
@@ -32,6 +36,8 @@ class SimEnv {
   operator Env&() { return env_; }  // NOLINT(google-explicit-constructor): reads as the world it is
   /// The same world with the network seen from another host.
   Env env_at(const std::string& host);
+  /// One more machine, on the network under this name.
+  SimMachine& add_machine(const std::string& host);
 
   /// Runs everything that is due at the present instant: tasks, round ends, timers, disk, network.
   /// Time stands still.
@@ -80,6 +86,7 @@ class SimEnv {
   SimDisk disk_;
   SimDiskWorkers disk_workers_;
   SimNetwork net_;
+  std::vector<std::unique_ptr<SimMachine>> machines_;
   Env env_;
 };
 

@@ -43,6 +43,14 @@ bool SimEvents::run_one_due() {
   return true;
 }
 
+void SimEvents::drop_all() {
+  while (!queue_.empty()) {  // what goes may schedule
+    by_id_.clear();
+    pending_io_ = 0;
+    const auto dropped = std::exchange(queue_, {});
+  }
+}
+
 bool SimEvents::next_time(MonoTime& at) const {
   if (queue_.empty()) return false;
   at = std::get<0>(queue_.begin()->first);

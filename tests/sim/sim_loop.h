@@ -54,6 +54,8 @@ class SimEvents {
   bool run_one_due();
   /// Virtual time of the next event (kTimer or kIo). @return false when there is none.
   bool next_time(MonoTime& at) const;
+  /// Nothing of it happens any more; what an event owned goes while the world is still there.
+  void drop_all();
   size_t pending_io() const { return pending_io_; }
   SimClock& clock() { return clock_; }
   SimRandom& random() { return random_; }

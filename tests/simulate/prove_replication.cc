@@ -1,0 +1,142 @@
+// prove_replication: two sites with everything between them, from seeds: ledger and copies hold at each end.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+
+#include "base/log.h"
+#include "simulate/site_world.h"
+
+extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
+
+namespace sluice::simulate {
+namespace {
+
+struct Options {
+  std::optional<uint64_t> seed;
+  std::optional<uint64_t> world;
+  uint64_t worlds = 1;
+  uint64_t time_box_s = 0;
+  uint64_t violations = 1;
+  bool trace = false;
+  bool lying_disk = false;
+};
+
+constexpr const char* kUsage =
+    "prove_replication [--worlds N] [--seed N] [--time-box SECONDS] [--violations N] [--world-seed W] [--lying-disk] [--trace]\n"
+    "  --worlds N      worlds to run, each from a seed of its own\n"
+    "  --seed N        of those seeds; a fresh one when left out\n"
+    "  --time-box S    stop after S seconds of real time; exit 3 when not all was reached\n"
+    "  --violations N  go on until that many were found\n"
+    "  --world-seed W  that world alone\n"
+    "  --lying-disk    the target does not sync: a violation must be found, or the checkers are blind\n"
+    "  --trace         tell what happens, with the product's log\n"
+    "Exit: 0 promises kept, 1 a promise was broken, 2 usage, 3 time over.\n";
+
+std::optional<Options> parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view name = argv[i];
+    if (name == "--trace" || name == "--lying-disk") {
+      (name == "--trace" ? options.trace : options.lying_disk) = true;
+      continue;
+    }
+    if (i + 1 >= argc) return std::nullopt;
+    const std::string_view text = argv[++i];
+    uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    if (name == "--seed") {
+      options.seed = value;
+    } else if (name == "--world-seed") {
+      options.world = value;
+    } else if (name == "--worlds") {
+      options.worlds = value;
+    } else if (name == "--time-box") {
+      options.time_box_s = value;
+    } else if (name == "--violations") {
+      options.violations = value;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return options;
+}
+
+char last_words[160];
+
+/// A check of the engine or a sanitizer stops the process: the seed must still be told.
+void tell_seed() {
+  if (write(STDERR_FILENO, last_words, std::strlen(last_words)) < 0) return;
+}
+
+void on_abort(int signal) {
+  tell_seed();
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+void print(const SiteTally& t, double seconds, uint64_t violations, bool time_over, uint64_t seed) {
+  fmt::print("prove_replication: {} worlds in {:.1f} s, {:.0f} simulated hours: {} messages, {} copies; power cuts {}, kills {}, "
+             "orderly stops {}, partitions {}, resets {}, clock jumps {}, slow disks {}, purges and removals {}, recreations "
+             "{}, takeovers {}, gaps noticed {}, begun anew {}; {} violations{}, seed {}\n",
+             t.worlds, seconds, t.simulated_hours, t.messages, t.copies, t.power_cuts, t.kills, t.stops, t.partitions,
+             t.resets, t.clock_jumps, t.slow_disks, t.purges, t.recreations, t.takeovers, t.gaps, t.begun_anew, violations,
+             time_over ? ", time over" : "", seed);
+}
+
+int run(const Options& options) {
+  const uint64_t seed = options.seed ? *options.seed : std::random_device{}() & 0xffffffU;
+  configure_logging({options.trace ? LogLevel::kDebug : LogLevel::kOff, false, ""});
+  fmt::print("prove_replication: seed {}\n", seed);
+  std::fflush(stdout);
+  const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+  SiteTally tally;
+  sim::SimRandom seeds(seed);
+  uint64_t violations = 0;
+  bool time_over = false;
+  while (violations < options.violations && tally.worlds < (options.world ? 1 : options.worlds)) {
+    if (options.time_box_s > 0 && seconds() >= static_cast<double>(options.time_box_s)) {
+      time_over = true;
+      break;
+    }
+    const uint64_t world = options.world ? *options.world : seeds.below(1ULL << 40);
+    std::snprintf(last_words, sizeof last_words, "prove_replication: died; run again with --world-seed %llu\n",
+                  static_cast<unsigned long long>(world));
+    try {
+      SiteWorld(world, tally, options.trace, options.lying_disk).run();
+    } catch (const Violation& violation) {
+      ++violations;
+      fmt::print("prove_replication: VIOLATION in {}\nprove_replication: run again with --world-seed {} --trace\n",
+                 violation.what(), world);
+      std::fflush(stdout);
+    }
+  }
+  print(tally, seconds(), violations, time_over, seed);
+  if (violations > 0) return 1;
+  return time_over ? 3 : 0;
+}
+
+}  // namespace
+}  // namespace sluice::simulate
+
+int main(int argc, char** argv) {
+  const auto options = sluice::simulate::parse(argc, argv);
+  if (!options) {
+    std::fputs(sluice::simulate::kUsage, stderr);
+    return 2;
+  }
+  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS}) std::signal(signal, sluice::simulate::on_abort);
+  if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(sluice::simulate::tell_seed);
+  return sluice::simulate::run(*options);
+}

@@ -1,0 +1,43 @@
+// What one world of two sites is made of, drawn from its seed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "replicator/options.h"
+#include "sim/sim_random.h"
+
+namespace sluice::simulate {
+
+enum class CopierPlace : uint8_t {
+  kApart,     ///< a machine of its own, both ends over the network
+  kAtSource,  ///< in the source's process
+  kAtTarget,  ///< in the target's process
+  kTwoApart,  ///< two machines that elect a leader
+};
+
+struct SiteConfig {
+  CopierPlace place = CopierPlace::kApart;
+  StreamCopyOptions copy;
+  bool others_write = false;      ///< to the target stream
+  uint64_t source_max_msgs = 0;   ///< 0 = no limit
+  uint64_t source_max_per_subject = 0;
+  uint64_t messages = 0;          ///< published in all
+  uint64_t burst = 1;
+  uint64_t large_percent = 0;     ///< payloads of up to 20 KB
+  unsigned fault_percent = 0;     ///< of the steps
+  uint64_t latency_ms_max = 0;
+  uint64_t bytes_per_second = 0;
+
+  bool has_sampling() const { return copy.inspect.enabled(); }
+  /// The target stream is made beforehand, with more subjects or fewer limits than the source.
+  bool makes_target() const { return !copy.create_target; }
+  /// Of what the source names `subject`.
+  std::string target_subject(const std::string& subject) const;
+  bool matches(const std::string& subject) const;
+};
+
+SiteConfig draw_site_config(sim::SimRandom& random);
+std::string describe(const SiteConfig& config);
+
+}  // namespace sluice::simulate
