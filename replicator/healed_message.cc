@@ -26,7 +26,7 @@ Result<std::string> healed_headers(const StoredCopy& original, const std::string
   remove_header(block, kPositionHeader);
   append_header(block, kProvenanceHeader, format_provenance(mark));
   const std::string id(find_header(block, "Nats-Msg-Id").value_or(""));
-  set_header(block, "Nats-Msg-Id", copy_message_id(mark));
+  set_header(block, "Nats-Msg-Id", fmt::format("{}:{}:{}:{}", mark.stream, mark.seq.value(), mark.replicator, mark.worker));
   if (!id.empty()) append_header(block, kOriginalIdHeader, id);
   return block;
 }
