@@ -1,6 +1,7 @@
 // The configuration of sluice-spool, a file of its own.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,6 +32,7 @@ struct SpoolConfig {
   uint16_t metrics_port = 0;
   SpoolQueueOptions queue;
   SpoolSenderOptions sender;
+  std::chrono::nanoseconds alert_age{0};  ///< 0 = no alert
   LogOptions log;
   std::optional<ChoriaAuditOptions> audit;  ///< none: no audit log is followed
 };

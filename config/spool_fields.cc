@@ -110,6 +110,10 @@ const FieldRows& spool_config_fields() {
     });
     nobody.words = {"wait", "count"};
     nobody.doc("When nobody listens on a subject: wait until somebody does (or the TTL ends), or count a try, as Choria does.");
+    t.time("alert_age", &O::alert_age)
+        .between(std::chrono::seconds(0), std::chrono::hours(24 * 31))
+        .doc("When a message waits longer, that is published on `sluice.advisory.alert.spool_age`, and once more when none does any more; 0: never. "
+             "The login needs leave to publish there.");
     t.section("audit", &O::audit, spool_audit_fields());
     t.section("log", &O::log, log_fields());
     return t.take();

@@ -17,6 +17,7 @@
 #include "notify/sd_notify.h"
 #include "remote/handshake.h"
 #include "remote/remote_link.h"
+#include "spool/daemon/age_alert.h"
 #include "spool/daemon/quarantine_letters.h"
 #include "spool/entrance.h"
 #include "spool/folder.h"
@@ -70,6 +71,7 @@ class SpoolDaemon {
   std::unique_ptr<NatsLink> link_;
   std::unique_ptr<StreamClient> client_;
   std::unique_ptr<SpoolSender> sender_;
+  std::unique_ptr<SpoolAgeAlert> age_alert_;
   std::unique_ptr<SpoolRequests> requests_;
   std::unique_ptr<SpoolFolder> folder_;
   std::unique_ptr<SpoolEntrance> entrance_;
@@ -94,6 +96,7 @@ Status SpoolDaemon::start() {
   link_ = std::move(*link);
   client_ = StreamClient::make(env_, *link_);
   sender_ = std::make_unique<SpoolSender>(env_, *queue_, *link_, *client_, config_.sender);
+  age_alert_ = std::make_unique<SpoolAgeAlert>(env_, *queue_, *link_, config_.alert_age, config_.identity);
   if (Status s = start_entrances(); !s) return s;
   if (Status s = start_audit(); !s) return s;
   if (Status s = start_metrics(); !s) return s;
@@ -193,8 +196,10 @@ void SpoolDaemon::look_after() {
     return world_.loop().stop();
   }
   notify_watchdog();
+  if (age_alert_) age_alert_->look();
   health_timer_->start(watchdog_interval() ? std::min<std::chrono::nanoseconds>(kHealthLook, *watchdog_interval() / 2)
-                                           : std::chrono::nanoseconds(std::chrono::seconds(10)));
+                       : config_.alert_age.count() != 0 ? std::chrono::nanoseconds(kHealthLook)
+                                                        : std::chrono::nanoseconds(std::chrono::seconds(10)));
 }
 
 void SpoolDaemon::stop() {
@@ -211,6 +216,7 @@ void SpoolDaemon::take_down() {
   metrics_.reset();
   entrance_.reset();
   folder_.reset();
+  age_alert_.reset();
   sender_.reset();
   client_.reset();
   link_.reset();
