@@ -67,6 +67,9 @@ class Dispatcher : public ApiDispatcher {
   void listen(std::string prefix);
   void on_call(const ApiVerb& verb, size_t prefix_size, const Message& message,
                const Origin& origin);
+  void wait_for(const ApiVerb& verb, const Message& message, const Origin& origin,
+                std::move_only_function<void(ApiAnswerDone)> later);
+  void finish(const ApiVerb& verb, const Message& message, const Origin& origin, const ApiAnswer& answer);
   ApiAnswer carry_out(const ApiVerb& verb, const ApiCall& call);
   std::optional<ApiAnswer> find_offline(const ApiVerb& verb, const ApiCall& call) const;
   std::string envelope(const ApiVerb& verb, const ApiAnswer& answer) const;
@@ -137,6 +140,25 @@ void Dispatcher::on_call(const ApiVerb& verb, size_t prefix_size, const Message&
                      .body = message.payload,
                      .headers = message.headers};
   ApiAnswer answer = carry_out(verb, call);
+  if (answer.later) return wait_for(verb, message, origin, std::exchange(answer.later, nullptr));
+  finish(verb, message, origin, answer);
+}
+
+/// The request is kept until its answer is ready; it counts as waiting.
+void Dispatcher::wait_for(const ApiVerb& verb, const Message& message, const Origin& origin,
+                          std::move_only_function<void(ApiAnswerDone)> later) {
+  ++waiting_;
+  later([this, alive = alive_, &verb, subject = std::string(message.subject), reply = std::string(message.reply),
+         payload = std::string(message.payload), connection = origin.connection_id](const ApiAnswer& answer) {
+    if (!*alive) return;
+    --waiting_;
+    tell_dropped();
+    finish(verb, {.subject = subject, .reply = reply, .headers = {}, .payload = payload}, {.connection_id = connection},
+           answer);
+  });
+}
+
+void Dispatcher::finish(const ApiVerb& verb, const Message& message, const Origin& origin, const ApiAnswer& answer) {
   if (answer.error) ++stats_.errors;
   std::string body = envelope(verb, answer);
   if (answer.audited) audit(message, origin, body);

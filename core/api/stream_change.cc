@@ -1,5 +1,8 @@
 // STREAM.CREATE, UPDATE, DELETE, PURGE, and what one server answers to cluster calls.
 #include <array>
+#include <memory>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -112,6 +115,21 @@ ApiAnswer stream_delete(ApiContext& context, const ApiCall& call) {
   return ApiAnswer::ok(R"({"success":true})");
 }
 
+namespace {
+
+ApiAnswer purge_answer(const Result<uint64_t>& purged) {
+  if (!purged) return ApiAnswer::failed(purged.error(), 10110);
+  return ApiAnswer::ok(fmt::format(R"({{"success":true,"purged":{}}})", *purged));
+}
+
+/// Of a purge: what it came to, or who waits for that.
+struct PurgeOutcome {
+  std::optional<Result<uint64_t>> purged;
+  ApiAnswerDone waiting;
+};
+
+}  // namespace
+
 ApiAnswer stream_purge(ApiContext& context, const ApiCall& call) {
   PurgeRequest request;
   uint64_t below = 0;
@@ -124,9 +142,15 @@ ApiAnswer stream_purge(ApiContext& context, const ApiCall& call) {
   request.below = StreamSeq(below);
   Stream* stream = context.streams.find(call.token[0]);
   if (stream == nullptr) return ApiAnswer::failed(10059);
-  const auto purged = stream->purge(request);
-  if (!purged) return ApiAnswer::failed(purged.error(), 10110);
-  return ApiAnswer::ok(fmt::format(R"({{"success":true,"purged":{}}})", *purged));
+  const auto outcome = std::make_shared<PurgeOutcome>();
+  stream->purge(request, [outcome](Result<uint64_t> purged) {
+    outcome->purged = std::move(purged);
+    if (outcome->waiting) std::exchange(outcome->waiting, nullptr)(purge_answer(*outcome->purged));
+  });
+  if (outcome->purged) return purge_answer(*outcome->purged);
+  ApiAnswer answer;
+  answer.later = [outcome](ApiAnswerDone done) { outcome->waiting = std::move(done); };
+  return answer;
 }
 
 ApiAnswer clustering_required(ApiContext&, const ApiCall&) { return ApiAnswer::failed(10010); }

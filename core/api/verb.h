@@ -81,6 +81,9 @@ struct ApiCall {
   std::string_view headers;  ///< whole block; empty = none
 };
 
+struct ApiAnswer;
+using ApiAnswerDone = std::function<void(const ApiAnswer&)>;  // a move_only_function wants the whole type
+
 /// The members of the reply after "type". The reply leaves once everything that was changed before it
 /// is durable, so it never shows a state that a crash could take back.
 struct ApiAnswer {
@@ -88,12 +91,14 @@ struct ApiAnswer {
   std::optional<Error> error;  ///< api_code set; its text goes before the fields
   bool audited = true;         ///< false: no API audit advisory for this one
   std::string headers{};       ///< whole block of the reply; empty = none
+  /// Not ready, and nothing else is set: takes whom to call, once, from a later turn of the loop.
+  std::move_only_function<void(ApiAnswerDone)> later{};
 
-  static ApiAnswer ok(std::string json_object) { return {std::move(json_object), std::nullopt, true, {}}; }
+  static ApiAnswer ok(std::string json_object) { return {std::move(json_object), std::nullopt, true, {}, {}}; }
   /// An error without an api_code of its own is shown as `otherwise`.
   static ApiAnswer failed(Error error, uint16_t otherwise = 10003) {
     if (error.api_code == 0) error.api_code = otherwise;
-    return {std::string(), std::move(error), true, {}};
+    return {std::string(), std::move(error), true, {}, {}};
   }
   static ApiAnswer failed(uint16_t api_code, std::string detail = {}) {
     return failed(Error{Errc::kInvalidArgument, api_code, std::move(detail)});

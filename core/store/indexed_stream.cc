@@ -10,6 +10,11 @@ namespace sluice {
 
 using format::subject_hash;
 
+namespace {
+/// So many are read at most to find out what is left of each subject.
+constexpr uint64_t kFewKept_count = 1000;
+}  // namespace
+
 // -- bookkeeping
 
 void IndexedStream::add_subject(uint64_t seq, std::string_view subject) {
@@ -120,6 +125,7 @@ uint64_t IndexedStream::note_purge_below(uint64_t first_kept) {
     close_gap_at_front();
     return before;
   }
+  if (keep_only_from(first_kept)) return before - index_.size();
   for (uint64_t s = index_.next(first_); s != 0 && s < first_kept; s = index_.next(s + 1)) {
     auto fetched = fetch(s, *index_.find(s));
     if (!fetched) {
@@ -132,6 +138,25 @@ uint64_t IndexedStream::note_purge_below(uint64_t first_kept) {
   first_ = std::max(first_, first_kept);
   close_gap_at_front();
   return before - index_.size();
+}
+
+/// Where little stays it is counted anew, so that nothing of what goes needs to be read. @return false: nothing was
+/// changed, as too much stays, or some of it can't be read.
+bool IndexedStream::keep_only_from(uint64_t first_kept) {
+  std::vector<std::pair<uint64_t, std::string>> kept;
+  const uint64_t most = std::min(kFewKept_count, index_.size() / 2);
+  for (uint64_t s = index_.next(first_kept); s != 0; s = index_.next(s + 1)) {
+    if (kept.size() == most) return false;
+    const auto fetched = fetch(s, *index_.find(s));
+    if (!fetched) return false;
+    kept.emplace_back(s, fetched->message.subject);
+  }
+  for (uint64_t s = index_.next(first_); s != 0 && s < first_kept; s = index_.next(s + 1)) forget(s);
+  subjects_.clear();
+  for (const auto& [seq, subject] : kept) add_subject(seq, subject);
+  first_ = std::max(first_, first_kept);
+  close_gap_at_front();
+  return true;
 }
 
 std::string IndexedStream::guess_subject(uint64_t seq, uint32_t hash) {
@@ -312,9 +337,10 @@ IndexedStream::Scan IndexedStream::make_scan(uint64_t from, std::string_view fil
   return scan;
 }
 
-std::optional<StoredMessage> IndexedStream::load_next(StreamSeq from, std::string_view filter) {
-  const Scan scan = make_scan(from.value(), filter);
+std::optional<StoredMessage> IndexedStream::load_next_below(StreamSeq from, StreamSeq end, std::string_view filter) {
+  Scan scan = make_scan(from.value(), filter);
   if (scan.nothing) return std::nullopt;
+  scan.last = std::min(scan.last, end.value() - 1);
   for (uint64_t s = index_.next(scan.from); s != 0 && s <= scan.last; s = index_.next(s + 1)) {
     if (!scan.may_match(*index_.find(s))) continue;
     auto fetched = fetch_or_lose(s);

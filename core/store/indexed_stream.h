@@ -21,7 +21,10 @@ class IndexedStream : public StreamStore {
  public:
   StreamState state() const override;
   std::optional<StoredMessage> load(StreamSeq seq) override;
-  std::optional<StoredMessage> load_next(StreamSeq from, std::string_view filter) override;
+  std::optional<StoredMessage> load_next(StreamSeq from, std::string_view filter) override {
+    return load_next_below(from, StreamSeq(UINT64_MAX), filter);
+  }
+  std::optional<StoredMessage> load_next_below(StreamSeq from, StreamSeq end, std::string_view filter) override;
   std::optional<StoredMessage> load_last(std::string_view filter) override;
   StreamSeq seq_at_time(WallNanos time) override;
   std::optional<SubjectState> subject_state(std::string_view literal) override;
@@ -55,6 +58,7 @@ class IndexedStream : public StreamStore {
   /// @return false when there is no such message.
   bool note_remove(uint64_t seq);
   uint64_t note_purge_below(uint64_t first_kept);
+  bool keep_only_from(uint64_t first_kept);
 
   // -- putting it together after recovery; messages come in any order
   void restore_count(const format::SubjectCount& counted);

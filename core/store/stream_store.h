@@ -111,6 +111,12 @@ class StreamStore {
   /// ">" = all). Uses the subject index to jump; bounded work per call is the caller's business.
   /// Also nullopt when the disk refuses to read the next one now: it is asked for again, not skipped.
   virtual std::optional<StoredMessage> load_next(StreamSeq from, std::string_view filter) = 0;
+  /// The same among the sequences below `end`, of which there may be few: what it looks at is bounded by them.
+  virtual std::optional<StoredMessage> load_next_below(StreamSeq from, StreamSeq end, std::string_view filter) {
+    auto found = load_next(from, filter);
+    if (found && found->seq >= end) found.reset();
+    return found;
+  }
   /// The last message on a literal subject, or of all subjects matching a filter.
   virtual std::optional<StoredMessage> load_last(std::string_view filter) = 0;
   /// First sequence whose time is ≥ `time`; last_seq + 1 when there is none.

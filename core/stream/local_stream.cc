@@ -48,6 +48,7 @@ LocalStream::LocalStream(Parts parts)
       expiry_timer_(parts_.env.timers.make([this] { expire(); })),
       sweep_timer_(parts_.env.timers.make([this] { sweep_uninteresting(); })),
       scan_timer_(parts_.env.timers.make([this] { scan_headers(); })),
+      purge_timer_(parts_.env.timers.make([this] { run_purges(); })),
       schedule_timer_(parts_.env.timers.make([this] { fire_schedules(); })),
       positions_timer_(parts_.env.timers.make([this] { save_positions(); })) {
   compile_transform();
@@ -74,12 +75,14 @@ void LocalStream::close() {
   positions_timer_->stop();
   reporter_ = nullptr;
   scan_timer_->stop();
+  purge_timer_->stop();
   schedule_timer_->stop();
   atomic_batches_.forget_all();
   fast_batches_.forget_all();
   answers_.clear();
   republisher_.clear();
   observers_.each([](StreamObserver& o) { o.on_stream_deleted(); });
+  fail_purges(Error{Errc::kClosed, 10059, {}});
 }
 
 void LocalStream::tell_traits() {

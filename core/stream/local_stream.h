@@ -4,9 +4,10 @@
 // AckQueue; when the store's journal has it on disk: visible_last rises, the message is republished,
 // answers go out in order, observers are told once.
 // local_stream.cc is the way in and out, local_stream_batches.cc the way in for batches,
-// local_stream_schedules.cc what fires by itself; stream_limits.cc and stream_expiry.cc are what makes messages leave; stream_recovery.cc is the start.
+// local_stream_schedules.cc what fires by itself; stream_limits.cc, stream_purge.cc and stream_expiry.cc are what makes messages leave; stream_recovery.cc is the start.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -101,7 +102,7 @@ class LocalStream : public Stream, public StreamInbox {
   void remove_observer(StreamObserver& observer) override { observers_.remove(observer); }
   void offer(const Message& message, OfferDone done) override;
   Status delete_message(StreamSeq seq, bool erase) override;
-  Result<uint64_t> purge(const PurgeRequest& request) override;
+  void purge(const PurgeRequest& request, PurgeDone done) override;
   void consumer_done(StreamSeq seq) override;
   void interest_changed() override;
   StreamInbox* inbox() override { return this; }
@@ -220,10 +221,31 @@ class LocalStream : public Stream, public StreamInbox {
   bool drop(StreamSeq seq, bool erase);
   bool remove_stored(StreamSeq seq, bool erase);
   uint64_t remove_below(StreamSeq first_kept);
-  uint64_t purge_matching(const PurgeRequest& request);
   StreamSeq first_of_newest(uint64_t keep) const;
   bool needed(StreamSeq seq, std::string_view subject) const;
   void sweep_uninteresting();
+
+  // -- purges (stream_purge.cc)
+  /// One that is asked for. Those of a stream are carried out one after the other.
+  struct Purge {
+    PurgeRequest request;
+    PurgeDone done;
+    bool begun = false;
+    StreamSeq from{};            ///< nothing below it is left to remove
+    StreamSeq end{};             ///< nothing from here on goes
+    uint64_t left = UINT64_MAX;  ///< of a filter's messages, how many may still go
+    uint64_t lost = 0;           ///< messages lost to the disk when `left` was counted
+    bool at_once = false;        ///< all below `end` goes in one turn, as little or nothing stays
+    bool recount = false;        ///< others removed too many at once to follow
+    uint64_t purged = 0;
+  };
+  void run_purges();
+  void begin_purge(Purge& purge);
+  bool purge_some(Purge& purge);
+  bool purge_some_below(Purge& purge);
+  void count_left(Purge& purge);
+  bool counts_for_purge(StreamSeq seq);
+  void fail_purges(const Error& why);
 
   // -- the way out with time (stream_expiry.cc)
   void expire();
@@ -259,6 +281,8 @@ class LocalStream : public Stream, public StreamInbox {
   StreamSeq scan_from_;       ///< start-up scan of headers: next sequence to look at
   StreamSeq scan_end_;        ///< and where it ends; scan_from_ above it: done
   StreamSeq sweep_from_;      ///< interest sweep: next sequence to look at
+  std::deque<Purge> purges_;  ///< the first is under way
+  bool purging_ = false;      ///< what is removed now, a purge removes
   StreamSeq age_from_;        ///< below it nothing is stored that max_age could remove
   bool resized_ = false;      ///< the owner was told and has not counted yet
   uint64_t counted_bytes_ = 0;
@@ -267,6 +291,7 @@ class LocalStream : public Stream, public StreamInbox {
   MonoTime expiry_timer_at_{0};  ///< when it fires, while it is active
   std::unique_ptr<Timer> sweep_timer_;
   std::unique_ptr<Timer> scan_timer_;
+  std::unique_ptr<Timer> purge_timer_;
   std::unique_ptr<Timer> schedule_timer_;
   std::unique_ptr<DirectGet> direct_get_;
   std::vector<std::unique_ptr<BusSubscription>> subscriptions_;

@@ -31,6 +31,8 @@ struct PurgeRequest {
   uint64_t keep = 0;    ///< keep the newest n of the match; not together with `below`
 };
 
+using PurgeDone = std::move_only_function<void(Result<uint64_t> purged)>;
+
 class Stream {
  public:
   virtual ~Stream() = default;
@@ -57,8 +59,9 @@ class Stream {
   /// @return 10057 family errors as the API words them (sealed 10109, deny_delete, no message
   /// found); 10043 for a sequence that was removed before, in memory for every one that is not there.
   virtual Status delete_message(StreamSeq seq, bool erase) = 0;
-  /// @return number purged; 10109, 10110, 10003.
-  virtual Result<uint64_t> purge(const PurgeRequest& request) = 0;
+  /// `done` hears how many were removed; 10109, 10110, 10003. It is called at once when one turn of the loop is enough.
+  /// A larger purge goes on from turn to turn, oldest messages first; one whose stream goes meanwhile ends with 10059.
+  virtual void purge(const PurgeRequest& request, PurgeDone done) = 0;
 
   /// A consumer is done with a message (acked, terminated). Work-queue: removes it; interest: removes
   /// it when no observer needs it any more; limits: nothing.

@@ -20,6 +20,8 @@ constexpr std::chrono::nanoseconds kGranularity = 250ms;
 constexpr std::chrono::nanoseconds kLookAgain = 10s;
 /// Messages looked at in one firing, for each of the two reasons.
 constexpr int kSlice = 1000;
+/// Sequences that max_age takes away in one firing when everything below goes.
+constexpr uint64_t kBulkSlice = 10'000;
 
 /// When something of that time reaches `age`; the end of the clock's range when that is past it.
 WallNanos time_at_age(WallNanos time, std::chrono::nanoseconds age) {
@@ -127,7 +129,9 @@ bool LocalStream::expire_by_age(WallNanos now) {
   const StreamSeq bulk_end = std::min(end, ttl_.first_never().value_or(end));
   const bool marks = parts_.config.subject_delete_marker_ttl.count() > 0;
   if (!marks && bulk_end > state.first_seq && bulk_end.value() - state.first_seq.value() > kBulkRemoval) {
-    remove_below(bulk_end);
+    const StreamSeq slice_end = std::min(bulk_end, StreamSeq(state.first_seq.value() + kBulkSlice));
+    remove_below(slice_end);
+    if (slice_end < bulk_end) return true;
     state = store_.state();
   }
   StreamSeq from = std::max(age_from_, state.first_seq);

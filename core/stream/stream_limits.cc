@@ -1,5 +1,5 @@
-// What makes messages leave a stream: limits, retention, rollup, delete and purge. For age and TTLs
-// see stream_expiry.cc.
+// What makes messages leave a stream: limits, retention, rollup and delete. For purges see
+// stream_purge.cc, for age and TTLs stream_expiry.cc.
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -22,7 +22,9 @@ constexpr int kSweepSlice = 1000;
 /// The one way by which a single message leaves the store.
 bool LocalStream::drop(StreamSeq seq, bool erase) {
   save_positions_before_removal(seq, seq.next());
+  const bool counts = counts_for_purge(seq);
   if (!store_.remove(seq, erase)) return false;
+  if (counts) --purges_.front().left;
   ttl_.forget(seq);
   schedules_.forget(seq);
   tell_resized();
@@ -43,6 +45,7 @@ uint64_t LocalStream::remove_below(StreamSeq first_kept) {
   const StreamSeq last = store_.state().last_seq;
   save_positions_before_removal(StreamSeq(), first_kept);
   const uint64_t removed = store_.purge_below(first_kept);
+  if (!purging_ && !purges_.empty()) purges_.front().recount = true;
   ttl_.forget_below(first_kept);
   schedules_.forget_below(first_kept);
   tell_resized();
@@ -112,7 +115,7 @@ void LocalStream::trim_after_update(const StreamConfig& was) {
   if (now.retention != was.retention) interest_changed();
 }
 
-// -- delete and purge
+// -- delete
 
 Status LocalStream::delete_message(StreamSeq seq, bool erase) {
   if (parts_.config.sealed) return fail_api(Errc::kDenied, 10109, "");
@@ -125,20 +128,6 @@ Status LocalStream::delete_message(StreamSeq seq, bool erase) {
     return fail_api(Errc::kNotFound, 10043, fmt::format("{}", seq.value()));
   return fail_api(Errc::kNotFound, 10057,
                   seq > state.last_seq ? "stream store EOF" : "no message found");
-}
-
-Result<uint64_t> LocalStream::purge(const PurgeRequest& request) {
-  if (parts_.config.sealed) return fail_api(Errc::kDenied, 10109, "");
-  if (parts_.config.deny_purge)
-    return fail_api(Errc::kDenied, 10110, "stream purge not permitted");
-  if (!request.below.is_zero() && request.keep > 0)
-    return fail_api(Errc::kInvalidArgument, 10003, "");
-  if (!request.filter.empty() && request.filter != ">") return purge_matching(request);
-  const StreamState state = store_.state();
-  if (!request.below.is_zero()) return remove_below(request.below);
-  if (request.keep == 0) return remove_below(state.last_seq.next());
-  if (state.messages <= request.keep) return uint64_t{0};
-  return remove_below(first_of_newest(request.keep));
 }
 
 /// The sequence at which the newest `keep` messages begin, gaps taken into account.
@@ -154,28 +143,6 @@ StreamSeq LocalStream::first_of_newest(uint64_t keep) const {
     last = gap_first - 1;
   }
   return StreamSeq(last >= keep ? last - keep + 1 : 1);
-}
-
-uint64_t LocalStream::purge_matching(const PurgeRequest& request) {
-  const StreamSeq end =
-      request.below.is_zero() ? store_.state().last_seq.next() : request.below;
-  uint64_t left = UINT64_MAX;
-  if (request.keep > 0) {
-    const uint64_t matching = store_.count_matching(StreamSeq(1), request.filter);
-    left = matching > request.keep ? matching - request.keep : 0;
-  }
-  uint64_t purged = 0;
-  for (StreamSeq from(1); purged < left;) {
-    const auto stored = store_.load_next(from, request.filter);
-    if (!stored || stored->seq >= end) break;
-    from = stored->seq.next();
-    const StreamSeq seq = stored->seq;
-    const std::string subject(stored->subject);
-    if (!drop(seq, false)) continue;
-    ++purged;
-    observers_.each([&](StreamObserver& o) { o.on_removed(seq, subject); });
-  }
-  return purged;
 }
 
 // -- retention

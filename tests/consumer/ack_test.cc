@@ -215,7 +215,7 @@ TEST(Ack, RemovedMessagesAreDone) {
 TEST(Ack, PurgeClearsBelow) {
   Fetched w(3);
   for (int i = 0; i < 3; ++i) w.stream().publish("a.b");
-  (void)w.stream().purge({.filter = {}, .below = StreamSeq(5)});
+  w.stream().purge({.filter = {}, .below = StreamSeq(5)}, [](const Result<uint64_t>&) {});
   EXPECT_EQ(w.pending(), 0u);
   EXPECT_EQ(w.consumer().num_pending(), 2u);
   w.fetch("5");

@@ -147,11 +147,11 @@ class FakeStream final : public Stream {
     remove(seq);
     return {};
   }
-  Result<uint64_t> purge(const PurgeRequest& r) override {
+  void purge(const PurgeRequest& r, PurgeDone done) override {
     const uint64_t n = store_.purge_below(r.below);
     visible_ = std::max(visible_, store_.state().last_seq);
     tell([&](StreamObserver& o) { o.on_purged_below(r.below); });
-    return n;
+    done(n);
   }
   void consumer_done(StreamSeq seq) override {
     const auto m = store_.load(seq);

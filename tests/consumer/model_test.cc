@@ -470,7 +470,7 @@ class History {
   void purge() {
     const uint64_t first = w_.stream().store().state().first_seq.value();
     const uint64_t below = first + draw(8) + 1;
-    (void)w_.stream().purge({.filter = {}, .below = StreamSeq(below)});
+    w_.stream().purge({.filter = {}, .below = StreamSeq(below)}, [](const Result<uint64_t>&) {});
     model_.purged(below);
   }
   void settle() {

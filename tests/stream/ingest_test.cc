@@ -106,7 +106,7 @@ TEST_F(Ingesting, DuplicatesAreKnownAfterRestartPurgeAndBeforeExpectations) {
   make(R"({"name":"S","subjects":["a"]})");
   ack("a", "x", {{"Nats-Msg-Id", "one"}});
   ack("a", "x", {{"Nats-Msg-Id", "two"}});
-  ASSERT_TRUE(streams().find("S")->purge({}));
+  ASSERT_TRUE(purge_now(*streams().find("S"), {}));
   EXPECT_NE(ack("a", "x", {{"Nats-Msg-Id", "one"}}).find("duplicate"), std::string::npos);
   ack("a", "x", {{"Nats-Msg-Id", "three"}});
   restart();

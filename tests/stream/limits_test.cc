@@ -227,7 +227,7 @@ TEST_F(Limits, DeleteMessage) {
   fill("b", 1);
   EXPECT_EQ(streams().find("T")->delete_message(StreamSeq(1), true).error().detail,
             "message delete not permitted");
-  EXPECT_EQ(streams().find("T")->purge({}).error().detail, "stream purge not permitted");
+  EXPECT_EQ(purge_now(*streams().find("T"), {}).error().detail, "stream purge not permitted");
 }
 
 TEST_F(Limits, DeleteOfAMissingMessageInMemory) {
@@ -242,17 +242,17 @@ TEST_F(Limits, Purge) {
   Stream& s = make(R"({"name":"S","subjects":["a.*"]})");
   fill("a.1", 4);
   fill("a.2", 4);
-  EXPECT_EQ(s.purge({.filter = "a.1", .below = StreamSeq(3), .keep = 0}), 2U);
+  EXPECT_EQ(purge_now(s, {.filter = "a.1", .below = StreamSeq(3), .keep = 0}), 2U);
   EXPECT_EQ(seqs(s), Seqs({3, 4, 5, 6, 7, 8}));
-  EXPECT_EQ(s.purge({.filter = "a.*", .below = {}, .keep = 5}), 1U);
+  EXPECT_EQ(purge_now(s, {.filter = "a.*", .below = {}, .keep = 5}), 1U);
   ASSERT_TRUE(s.delete_message(StreamSeq(7), false));
-  EXPECT_EQ(s.purge({.filter = "", .below = {}, .keep = 3}), 1U);
+  EXPECT_EQ(purge_now(s, {.filter = "", .below = {}, .keep = 3}), 1U);
   EXPECT_EQ(seqs(s), Seqs({5, 6, 8}));
-  EXPECT_EQ(s.purge({.filter = "", .below = StreamSeq(6), .keep = 1}).error().api_code, 10003);
-  EXPECT_EQ(s.purge({.filter = "", .below = StreamSeq(6), .keep = 0}), 1U);
-  EXPECT_EQ(s.purge({}), 2U);
+  EXPECT_EQ(purge_now(s, {.filter = "", .below = StreamSeq(6), .keep = 1}).error().api_code, 10003);
+  EXPECT_EQ(purge_now(s, {.filter = "", .below = StreamSeq(6), .keep = 0}), 1U);
+  EXPECT_EQ(purge_now(s, {}), 2U);
   EXPECT_EQ(s.store().state().first_seq.value(), 9U);
-  EXPECT_EQ(s.purge({.filter = "", .below = StreamSeq(100), .keep = 0}), 0U);
+  EXPECT_EQ(purge_now(s, {.filter = "", .below = StreamSeq(100), .keep = 0}), 0U);
   settle();
   EXPECT_EQ(s.visible_last().value(), 99U);
   EXPECT_EQ(ack("a.1"), R"({"stream":"S","seq":100})");
@@ -262,7 +262,7 @@ TEST_F(Limits, KeepCountsOverAGapAtTheEnd) {
   Stream& s = make(R"({"name":"S","subjects":["a"]})");
   fill("a", 6);
   ASSERT_TRUE(s.delete_message(StreamSeq(6), false));
-  EXPECT_EQ(s.purge({.filter = "", .below = {}, .keep = 2}), 3U);
+  EXPECT_EQ(purge_now(s, {.filter = "", .below = {}, .keep = 2}), 3U);
   EXPECT_EQ(seqs(s), Seqs({4, 5}));
 }
 
@@ -307,7 +307,7 @@ TEST_F(Limits, ASealedStreamIsReadOnly) {
   EXPECT_TRUE(s.config().deny_purge);
   EXPECT_EQ(s.config().discard, Discard::kNew);
   EXPECT_EQ(error_of(ack("a")), "10109 invalid operation on sealed stream");
-  EXPECT_EQ(s.purge({}).error().api_code, 10109);
+  EXPECT_EQ(purge_now(s, {}).error().api_code, 10109);
   EXPECT_EQ(s.delete_message(StreamSeq(1), true).error().api_code, 10109);
   sim_.advance(5s);
   EXPECT_EQ(s.store().state().messages, 1U);

@@ -240,17 +240,17 @@ TEST_F(Ttl, EveryWayOfRemovalLeavesNoEntry) {
   };
   fill();
   EXPECT_EQ(indexed(), 12);
-  ASSERT_TRUE(s.purge({}));
+  ASSERT_TRUE(purge_now(s, {}));
   EXPECT_EQ(indexed(), 0);
   fill();
-  ASSERT_TRUE(s.purge({.filter = "a.1", .below = {}, .keep = 0}));
+  ASSERT_TRUE(purge_now(s, {.filter = "a.1", .below = {}, .keep = 0}));
   EXPECT_EQ(indexed(), 9);
-  ASSERT_TRUE(s.purge({.filter = "", .below = {}, .keep = 4}));
+  ASSERT_TRUE(purge_now(s, {.filter = "", .below = {}, .keep = 4}));
   EXPECT_EQ(indexed(), 4);
   const uint64_t last = s.store().state().last_seq.value();
   ASSERT_TRUE(s.delete_message(StreamSeq(last), true));
   EXPECT_EQ(indexed(), 3);
-  ASSERT_TRUE(s.purge({.filter = "", .below = StreamSeq(last + 100), .keep = 0}));
+  ASSERT_TRUE(purge_now(s, {.filter = "", .below = StreamSeq(last + 100), .keep = 0}));
   EXPECT_EQ(indexed(), 0);
   for (int i = 0; i < 5; ++i) put("a.1", "1h");
   EXPECT_EQ(indexed(), 3);  // the limit of the subject
@@ -298,8 +298,8 @@ TEST_F(Ttl, AgreesWithAModel) {
     switch (random() % 12) {
       case 0: sim_.advance(std::chrono::milliseconds(random() % 3000)); break;
       case 1: static_cast<void>(s.delete_message(StreamSeq(1 + random() % (last + 1)), false)); break;
-      case 2: ASSERT_TRUE(s.purge({.filter = subject, .below = {}, .keep = random() % 4})); break;
-      case 3: ASSERT_TRUE(s.purge({.filter = "", .below = {}, .keep = 5 + random() % 30})); break;
+      case 2: ASSERT_TRUE(purge_now(s, {.filter = subject, .below = {}, .keep = random() % 4})); break;
+      case 3: ASSERT_TRUE(purge_now(s, {.filter = "", .below = {}, .keep = 5 + random() % 30})); break;
       case 4: if (random() % 4 == 0) restart(); break;
       default: {
         const uint64_t life = random() % 30;
@@ -337,7 +337,7 @@ TEST_F(Ttl, AccountLimitFollowsEveryChange) {
   EXPECT_EQ(ack("n"), R"({"stream":"N","seq":2})");
   EXPECT_EQ(ack("n", std::string(20, 'x')), R"({"stream":"N","seq":3})");
   EXPECT_EQ(error_of(ack("m")), full);
-  ASSERT_TRUE(streams().find("N")->purge({.filter = "", .below = {}, .keep = 1}));
+  ASSERT_TRUE(purge_now(*streams().find("N"), {.filter = "", .below = {}, .keep = 1}));
   EXPECT_EQ(ack("m", std::string(40, 'x')), R"({"stream":"M","seq":2})");
   EXPECT_EQ(error_of(ack("m")), full);
   ASSERT_TRUE(streams().remove("N"));

@@ -16,6 +16,7 @@
 
 #include "../client/fake_bus.h"
 #include "held_store.h"
+#include "purge_now.h"
 #include "sim/sim_env.h"
 #include "stream/streams.h"
 #include "subject/subject.h"
@@ -295,7 +296,7 @@ class History {
     const std::string filter = one_in(3) ? "" : one_in(2) ? any_subject() : "s.*";
     const uint64_t seq = one_in(2) ? 1 + below(model_.last + 1) : 0;
     const uint64_t keep = seq == 0 && one_in(2) ? below(4) : 0;
-    const auto purged = stream().purge({.filter = filter, .below = StreamSeq(seq), .keep = keep});
+    const auto purged = purge_now(stream(), {.filter = filter, .below = StreamSeq(seq), .keep = keep});
     settle();
     ASSERT_TRUE(purged);
     EXPECT_EQ(*purged, model_.purge(filter, seq, keep)) << "purge " << filter << " below " << seq << " keep " << keep;

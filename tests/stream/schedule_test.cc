@@ -212,7 +212,7 @@ TEST_F(Schedule, EndsByPurgeDeleteOrWord) {
   EXPECT_EQ(offer({{scheduler, "s.1"}, {next, "purge"}}, "t.y"), "stored");
   EXPECT_EQ(last(stream, "s.1"), "none");
   ASSERT_TRUE(stream.delete_message(StreamSeq(2), false));
-  ASSERT_TRUE(stream.purge({.filter = "s.3", .below = {}}));
+  ASSERT_TRUE(purge_now(stream, {.filter = "s.3", .below = {}}));
   const uint64_t before = count(stream, "t.x");
   wait(5s);
   EXPECT_EQ(count(stream, "t.x"), before);

@@ -118,7 +118,7 @@ TEST_F(Inbox, PositionsOutliveTheirMessages) {
     ASSERT_TRUE(sourced(s, 5, "o.a"));
     ASSERT_TRUE(sourced(s, 8, "o.b"));
     if (purge) {
-      ASSERT_TRUE(s.purge({}));
+      ASSERT_TRUE(purge_now(s, {}));
     } else {
       ASSERT_TRUE(s.delete_message(StreamSeq(2), false));
       ASSERT_TRUE(s.delete_message(StreamSeq(1), false));

@@ -11,6 +11,7 @@
 
 #include "../client/fake_bus.h"
 #include "held_store.h"
+#include "purge_now.h"
 #include "sim/sim_env.h"
 #include "stream/streams.h"
 #include "subject/subject.h"
