@@ -69,6 +69,8 @@ SubjectCounts subjects_on_page(Stream& stream, const InfoRequest& request, Page&
                               });
   page = page_of(total, request.offset, kSubjectsPage_count);
   if (total == 0) page.limit = 0;
+  // An offset beyond the end is shown as it was asked for.
+  if (total > 0 && request.offset > 0) page.first = static_cast<size_t>(request.offset);
   SubjectCounts out;
   size_t index = 0;
   stream.store().each_subject(request.subjects_filter,

@@ -79,9 +79,9 @@ Status check_mirror(StreamConfig& c, bool pedantic, const StreamLookup& find) {
   if (!is_valid_asset_name(mirror.name)) return no(10142);
   if (smaller_than_origin(c, mirror, find)) return no(10030);
   const StreamConfig* origin = find ? find(mirror.name) : nullptr;
-  if (origin == nullptr || !origin->allow_direct || c.mirror_direct) return {};
+  if (origin == nullptr || origin->allow_direct == c.mirror_direct) return {};
   if (pedantic) return no(10157, "origin stream has direct get set, mirror has it disabled");
-  c.mirror_direct = true;
+  c.mirror_direct = origin->allow_direct;
   return {};
 }
 
