@@ -151,6 +151,34 @@ def test_nats_py(either_server, consume):
     assert set(asyncio.run(run())) >= set(range(MESSAGES))
 
 
+def test_a_consumer_in_memory_ends_with_the_server(either_server):
+    """C18: mem_storage on a file stream; the durable ones beside it stay where they are."""
+    async def run():
+        nc = await connect(either_server)
+        js = nc.jetstream(timeout=20)
+        await js.add_stream(name="S", subjects=["s.>"])
+        for n in range(6):
+            await js.publish("s.a", str(n).encode())
+        for name, in_memory in (("memory", True), ("file", False)):
+            await js.add_consumer("S", ConsumerConfig(durable_name=name, ack_policy=AckPolicy.EXPLICIT, mem_storage=in_memory))
+            sub = await js.pull_subscribe_bind(name, stream="S")
+            for message in await sub.fetch(3, timeout=WAIT):
+                await message.ack_sync(timeout=WAIT)
+        for end in (either_server.stop, either_server.kill):
+            await nc.close()
+            await asyncio.to_thread(end)
+            await asyncio.to_thread(either_server.start)
+            nc = await connect(either_server)
+            js = nc.jetstream(timeout=20)
+            with pytest.raises(nats.js.errors.NotFoundError):
+                await js.consumer_info("S", "memory")
+            info = await js.consumer_info("S", "file")
+            assert (info.ack_floor.stream_seq, info.num_pending) == (3, 3)
+        await nc.close()
+
+    asyncio.run(run())
+
+
 @pytest.fixture(scope="session")
 def js_restart(js_program):  # noqa: F811
     return ["node", str(pathlib.Path(js_program[-1]).with_name("restart.mjs"))]

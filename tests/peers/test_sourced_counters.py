@@ -11,7 +11,7 @@ import pytest
 import servers
 from backup import api, contents
 from test_leaf import PAIRS, linked
-from test_sourcing import at_least, make, until, without_volatile
+from test_sourcing import EXTERNAL, at_least, make, sink_of, until, without_volatile
 
 pytestmark = pytest.mark.skipif(not pathlib.Path(servers.NATS_SERVER).exists(), reason="no nats-server here")
 
@@ -73,6 +73,42 @@ def test_the_same_program_on_both(farm):
     ours, theirs = (asyncio.run(asyncio.wait_for(program(s.start()), 120)) for s in (farm.sluice_as_nats_server(), farm.nats_server()))
     for got, want in zip(ours, theirs, strict=True):
         assert got == want
+
+
+def test_over_a_configured_connection(farm):
+    """Counters of a real nats-server, summed up here: over `remotes`, and over a kill of either side."""
+    origin = farm.nats_server("origin").start()
+    sink = sink_of(farm, origin).start()
+
+    async def run():
+        there, here = await connect(origin), await connect(sink)
+        await make(there, "FAR", subjects=["far.>"], **COUNTER)
+        await make(here, "NEAR", subjects=["near.>"], **COUNTER)
+        await make(here, "SUM", subjects=["sum.>"], sources=[mapped("FAR", "far.>", external=EXTERNAL), mapped("NEAR", "near.>")], **COUNTER)
+        total = 0
+
+        async def reached():
+            try:
+                last = await here.jetstream(timeout=20).get_last_msg("SUM", "sum.x")
+            except (nats.errors.Error, asyncio.TimeoutError):
+                return False
+            return json.loads(last.data)["val"] == str(total)
+
+        for killed in (None, sink, origin):
+            if killed is not None:
+                await (here if killed is sink else there).close()
+                await asyncio.to_thread(killed.kill)
+                await asyncio.to_thread(killed.start)
+                there, here = (await connect(origin), here) if killed is origin else (there, await connect(sink))
+            for i in range(10):
+                await add(there, "far.x", i + 7)
+                await add(here, "near.x", -2 * i)
+                total += i + 7 - 2 * i
+            await until(reached, 120)
+        await here.close()
+        await there.close()
+
+    asyncio.run(asyncio.wait_for(run(), 300))
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"origin-{pair[0]}-sum-{pair[1]}")

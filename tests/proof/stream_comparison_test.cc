@@ -60,7 +60,7 @@ TEST_P(StreamComparisonWays, EmptyStreamsAndAnEmptiedSource) {
   EXPECT_EQ(compare(w).behind, 1U);
   w.copy(1, "a");
   EXPECT_TRUE(compare(w).holds(true));
-  ASSERT_TRUE(w.stream("S").purge({}));
+  w.stream("S").purge({}, [](const Result<uint64_t>& purged) { EXPECT_TRUE(purged); });
   const ComparisonReport r = compare(w);
   EXPECT_EQ(r.only_at_target, 1U);
   EXPECT_TRUE(r.holds(false));
@@ -108,7 +108,7 @@ TEST_P(StreamComparisonWays, WhatTheTargetsLimitsTookIsNoLoss) {
     w.copy(static_cast<uint64_t>(i), std::to_string(i));
   }
   w.settle();
-  ASSERT_TRUE(w.stream("T").purge({.filter = {}, .below = StreamSeq(1300)}));
+  w.stream("T").purge({.filter = {}, .below = StreamSeq(1300)}, [](const Result<uint64_t>& purged) { EXPECT_TRUE(purged); });
   ComparisonReport r = compare(w, {.target_limited = true});
   EXPECT_EQ(r.removed_at_target, 1299U);
   EXPECT_EQ(r.equal, 1201U);
