@@ -267,22 +267,28 @@ streams:
     assert ledger["read"] == ledger["copied"] + ledger["lost"]["removed"] and ledger["lost"]["purged"] == 0, ledger
 
 
-def test_active_active_each_message_once(farm):
-    sites = {name: farm.sluice_as_nats_server(name).start() for name in ("a", "b", "c")}
+@pytest.mark.parametrize("shape", ["mesh", "ring"])
+def test_active_active_each_message_once(farm, shape):
+    """Five sites that all take messages: each of them has each message once, whatever way it came."""
+    names, each = "abcde", 20
+    sites = {name: farm.sluice_as_nats_server(name).start() for name in names}
     for server in sites.values():
         create(server.port, "ORDERS", ["orders.>"])
+    copiers = []
+    for at, name in enumerate(names):
+        others = [n for n in names if n != name] if shape == "mesh" else [names[(at + 1) % len(names)]]
+        hops = 1 if shape == "mesh" else len(names) - 1
+        streams = [f'{{stream: ORDERS, name: to-{other}, max_hops: {hops}, target_writers: shared, source_url: "nats://127.0.0.1:{sites[name].port}", '
+                   f'target_url: "nats://127.0.0.1:{sites[other].port}"}}' for other in others]
+        copiers.append(copier(farm, f"name: site-{name}\nstate_store: {{dir}}\nstreams:\n" + "\n".join(f"  - {o}" for o in streams), f"copier-{name}"))
     for name, server in sites.items():
-        others = [f'{{stream: ORDERS, name: to-{other}, max_hops: 1, target_writers: shared, source_url: "nats://127.0.0.1:{server.port}", '
-                  f'target_url: "nats://127.0.0.1:{sites[other].port}"}}' for other in sites if other != name]
-        copier(farm, f"name: site-{name}\nstate_store: {{dir}}\nstreams:\n" + "\n".join(f"  - {o}" for o in others), f"copier-{name}")
-    for name, server in sites.items():
-        publish(server.port, f"orders.{name}", [f"{name}{i}".encode() for i in range(50)])
-    for server in sites.values():
-        wait_for(lambda s=server: len(stream_of(s.port, "ORDERS")) >= 150)
-    time.sleep(0.5)  # room for what would come twice
+        publish(server.port, f"orders.{name}", [f"{name}{i}".encode() for i in range(each)])
+    total = each * len(names)
+    for server in copiers:  # everything that is anywhere has been looked at, so nothing can come twice any more
+        wait_for(lambda s=server: all(c["ledger"]["read"] >= total and c["lag"] == 0 for c in copies_of(s)), 120)
     for server in sites.values():
         bodies = sorted(p.decode() for _, _, _, p in stream_of(server.port, "ORDERS"))
-        assert bodies == sorted(f"{n}{i}" for n in sites for i in range(50))
+        assert bodies == sorted(f"{n}{i}" for n in names for i in range(each))
 
 
 def test_people_steer_by_the_command_line(farm):
