@@ -13,6 +13,10 @@ using std::chrono::nanoseconds;
 /// Longer waits are cut into pieces of this size; keeps additions away from overflow.
 constexpr nanoseconds kLongestWait = std::chrono::hours(24 * 365);
 
+/// A timer of this thread is firing. libuv runs all due timers in one pass before it looks at sockets, those that are
+/// started meanwhile too: work in slices that starts its timer anew with no delay would never let the loop go on.
+thread_local bool firing = false;
+
 class UvTimer final : public Timer {
  public:
   UvTimer(Loop& loop, std::move_only_function<void()> fire) : loop_(loop), fire_(std::move(fire)) {
@@ -33,6 +37,7 @@ class UvTimer final : public Timer {
   void arm(nanoseconds wait) {
     wait = std::min(wait, kLongestWait);
     auto ms = static_cast<uint64_t>((wait.count() + 999'999) / 1'000'000);
+    if (firing) ms = std::max<uint64_t>(ms, 1);
     uv_timer_start(timer_.get(), &UvTimer::on_timer, ms, 0);
   }
   static void on_timer(uv_timer_t* handle) noexcept {
@@ -44,7 +49,9 @@ class UvTimer final : public Timer {
       self->arm(left);
       return;
     }
+    firing = true;
     self->fire_();  // may destroy the timer
+    firing = false;
   }
 
   Loop& loop_;

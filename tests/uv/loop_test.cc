@@ -171,6 +171,22 @@ TEST(Timers, StopRestartAndHugeDelay) {
   EXPECT_TRUE(world.loop().run_until([&] { return fired == 2; }, 5s));
 }
 
+/// Work in slices starts its timer anew with no delay: what else is due must not wait for the last slice.
+TEST(Timers, OneThatStartsItselfAnewLetsTheLoopGoOn) {
+  UvEnv world;
+  bool posted = false;
+  int fired = 0;
+  std::unique_ptr<Timer> timer;
+  timer = world.env().timers.make([&] {
+    if (++fired == 1) world.env().executor.post([&] { posted = true; });
+    if (!posted && fired < 1000) timer->start(0ns);
+  });
+  timer->start(0ns);
+  world.loop().run();
+  EXPECT_TRUE(posted);
+  EXPECT_LT(fired, 1000);
+}
+
 TEST(Timers, CallbackMayDestroyItsTimer) {
   UvEnv world;
   std::unique_ptr<Timer> timer;
