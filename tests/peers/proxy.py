@@ -83,3 +83,37 @@ class Link:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+
+
+class LongLink(Link):
+    """A link whose bytes are on their way for `delay` seconds and come at `rate` bytes a second, each way."""
+
+    def __init__(self, target_port, delay, rate):
+        self.way, self.rate = delay, rate
+        super().__init__(target_port)
+
+    async def _pump(self, reader, writer):
+        way = asyncio.Queue(maxsize=64)
+
+        async def arrive():
+            free = 0.0
+            while (part := await way.get())[1]:
+                due, data = part
+                now = asyncio.get_running_loop().time()
+                free = max(free, due, now)
+                await asyncio.sleep(free - now)
+                free += len(data) / self.rate
+                writer.write(data)
+                await writer.drain()
+
+        arriving = asyncio.ensure_future(arrive())
+        try:
+            while (data := await reader.read(1024)) and not arriving.done():
+                await way.put((asyncio.get_running_loop().time() + self.way, data))
+            await way.put((0, b""))
+            await arriving
+        except (ConnectionError, OSError):
+            pass
+        finally:
+            arriving.cancel()
+            writer.close()

@@ -291,6 +291,40 @@ def test_active_active_each_message_once(farm, shape):
         assert bodies == sorted(f"{n}{i}" for n in names for i in range(each))
 
 
+def test_a_terrible_link_is_used_between_its_cuts(farm, soak):
+    """50 kbit/s, a round trip of 3 s, cut every 60 s; outside ./dev soak a tenth of the times at five times the rate."""
+    delay, rate, between, cuts = (1.5, 6250, 60, 5) if soak else (0.15, 31_250, 6, 2)
+    source, target = site(farm, "sluice", "source"), site(farm, "sluice", "target")
+    link = proxy.LongLink(target.port, delay, rate)
+    create(source.port, "ORDERS", ["orders.>"])
+    publish(source.port, "orders.a", [random.randbytes(100).hex().encode() for _ in range(20_000 if soak else 2_000)])
+    replicate = copier(farm, f'''
+name: edge
+state_store: {{dir}}
+streams:
+  - stream: ORDERS
+    source: nats://127.0.0.1:{source.port}
+    target: {{servers: ["nats://127.0.0.1:{link.port}"], connect_timeout: 30s}}
+'''.replace("{dir}", str(farm.folder / "state")))
+    at = 0
+    for _ in range(cuts):
+        seen = []
+        wait_for(lambda: copies_of(replicate)[0]["source_seq"] > at, between * 10)
+        deadline = time.monotonic() + between
+        while time.monotonic() < deadline:
+            seen.append(copies_of(replicate)[0]["source_seq"])
+            time.sleep(between / 20)
+        assert seen[-1] > seen[0], f"nothing came through: {seen}"
+        at = seen[-1]
+        link.cut()
+        link.mend()
+    link.way, link.rate = 0, 1e9
+    link.cut()
+    link.mend()
+    wait_for(lambda: copies_of(replicate)[0]["lag"] == 0, 120)
+    expect_equal(stream_of(source.port, "ORDERS"), stream_of(target.port, "ORDERS"), replicate.log_tail())
+
+
 def test_people_steer_by_the_command_line(farm):
     source, target = site(farm, "sluice", "source"), site(farm, "sluice", "target")
     create(source.port, "ORDERS", ["orders.>"])
