@@ -160,7 +160,15 @@ def test_nats_js(running, js_program):  # noqa: F811
 
 def test_nats_c(running, c_program):  # noqa: F811
     """This client has no TLS handshake before INFO."""
-    compare(running, lambda path: run([*c_program, "logins", str(path)]), left_out=("first",))
+    def spoken(path):
+        # nats.c of Debian 12 signs about one nonce in 256 wrongly, both servers refuse it then: another nonce is asked for.
+        for _ in range(3):
+            told = run([*c_program, "logins", str(path)])
+            if not any(line.startswith(("operator/creds: Auth", "users/nkey: Auth")) for line in told):
+                break
+        return told
+
+    compare(running, spoken, left_out=("first",))
 
 
 def python_options(words):

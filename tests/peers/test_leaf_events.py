@@ -40,6 +40,20 @@ def next_of(client, what, leafnodes=None):
             return event
 
 
+def all_of(client, **wanted):
+    """One event of each, in whatever order they come: {name: (what, leafnodes)}."""
+    told = {}
+    while len(told) < len(wanted):
+        message = client.message()
+        assert message is not None, set(wanted) - set(told)
+        event = json.loads(message[2])
+        for name, (what, leafnodes) in wanted.items():
+            if name not in told and message[0].endswith(what) and (leafnodes is None or event["leafnodes"] == leafnodes):
+                told[name] = event
+                break
+    return {name: told[name] for name in wanted}
+
+
 def shown(event):
     """What is the same each time."""
     event = json.loads(json.dumps(event))
@@ -60,8 +74,7 @@ def as_hub(kind, farm):
     far = spoke("nats-server", farm, f"far-{kind}", port)
     told = {"open": next_of(sys, "CONNS", 1)}
     far.kill()
-    told["closed"] = next_of(sys, "CONNS", 0)
-    told["disconnect"] = next_of(sys, "DISCONNECT")
+    told |= all_of(sys, closed=("CONNS", 0), disconnect=("DISCONNECT", None))
     bad = spoke("nats-server", farm, f"bad-{kind}", port, password="wrong")
     told["refused"] = next_of(sys, "AUTH.ERR")
     bad.kill()
@@ -79,11 +92,9 @@ def as_spoke(kind, farm):
         sys.send("SUB r 9\r\nUNSUB 9 1\r\nPUB $SYS.REQ.SERVER.PING.LEAFZ r 0\r\n\r\n")
         links = next_of(sys, "r")["data"]["leafnodes"]
     far.kill()
-    told = {"closed": next_of(sys, "CONNS", 0), "disconnect": next_of(sys, "DISCONNECT")}
+    told = all_of(sys, closed=("CONNS", 0), disconnect=("DISCONNECT", None))
     far.start()
-    told["open"] = next_of(sys, "CONNS", 1)
-    told["connect"] = next_of(sys, "CONNECT")
-    return told
+    return told | all_of(sys, open=("CONNS", 1), connect=(".CONNECT", None))
 
 
 @pytest.mark.parametrize("role", [as_hub, as_spoke])
