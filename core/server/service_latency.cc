@@ -152,38 +152,28 @@ void LatencyMeasure::watch(Account& importer, std::string_view reply, std::move_
   });
 }
 
-std::string LatencyMeasure::head(int status) const {
-  std::string out = fmt::format(R"({{"type":"io.nats.server.metric.v1.service_latency","id":"{}","timestamp":"{}","status":{})",
-                                make_nuid(env_.random), format_rfc3339(env_.clock.wall()), status);
-  return out;
-}
-
 void LatencyMeasure::answered(const LatencyClient& responder, MonoTime at, WallNanos arrived) {
   // Told as the asker sees it: the request came half a round trip after it was sent, and the answer needs as long.
   const auto between = at - started_;
   const int64_t system = std::max<int64_t>(env_.clock.wall() - arrived, 0);
-  const int64_t service = std::max<int64_t>((between - responder.rtt).count(), 0);
-  std::string body = head(200);
-  if (!asker_.json.empty()) body += R"(,"requestor":)" + asker_.json;
-  if (!responder.json.empty()) body += R"(,"responder":)" + responder.json;
-  if (!headers_.empty()) body += R"(,"header":)" + headers_;
-  body += fmt::format(R"(,"start":"{}","service":{},"system":{},"total":{}}})",
-                      format_rfc3339(started_wall_ - asker_.rtt.count()), service, system,
-                      (asker_.rtt + between).count() + system);
-  tell(std::move(body));
+  tell(200, {}, responder.json,
+       {.service = std::max<int64_t>((between - responder.rtt).count(), 0),
+        .system = system,
+        .total = (asker_.rtt + between).count() + system});
 }
 
-void LatencyMeasure::failed(LatencyFailure how) {
-  std::string body = head(static_cast<int>(how)) + fmt::format(R"(,"description":"{}")", words_for(how));
-  if (!asker_.json.empty()) body += R"(,"requestor":)" + asker_.json;
-  if (!headers_.empty()) body += R"(,"header":)" + headers_;
-  body += fmt::format(R"(,"start":"{}","service":0,"system":0,"total":0}})",
-                      format_rfc3339(started_wall_ - asker_.rtt.count()));
-  tell(std::move(body));
-}
+void LatencyMeasure::failed(LatencyFailure how) { tell(static_cast<int>(how), words_for(how), {}, {}); }
 
-void LatencyMeasure::tell(std::string body) {
+void LatencyMeasure::tell(int status, std::string_view why, std::string_view responder, const Times& took) {
   watch_.reset();
+  std::string body = fmt::format(R"({{"type":"io.nats.server.metric.v1.service_latency","id":"{}","timestamp":"{}","status":{})",
+                                 make_nuid(env_.random), format_rfc3339(env_.clock.wall()), status);
+  if (!why.empty()) body += fmt::format(R"(,"description":"{}")", why);
+  if (!asker_.json.empty()) body.append(R"(,"requestor":)").append(asker_.json);
+  if (!responder.empty()) body.append(R"(,"responder":)").append(responder);
+  if (!headers_.empty()) body.append(R"(,"header":)").append(headers_);
+  body += fmt::format(R"(,"start":"{}","service":{},"system":{},"total":{}}})",
+                      format_rfc3339(started_wall_ - asker_.rtt.count()), took.service, took.system, took.total);
   exporter_.router().publish(Message{.subject = subject_, .reply = {}, .headers = {}, .payload = body}, Origin{});
 }
 

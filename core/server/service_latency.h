@@ -44,8 +44,13 @@ class LatencyMeasure {
   void watch(Account& importer, std::string_view reply, std::move_only_function<void()> gone);
 
  private:
-  void tell(std::string body);
-  std::string head(int status) const;
+  /// Nanoseconds.
+  struct Times {
+    int64_t service = 0;
+    int64_t system = 0;
+    int64_t total = 0;
+  };
+  void tell(int status, std::string_view why, std::string_view responder, const Times& took);
 
   Env& env_;
   Account& exporter_;

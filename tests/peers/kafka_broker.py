@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import pathlib
 import shutil
 import socket
@@ -11,6 +10,7 @@ import time
 
 import pytest
 
+import left_out
 import servers
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -18,11 +18,7 @@ LIBS = servers.ROOT / "build/peers/kafka"
 
 
 def leave_out(reason, is_required=True):
-    """Says it loudly, and fails where every peer is required."""
-    print(f"\npeer left out: Kafka 4.1.1 ({reason})")
-    if is_required and os.environ.get("CI") == "true":
-        pytest.fail(f"{reason}, and CI=true requires it", pytrace=False)
-    pytest.skip(reason)
+    left_out.leave_out(f"Kafka 4.1.1: {reason}", is_required)
 
 
 def wanted_digests():

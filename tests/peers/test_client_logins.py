@@ -19,7 +19,8 @@ import pytest
 import jwts
 import servers
 from jwts import JETSTREAM, Signer
-from test_other_clients import c_program, go_program, js_program, leave_out  # noqa: F401  fixtures
+from left_out import leave_out
+from test_other_clients import c_program, go_program, js_program  # noqa: F401  fixtures
 from test_websocket import browser_folder  # noqa: F401  a fixture
 
 TLS = servers.ROOT / "tests/fixtures/tls"

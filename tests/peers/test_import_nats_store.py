@@ -12,7 +12,7 @@ import pytest
 from nats.js.api import (AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig, RetentionPolicy, StorageType, StreamConfig)
 
 import servers
-from test_other_clients import leave_out
+from left_out import leave_out
 
 ACCOUNTS = """
 system_account: SYS

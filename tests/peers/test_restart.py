@@ -13,7 +13,8 @@ import nats
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from test_other_clients import BUILT, HERE, go_program, js_program, leave_out, prepare  # noqa: F401
+from left_out import leave_out
+from test_other_clients import BUILT, HERE, go_program, js_program, prepare  # noqa: F401
 
 MESSAGES = 400
 WAIT = 60

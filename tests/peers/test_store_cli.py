@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-import os
 import subprocess
 
 import nats
 
-SLUICE = os.environ["SLUICE_BINARY"]
+import servers
+
+SLUICE = servers.SLUICE
 SOUND, DAMAGED, NO_STORE, IN_USE = 0, 1, 66, 75
 
 

@@ -14,7 +14,8 @@ import zlib
 import pytest
 
 import servers
-from test_other_clients import leave_out, prepare
+from left_out import leave_out
+from test_other_clients import prepare
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIXTURES = servers.ROOT / "tests/fixtures/tls"

@@ -1,22 +1,18 @@
 // prove_replication: two sites with everything between them, from seeds: ledger and copies hold at each end.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <random>
 #include <string>
 #include <string_view>
 
 #include "base/log.h"
+#include "simulate/program.h"
 #include "simulate/site_world.h"
-
-extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
 
 namespace sluice::simulate {
 namespace {
@@ -43,46 +39,14 @@ constexpr const char* kUsage =
     "Exit: 0 promises kept, 1 a promise was broken, 2 usage, 3 time over.\n";
 
 std::optional<Options> parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view name = argv[i];
-    if (name == "--trace" || name == "--lying-disk") {
-      (name == "--trace" ? options.trace : options.lying_disk) = true;
-      continue;
-    }
-    if (i + 1 >= argc) return std::nullopt;
-    const std::string_view text = argv[++i];
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    if (name == "--seed") {
-      options.seed = value;
-    } else if (name == "--world-seed") {
-      options.world = value;
-    } else if (name == "--worlds") {
-      options.worlds = value;
-    } else if (name == "--time-box") {
-      options.time_box_s = value;
-    } else if (name == "--violations") {
-      options.violations = value;
-    } else {
-      return std::nullopt;
-    }
-  }
-  return options;
-}
-
-char last_words[160];
-
-/// A check of the engine or a sanitizer stops the process: the seed must still be told.
-void tell_seed() {
-  if (write(STDERR_FILENO, last_words, std::strlen(last_words)) < 0) return;
-}
-
-void on_abort(int signal) {
-  tell_seed();
-  std::signal(signal, SIG_DFL);
-  std::raise(signal);
+  Options o;
+  const bool read = read_arguments(argc, argv, {{"--trace", &o.trace}, {"--lying-disk", &o.lying_disk}},
+                                   {{"--seed", number(o.seed)},
+                                    {"--world-seed", number(o.world)},
+                                    {"--worlds", number(o.worlds)},
+                                    {"--time-box", number(o.time_box_s)},
+                                    {"--violations", number(o.violations)}});
+  return read ? std::optional(o) : std::nullopt;
 }
 
 void print(const SiteTally& t, double seconds, uint64_t violations, bool time_over, uint64_t seed) {
@@ -136,7 +100,6 @@ int main(int argc, char** argv) {
     std::fputs(sluice::simulate::kUsage, stderr);
     return 2;
   }
-  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS}) std::signal(signal, sluice::simulate::on_abort);
-  if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(sluice::simulate::tell_seed);
+  sluice::simulate::tell_last_words_at({SIGABRT, SIGSEGV, SIGBUS});
   return sluice::simulate::run(*options);
 }

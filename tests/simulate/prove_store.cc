@@ -1,13 +1,10 @@
 // prove_store: the store's promises, counted. Crash states, failing I/O calls, flipped bits.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <optional>
 #include <random>
@@ -17,9 +14,8 @@
 #include "base/log.h"
 #include "simulate/crash_check.h"
 #include "simulate/flip_matrix.h"
+#include "simulate/program.h"
 #include "simulate/tally.h"
-
-extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
 
 namespace sluice::simulate {
 namespace {
@@ -50,55 +46,20 @@ constexpr const char* kUsage =
     "Exit: 0 promises kept, 1 a promise was broken, 2 usage, 3 time over.\n";
 
 std::optional<Options> parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view name = argv[i];
-    if (name == "--lying-disk" || name == "--trace") {
-      (name == "--trace" ? options.trace : options.lying_disk) = true;
-      continue;
-    }
-    if (name == "--encrypted") {
-      options.encrypted = true;
-      continue;
-    }
-    if (i + 1 >= argc) return std::nullopt;
-    const std::string_view text = argv[++i];
-    if (name == "--flips" && (text == "clean" || text == "kill")) {
-      options.flips = text == "kill" ? StopKind::kKill : StopKind::kClean;
-      continue;
-    }
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    if (name == "--seed") {
-      options.seed = value;
-    } else if (name == "--crash-states") {
-      options.crash_states = value;
-    } else if (name == "--faults") {
-      options.fault_lives = value;
-    } else if (name == "--parts" && value > 0) {
-      options.parts = value;
-    } else if (name == "--time-box") {
-      options.time_box_s = value;
-    } else {
-      return std::nullopt;
-    }
-  }
-  if (options.crash_states == 0 && options.fault_lives == 0 && !options.flips) return std::nullopt;
-  return options;
-}
-
-char last_words[128];
-
-/// A check of the engine or a sanitizer stops the process: the seed must still be told.
-void tell_seed() {
-  if (write(STDERR_FILENO, last_words, std::strlen(last_words)) < 0) return;
-}
-
-void on_abort(int) {
-  tell_seed();
-  std::signal(SIGABRT, SIG_DFL);
-  std::abort();
+  Options o;
+  const auto flips = [&o](std::string_view how) {
+    if (how == "clean" || how == "kill") o.flips = how == "kill" ? StopKind::kKill : StopKind::kClean;
+    return o.flips.has_value();
+  };
+  const bool read = read_arguments(argc, argv, {{"--lying-disk", &o.lying_disk}, {"--trace", &o.trace}, {"--encrypted", &o.encrypted}},
+                                   {{"--flips", flips},
+                                    {"--seed", number(o.seed)},
+                                    {"--crash-states", number(o.crash_states)},
+                                    {"--faults", number(o.fault_lives)},
+                                    {"--parts", number(o.parts)},
+                                    {"--time-box", number(o.time_box_s)}});
+  const bool nothing = o.crash_states == 0 && o.fault_lives == 0 && !o.flips;
+  return read && !nothing && o.parts > 0 ? std::optional(o) : std::nullopt;
 }
 
 uint64_t print_flips(const FlipTally& t, StopKind stop, double seconds) {
@@ -160,7 +121,6 @@ int main(int argc, char** argv) {
     std::fputs(sluice::simulate::kUsage, stderr);
     return 2;
   }
-  std::signal(SIGABRT, sluice::simulate::on_abort);
-  if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(sluice::simulate::tell_seed);
+  sluice::simulate::tell_last_words_at({SIGABRT});
   return sluice::simulate::run(*options);
 }

@@ -1,13 +1,10 @@
 // simulate --seed N: the engine on a simulated world, killed and cut off again and again.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <random>
 #include <string>
@@ -16,10 +13,9 @@
 #include "base/log.h"
 #include "sim/sim_random.h"
 #include "simulate/node_world.h"
+#include "simulate/program.h"
 #include "simulate/store_world.h"
 #include "simulate/tally.h"
-
-extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
 
 namespace sluice::simulate {
 namespace {
@@ -51,57 +47,22 @@ constexpr const char* kUsage =
     "Exit: 0 promises kept, 1 a promise was broken, 2 usage, 3 time over.\n";
 
 std::optional<Options> parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view name = argv[i];
-    if (name == "--trace") {
-      options.trace = true;
-      continue;
-    }
-    if (name == "--lying-disk" || name == "--encrypted") {
-      (name == "--encrypted" ? options.encrypted : options.lying_disk) = true;
-      continue;
-    }
-    if (i + 1 >= argc) return std::nullopt;
-    const std::string_view text = argv[++i];
-    if (name == "--only" && (text == "store" || text == "node")) {
-      options.only = text;
-      continue;
-    }
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    if (name == "--seed") {
-      options.seed = value;
-    } else if (name == "--world-seed") {
-      options.world = value;
-    } else if (name == "--rounds") {
-      options.rounds = value;
-    } else if (name == "--cuts") {
-      options.cuts = value;
-    } else if (name == "--time-box") {
-      options.time_box_s = value;
-    } else {
-      return std::nullopt;
-    }
-  }
-  return options;
+  Options o;
+  const auto only = [&o](std::string_view which) {
+    o.only = which;
+    return which == "store" || which == "node";
+  };
+  const bool read = read_arguments(argc, argv, {{"--trace", &o.trace}, {"--lying-disk", &o.lying_disk}, {"--encrypted", &o.encrypted}},
+                                   {{"--only", only},
+                                    {"--seed", number(o.seed)},
+                                    {"--world-seed", number(o.world)},
+                                    {"--rounds", number(o.rounds)},
+                                    {"--cuts", number(o.cuts)},
+                                    {"--time-box", number(o.time_box_s)}});
+  return read ? std::optional(o) : std::nullopt;
 }
 
 constexpr uint64_t kNodeWorldEvery = 4;
-
-char last_words[256];
-
-/// A check of the engine or a sanitizer stops the process: the seed must still be told.
-void tell_seed() {
-  if (write(STDERR_FILENO, last_words, std::strlen(last_words)) < 0) return;
-}
-
-void on_abort(int) {
-  tell_seed();
-  std::signal(SIGABRT, SIG_DFL);
-  std::abort();
-}
 
 void run_world(uint64_t seed, Tally& tally, const Options& options) {
   std::snprintf(last_words, sizeof last_words, "simulate: died; run again with --world-seed %llu\n",
@@ -167,7 +128,6 @@ int main(int argc, char** argv) {
     std::fputs(sluice::simulate::kUsage, stderr);
     return 2;
   }
-  std::signal(SIGABRT, sluice::simulate::on_abort);
-  if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(sluice::simulate::tell_seed);
+  sluice::simulate::tell_last_words_at({SIGABRT});
   return sluice::simulate::run(*options);
 }
