@@ -442,7 +442,7 @@ uint64_t IndexedStream::count_matching(StreamSeq from, std::string_view filter) 
   if (filter.empty() || filter == ">") return count_all_from(from.value());
   uint64_t count = 0;
   if (from.value() <= first_) {
-    subjects_.each_match(filter, [&](std::string_view, const Count& c) {
+    subjects_.each_match_unordered(filter, [&](std::string_view, const Count& c) {
       count += c.count;
       return true;
     });

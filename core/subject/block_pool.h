@@ -2,9 +2,12 @@
 // blocks of some 50 bytes is a fifth of their memory.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdlib>
 #include <memory>
 #include <new>
 #include <utility>
@@ -13,7 +16,8 @@
 namespace sluice {
 
 /// Not thread safe. Blocks are aligned to 8. A released block serves the next of its size; chunks go back to the
-/// system together, by release_all(). Blocks above kLargest come from operator new.
+/// system together, by release_all(). Blocks above kLargest come from operator new. A large pool asks for huge pages:
+/// its blocks are read in any order, and else each read would miss the TLB as well.
 class BlockPool {
  public:
   static constexpr size_t kLargest = 512;
@@ -58,11 +62,21 @@ class BlockPool {
   static constexpr size_t kStep = 8;
   static constexpr size_t kSmallestChunk = 512;  ///< a stream of one subject costs little
   static constexpr size_t kLargestChunk = 64 * 1024;
+  static constexpr size_t kChunksOfLargePool = 256;  ///< some 16 MiB
+  static constexpr size_t kHugePage = 2 * 1024 * 1024;
+
+  struct EndChunk {
+    void operator()(std::byte* chunk) const { std::free(chunk); }
+  };
 
   static size_t steps_of(size_t bytes) { return std::max<size_t>(1, (bytes + kStep - 1) / kStep); }
   void add_chunk() {
-    const size_t size = std::min(kLargestChunk, kSmallestChunk << std::min<size_t>(chunks_.size(), 7));
-    chunks_.push_back(std::make_unique_for_overwrite<std::byte[]>(size));
+    const bool large = chunks_.size() >= kChunksOfLargePool;
+    const size_t size = large ? kHugePage : std::min(kLargestChunk, kSmallestChunk << std::min<size_t>(chunks_.size(), 7));
+    auto* memory = static_cast<std::byte*>(large ? std::aligned_alloc(kHugePage, size) : std::malloc(size));
+    if (memory == nullptr) throw std::bad_alloc();
+    if (large) ::madvise(memory, size, MADV_HUGEPAGE);  // a wish: without it pages are small
+    chunks_.emplace_back(memory);
     next_ = chunks_.back().get();
     left_ = size;
   }
@@ -73,7 +87,7 @@ class BlockPool {
     std::swap(left_, other.left_);
   }
 
-  std::vector<std::unique_ptr<std::byte[]>> chunks_;
+  std::vector<std::unique_ptr<std::byte[], EndChunk>> chunks_;
   std::array<Free*, kLargest / kStep + 1> free_{};
   std::byte* next_ = nullptr;  ///< the newest chunk, used from its end down
   size_t left_ = 0;

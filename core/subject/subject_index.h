@@ -73,6 +73,14 @@ class SubjectIndex {
       if (!visit(leaf->key(), *value_of(leaf))) return;
     }
   }
+  /// The same in no order, faster where `filter` has a wildcard before its end.
+  template <class F>
+  void each_match_unordered(std::string_view filter, F&& visit) {
+    SubjectRadix::Sweep sweep(tree_, filter);
+    while (SubjectRadix::Leaf* leaf = sweep.next()) {
+      if (!visit(leaf->key(), *value_of(leaf))) return;
+    }
+  }
   template <class F>
   void each_match(std::string_view filter, F&& visit) const {
     const_cast<SubjectIndex*>(this)->each_match(

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "base/check.h"
 #include "subject/subject.h"
@@ -410,6 +411,132 @@ SubjectRadix::Leaf* SubjectRadix::Walk::step() {
     }
   }
   return nullptr;
+}
+
+SubjectRadix::Sweep::Sweep(const SubjectRadix& tree, std::string_view filter)
+    : filter_(filter.empty() ? ">" : filter),
+      value_bytes_(tree.value_bytes_),
+      tail_(filter_ == ">" || filter_.ends_with(".>")) {
+  for (size_t at = 0; at < filter_.size(); ++at) {
+    if (rest_at(at) || star_at(at)) last_literal_ = at + 1;
+  }
+  if (tree.root_ != 0) open_.push_back({.ref = tree.root_});
+}
+
+SubjectRadix::Leaf* SubjectRadix::Sweep::next() {
+  while (true) {
+    while (count_ < kAhead && !open_.empty()) {
+      fetch(open_.back());
+      open_.pop_back();
+    }
+    if (count_ == 0) return nullptr;
+    Branch branch = ahead_[first_];
+    first_ = (first_ + 1) % kAhead;
+    --count_;
+    if (branch.peek == 0 && is_leaf(branch.ref)) {
+      if (matches(branch)) return leaf_of(branch.ref);
+    } else if (reach_node(branch)) {
+      open_children(branch);
+    }
+  }
+}
+
+void SubjectRadix::Sweep::fetch(const Branch& branch) {
+  const Ref ref = branch.peek != 0 ? branch.peek : branch.ref;
+  const auto* at = reinterpret_cast<const std::byte*>(ref & ~Ref{1});
+  __builtin_prefetch(at);
+  __builtin_prefetch(is_leaf(ref) ? at - value_bytes_ : at + 64);
+  ahead_[(first_ + count_) % kAhead] = branch;
+  ++count_;
+}
+
+bool SubjectRadix::Sweep::star_at(size_t wants) const {
+  return filter_[wants] == '*' && (wants == 0 || filter_[wants - 1] == '.') &&
+         (wants + 1 == filter_.size() || filter_[wants + 1] == '.');
+}
+
+/// @return false when no key that goes on with `bytes` matches
+bool SubjectRadix::Sweep::read(Branch& branch, std::string_view bytes) const {
+  branch.known += static_cast<uint32_t>(bytes.size());
+  for (const char byte : bytes) {
+    if (branch.wants == filter_.size()) return false;
+    if (rest_at(branch.wants)) return true;
+    if (!star_at(branch.wants)) {
+      if (filter_[branch.wants++] != byte) return false;
+    } else if (byte != '.') {
+      branch.inside = true;
+    } else {
+      if (!branch.inside || branch.wants + 1 == filter_.size()) return false;
+      branch.wants += 2;
+      branch.inside = false;
+    }
+  }
+  return true;
+}
+
+/// A key that ends here matches, as far as it was read.
+bool SubjectRadix::Sweep::complete(const Branch& branch) const {
+  if (branch.inside) return branch.wants + 1 == filter_.size();
+  return branch.wants == filter_.size() || rest_at(branch.wants);
+}
+
+bool SubjectRadix::Sweep::matches(const Branch& branch) const {
+  const std::string_view key = leaf_of(branch.ref)->key();
+  if (tail_ || !branch.sure) return subject_matches(filter_, key);
+  Branch end = branch;
+  return read(end, key.substr(branch.known)) && complete(end);
+}
+
+/// Takes the bytes up to the node's depth into account. @return false when nothing below matches, or the bytes have
+/// to be fetched first
+bool SubjectRadix::Sweep::reach_node(Branch& branch) {
+  const Node* node = node_of(branch.ref);
+  if (branch.peek != 0) {
+    if (!is_leaf(branch.peek)) {
+      Node* on_the_way = node_of(branch.peek);
+      branch.peek = on_the_way->end != nullptr ? ref_to(on_the_way->end) : on_the_way->refs()[0];
+      open_.push_back(branch);
+      return false;
+    }
+    const std::string_view key = leaf_of(std::exchange(branch.peek, 0))->key();
+    return read(branch, key.substr(branch.known, node->depth - branch.known));
+  }
+  const size_t unknown = node->depth - branch.known;
+  if (unknown == 0 || rest_at(branch.wants)) return true;
+  // Bytes of the filter's end are taken on trust: few leaves follow, and each is read anyway.
+  if (!branch.inside && branch.wants >= last_literal_ && filter_.size() - branch.wants >= unknown) {
+    branch.known = node->depth;
+    branch.wants += static_cast<uint32_t>(unknown);
+    branch.sure = false;
+    return true;
+  }
+  branch.peek = branch.ref;
+  return reach_node(branch);
+}
+
+void SubjectRadix::Sweep::open_children(const Branch& branch) {
+  Node* node = node_of(branch.ref);
+  if (node->end != nullptr && complete(branch)) {
+    open_.push_back(branch);
+    open_.back().ref = ref_to(node->end);
+  }
+  if (branch.wants == filter_.size()) return;
+  const bool rest = rest_at(branch.wants);
+  if (!rest && !star_at(branch.wants)) {
+    const Ref* child = node->child(static_cast<unsigned char>(filter_[branch.wants]));
+    if (child == nullptr) return;
+    open_.push_back(branch);
+    open_.back().ref = *child;
+    ++open_.back().known;
+    ++open_.back().wants;
+    return;
+  }
+  for (size_t i = 0; i < node->count; ++i) {
+    Branch below = branch;
+    below.ref = node->refs()[i];
+    const char byte = static_cast<char>(node->bytes()[i]);
+    if (rest || read(below, {&byte, 1})) open_.push_back(below);
+  }
 }
 
 }  // namespace sluice

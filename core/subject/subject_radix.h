@@ -4,6 +4,7 @@
 // full key stands in the leaf, so nodes stay small and no path is copied.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -23,6 +24,7 @@ class SubjectRadix {
   };
   struct Node;
   class Walk;
+  class Sweep;
 
   /// @param value_bytes room kept before each leaf, a multiple of 2. The block that value and leaf
   ///   share is aligned to 8.
@@ -105,6 +107,46 @@ class SubjectRadix::Walk {
   bool all_;
   Leaf* single_ = nullptr;
   std::vector<Frame> frames_;
+};
+
+/// The leaves that a filter matches, in no order. What lies in memory far apart is fetched for many subtrees at a time
+/// instead of one after another: behind a wildcard several times faster than a Walk. The tree must not change meanwhile.
+class SubjectRadix::Sweep {
+ public:
+  /// Filter "" or ">" = all. `filter` must outlive the sweep.
+  Sweep(const SubjectRadix& tree, std::string_view filter);
+  /// nullptr at the end.
+  Leaf* next();
+
+ private:
+  /// A subtree whose keys may match: their first `known` bytes took the filter up to `wants`.
+  struct Branch {
+    Ref ref = 0;
+    Ref peek = 0;  ///< on the way to a leaf below that tells the bytes up to the node's depth; 0 = not needed
+    uint32_t known = 0;
+    uint32_t wants = 0;   ///< the filter's next byte, or the wildcard that the token in hand meets
+    bool inside = false;  ///< that token has a byte already
+    bool sure = true;     ///< no byte was taken on trust
+  };
+  static constexpr size_t kAhead = 16;  ///< some more than a core's outstanding cache misses
+
+  bool star_at(size_t wants) const;
+  bool rest_at(size_t wants) const { return tail_ && wants + 1 == filter_.size(); }
+  bool read(Branch& branch, std::string_view bytes) const;
+  bool complete(const Branch& branch) const;
+  bool matches(const Branch& branch) const;
+  void fetch(const Branch& branch);
+  bool reach_node(Branch& branch);
+  void open_children(const Branch& branch);
+
+  std::string_view filter_;
+  size_t value_bytes_;
+  bool tail_;  ///< ends with ">"
+  size_t last_literal_ = 0;  ///< from here on the filter has no wildcard
+  std::vector<Branch> open_;
+  std::array<Branch, kAhead> ahead_;  ///< fetched; a ring
+  size_t first_ = 0;
+  size_t count_ = 0;
 };
 
 }  // namespace sluice

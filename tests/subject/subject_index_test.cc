@@ -16,12 +16,20 @@
 namespace sluice {
 namespace {
 
-std::vector<std::string> keys(const SubjectIndex<int>& index, std::string_view filter) {
+/// What both ways of asking find.
+std::vector<std::string> keys(SubjectIndex<int>& index, std::string_view filter) {
   std::vector<std::string> found;
-  index.each_match(filter, [&](std::string_view subject, const int&) {
-    found.emplace_back(subject);
-    return true;
-  });
+  std::vector<std::string> unordered;
+  const auto into = [](std::vector<std::string>& to) {
+    return [&to](std::string_view subject, const int&) {
+      to.emplace_back(subject);
+      return true;
+    };
+  };
+  index.each_match(filter, into(found));
+  index.each_match_unordered(filter, into(unordered));
+  std::ranges::sort(unordered, [](std::string_view a, std::string_view b) { return a < b; });
+  EXPECT_EQ(unordered, found) << filter;
   return found;
 }
 
