@@ -1,52 +1,13 @@
 """A real Kafka broker (KRaft, one node) for the peer tests: installed from Maven Central by exact version and digest."""
 
 import contextlib
-import hashlib
 import pathlib
-import shutil
 import socket
 import subprocess
 import time
 
-import pytest
-
-import left_out
+import jars
 import servers
-
-HERE = pathlib.Path(__file__).resolve().parent
-LIBS = servers.ROOT / "build/peers/kafka"
-
-
-def leave_out(reason, is_required=True):
-    left_out.leave_out(f"Kafka 4.1.1: {reason}", is_required)
-
-
-def wanted_digests():
-    return dict(reversed(line.split()) for line in (HERE / "kafka/libs.sha256").read_text().splitlines())
-
-
-def has_all():
-    wanted = wanted_digests()
-    return all((LIBS / name).exists() and hashlib.sha256((LIBS / name).read_bytes()).hexdigest() == digest for name, digest in wanted.items())
-
-
-def install():
-    """The jars, once; every one of them must have the digest that is written down."""
-    if not shutil.which("java"):
-        leave_out("no Java here (needs 17 or newer)")
-    if has_all():
-        return
-    if not shutil.which("mvn"):
-        leave_out("no Maven here")
-    shutil.rmtree(LIBS, ignore_errors=True)
-    LIBS.mkdir(parents=True)
-    done = subprocess.run(["mvn", "-q", "-B", "-f", str(HERE / "kafka/pom.xml"), "dependency:copy-dependencies", f"-DoutputDirectory={LIBS}"],
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=600)
-    if done.returncode != 0:
-        # A registry that is away for a while is no fault of ours.
-        leave_out(f"mvn failed: {(done.stdout.strip().splitlines() or ['nothing said'])[-1]}", is_required=False)
-    if not has_all():
-        pytest.fail("the jars of Kafka are not those whose digests are in tests/peers/kafka/libs.sha256", pytrace=False)
 
 
 def free_ports(count):
@@ -62,7 +23,7 @@ class Broker:
     """One node, killed and started again as often as wanted."""
 
     def __init__(self, folder):
-        install()
+        libs = jars.install("kafka", "Kafka 4.1.1")
         self.folder = pathlib.Path(folder)
         self.port, self.sasl_port, controller = free_ports(3)
         self.url = f"127.0.0.1:{self.port}"
@@ -80,7 +41,7 @@ class Broker:
             "offsets.topic.replication.factor=1", "offsets.topic.num.partitions=1", "transaction.state.log.replication.factor=1",
             "transaction.state.log.min.isr=1", "transaction.state.log.num.partitions=1", "share.coordinator.state.topic.replication.factor=1",
             "share.coordinator.state.topic.min.isr=1", "num.io.threads=2", "num.network.threads=2", "log.cleaner.enable=false", ""]))
-        self.java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{LIBS}/*"]
+        self.java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{libs}/*"]
         self.process = None
         done = subprocess.run([*self.java, "kafka.tools.StorageTool", "format", "-t", "c2x1aWNlLXRlc3RzLTAwMQ", "-c", str(self.properties)],
                               cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+import jars
 import servers
 from left_out import leave_out
 
@@ -20,6 +21,7 @@ GO_PARTS = ["core", "streams", "publish", "acks", "fetching", "ordered", "polici
             "objects", "older", "jobs"]
 C_PARTS = ["core", "streams", "consumers", "keyvalue"]
 JS_PARTS = ["core", "streams", "consumers", "keyvalue", "objects"]
+JAVA_PARTS = ["core", "streams", "consumers", "keyvalue", "objects"]
 
 
 def prepare(command, folder, what):
@@ -67,6 +69,16 @@ def c_program():
     return [str(program)]
 
 
+@pytest.fixture(scope="session")
+def java_program():
+    jars_folder = jars.install("java", "jnats 2.26.0")
+    if not shutil.which("javac"):
+        leave_out("no javac here (jnats needs a JDK, 17 or newer)", is_required=False)
+    classes = BUILT / "java-classes"
+    prepare(["javac", "-cp", f"{jars_folder}/*", "-d", str(classes), "Clients.java"], HERE / "java", "compiling the jnats program")
+    return ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{jars_folder}/*:{classes}", "Clients"]
+
+
 def printed(program, server, part):
     done = subprocess.run([*program, server.url, part], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, errors="replace", timeout=60)
@@ -102,6 +114,11 @@ def test_nats_js(farm, js_program, part):
 @pytest.mark.parametrize("part", C_PARTS)
 def test_nats_c(farm, c_program, part):
     compare(farm, c_program, part)
+
+
+@pytest.mark.parametrize("part", JAVA_PARTS)
+def test_jnats(farm, java_program, part):
+    compare(farm, java_program, part)
 
 
 def test_js_packages_are_exact():
