@@ -9,10 +9,8 @@
 #include "base/base64.h"
 #include "client/kv_names.h"
 #include "config/units.h"
-#include "gateway/cli/command_line.h"
 #include "gateway/cli/kv_words.h"
 #include "gateway/cli/table.h"
-#include "gateway/cli/verbs.h"
 #include "uv/signals.h"
 
 namespace sluice {
@@ -24,20 +22,6 @@ using namespace std::chrono_literals;
 constexpr size_t kMaxListedKeys = 10'000'000;
 
 std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace); }
-
-Result<std::chrono::nanoseconds> time_of(const std::string& text, const char* what) {
-  if (text.empty()) return std::chrono::nanoseconds(0);
-  auto time = parse_time(text);
-  if (!time || time->count() < 0) return fail(Errc::kInvalidArgument, fmt::format("{}: '{}' is no time, as 30s or 1h", what, text));
-  return *time;
-}
-
-Result<int64_t> size_of(const std::string& text, const char* what) {
-  if (text.empty() || text == "-1") return -1;
-  auto size = parse_size(text);
-  if (!size || *size < 0) return fail(Errc::kInvalidArgument, fmt::format("{}: '{}' is no size, as 512 or 1MiB", what, text));
-  return *size;
-}
 
 /// "-" is standard input, whole.
 Result<std::string> value_of(const KvWords& words) {
@@ -53,32 +37,16 @@ Result<std::string> value_of(const KvWords& words) {
 }
 
 Result<KvBucketSpec> spec_of(const KvWords& words) {
-  KvBucketSpec spec{.bucket = words.bucket, .description = words.description, .history = words.history};
-  auto ttl = time_of(words.ttl, "--ttl");
-  auto marker = time_of(words.marker_ttl, "--marker-ttl");
-  auto value = size_of(words.max_value, "--max-value-size");
-  auto bucket = size_of(words.max_bucket, "--max-bucket-size");
-  for (const auto* time : {&ttl, &marker})
-    if (!*time) return std::unexpected(time->error());
-  for (const auto* size : {&value, &bucket})
-    if (!*size) return std::unexpected(size->error());
-  spec.ttl = *ttl;
+  KvBucketSpec spec{.history = words.history};
+  if (Status filled = fill_spec(words, spec); !filled) return std::unexpected(filled.error());
+  auto marker = read_time(words.marker_ttl, "--marker-ttl");
+  auto value = read_size(words.max_value, "--max-value-size");
+  if (!marker) return std::unexpected(marker.error());
+  if (!value) return std::unexpected(value.error());
   spec.marker_ttl = *marker;
   spec.max_value_bytes = *value;
-  spec.max_bytes = *bucket;
-  spec.memory = words.storage == "memory";
-  spec.compress = words.compress;
-  spec.replicas = words.replicas;
-  spec.placement_cluster = words.cluster;
-  spec.placement_tags = words.tags;
   if (!words.republish_destination.empty())
     spec.republish = KvRepublish{words.republish_source, words.republish_destination, words.republish_headers_only};
-  for (const std::string& pair : words.metadata) {
-    const size_t equals = pair.find('=');
-    if (equals == std::string::npos || equals == 0)
-      return fail(Errc::kInvalidArgument, fmt::format("--metadata: '{}' is not KEY=VALUE", pair));
-    spec.metadata[pair.substr(0, equals)] = pair.substr(equals + 1);
-  }
   spec.mirror = words.mirror;
   spec.sources = words.sources;
   return spec;
@@ -216,7 +184,7 @@ int put_key(Session& session, KvBucket& bucket, const KvWords& words) {
 
 int create_key(Session& session, KvBucket& bucket, const KvWords& words) {
   auto value = value_of(words);
-  auto ttl = time_of(words.ttl, "--ttl");
+  auto ttl = read_time(words.ttl, "--ttl");
   if (!value) return complain(value.error());
   if (!ttl) return complain(ttl.error());
   return told_revision(session.await<StreamSeq>([&](auto done) { return bucket.create(words.key, *value, *ttl, std::move(done)); }),
@@ -244,7 +212,7 @@ int delete_key(Session& session, KvBucket& bucket, const KvWords& words) {
 }
 
 int purge_key(Session& session, KvBucket& bucket, const KvWords& words) {
-  auto ttl = time_of(words.marker_ttl, "--marker-ttl");
+  auto ttl = read_time(words.marker_ttl, "--marker-ttl");
   if (!ttl) return complain(ttl.error());
   if (!words.force && !confirm(fmt::format("Purge {} and its history from {}?", words.key, words.bucket))) return kExitFailure;
   return told_revision(
@@ -329,7 +297,7 @@ int remove_bucket(Session& session, KvBucket& bucket, const KvWords& words) {
 }
 
 int watch_keys(Session& session, KvBucket& bucket, const KvWords& words) {
-  auto limit = time_of(words.timeout, "--timeout");
+  auto limit = read_time(words.timeout, "--timeout");
   if (!limit) return complain(limit.error());
   bool told = false;
   KvWatchOptions options{.filters = words.filters, .history = words.with_history, .updates_only = words.updates_only};
@@ -348,57 +316,18 @@ int watch_keys(Session& session, KvBucket& bucket, const KvWords& words) {
   return words.once && !told ? kExitFailure : kExitOk;
 }
 
-/// A verb of the command line: its sentence, and what runs with the opened bucket.
-struct Verb {
-  CLI::App* app;
-  std::shared_ptr<KvWords> words;
-  std::shared_ptr<SessionOptions> where;
+using Verb = BucketVerb<KvWords, KvBucket>;
+constexpr const char* kAsJson = "as JSON, values in base64";
 
-  Verb& key() {
-    app->add_option("KEY", words->key, "key")->required();
-    return *this;
-  }
-  Verb& value() {
-    app->add_option("VALUE", words->value, "value; - reads standard input")->required();
-    return *this;
-  }
-  Verb& json() {
-    app->add_flag("--json", words->json, "as JSON, values in base64");
-    return *this;
-  }
-  Verb& force() {
-    app->add_flag("-f,--force", words->force, "do not ask");
-    return *this;
-  }
-  Verb& filters(const char* sentence) {
-    app->add_option("KEY", words->filters, sentence);
-    return *this;
-  }
-  void runs(VerbRun& run, int (*work)(Session&, KvBucket&, const KvWords&)) {
-    app->callback([w = words, at = where, work, &run] {
-      run = [w, at, work] {
-        return with_session(*at, [&](Session& session) {
-          auto bucket = open_bucket(session, w->bucket);
-          return bucket ? work(session, **bucket, *w) : complain(bucket.error());
-        });
-      };
-    });
-  }
-};
+void add_key(Verb& verb) { verb.app->add_option("KEY", verb.words->key, "key")->required(); }
+void add_value(Verb& verb) { verb.app->add_option("VALUE", verb.words->value, "value; - reads standard input")->required(); }
+void add_filters(Verb& verb, const char* sentence) { verb.app->add_option("KEY", verb.words->filters, sentence); }
 
-void add_bucket_options(CLI::App& add, KvWords& words) {
-  add.add_option("--description", words.description, "what it is for");
+void add_kv_bucket_options(CLI::App& add, KvWords& words) {
+  add_bucket_options(add, words, "a value ends after this time");
   add.add_option("--history", words.history, "revisions kept of a key, 1 to 64")->capture_default_str();
-  add.add_option("--ttl", words.ttl, "a value ends after this time");
   add.add_option("--marker-ttl", words.marker_ttl, "values that end leave a marker for this time; single keys may have a TTL");
   add.add_option("--max-value-size", words.max_value, "largest value");
-  add.add_option("--max-bucket-size", words.max_bucket, "largest bucket");
-  add.add_option("--storage", words.storage, "file or memory")->check(CLI::IsMember({"file", "memory"}))->capture_default_str();
-  add.add_flag("--compress", words.compress, "compress what is stored");
-  add.add_option("--replicas", words.replicas, "copies in a cluster, 1 to 5")->capture_default_str();
-  add.add_option("--cluster", words.cluster, "place it in this cluster");
-  add.add_option("--tags", words.tags, "place it on servers with these tags");
-  add.add_option("--metadata", words.metadata, "KEY=VALUE, repeatable");
   add.add_option("--republish-source", words.republish_source, "of what is stored, republish these subjects [all]");
   add.add_option("--republish-destination", words.republish_destination, "subject to republish to");
   add.add_flag("--republish-headers", words.republish_headers_only, "republish headers only");
@@ -408,6 +337,7 @@ void add_bucket_options(CLI::App& add, KvWords& words) {
 
 }  // namespace
 
+template <>
 Result<std::unique_ptr<KvBucket>> open_bucket(Session& session, const std::string& name) {
   auto bucket = session.await<std::unique_ptr<KvBucket>>(
       [&](auto done) { return KvBucket::open(session.env(), session.client(), name, session.api_prefix(), std::move(done)); });
@@ -441,76 +371,64 @@ void add_kv_verbs(CLI::App& app, VerbRun& run) {
   kv->require_subcommand(1);
   auto words = std::make_shared<KvWords>();
   const auto add_verb = [&](const char* name, const char* sentence, bool with_bucket = true) {
-    Verb verb{kv->add_subcommand(name, sentence), words, nullptr};
-    verb.where = add_session_options(*verb.app);
-    if (with_bucket) verb.app->add_option("BUCKET", words->bucket, "bucket")->required();
-    return verb;
+    return Verb::add(*kv, name, sentence, words, with_bucket);
+  };
+  const auto add_key_verb = [&](const char* name, const char* sentence, bool with_value = false) {
+    Verb verb = add_verb(name, sentence);
+    add_key(verb);
+    if (with_value) add_value(verb);
+    return verb.json(kAsJson);
   };
 
   Verb add = add_verb("add", "Make a bucket.");
-  add_bucket_options(*add.app, *words);
-  add.json().app->callback([words, where = add.where, &run] {
-    run = [words, where] { return with_session(*where, [&](Session& s) { return add_bucket(s, *words); }); };
-  });
+  add_kv_bucket_options(*add.app, *words);
+  add.json(kAsJson).runs(run, &add_bucket);
   Verb info = add_verb("info", "Show a bucket's options and figures.");
   info.app->alias("status");
-  info.json().runs(run, [](Session&, KvBucket& bucket, const KvWords& w) { return show_bucket(bucket, w); });
+  info.json(kAsJson).runs(run, [](Session&, KvBucket& bucket, const KvWords& w) { return show_bucket(bucket, w); });
 
-  Verb put = add_verb("put", "Set a key's value.").key().value().json();
-  put.runs(run, &put_key);
-  Verb get = add_verb("get", "Show a key's value.").key().json();
+  add_key_verb("put", "Set a key's value.", true).runs(run, &put_key);
+  Verb get = add_key_verb("get", "Show a key's value.");
   get.app->add_flag("--raw", words->raw, "the value's bytes, nothing else");
   get.app->add_option("--revision", words->revision, "an older revision");
   get.runs(run, &get_key);
-  Verb create = add_verb("create", "Set a key that has no value yet.").key().value().json();
+  Verb create = add_key_verb("create", "Set a key that has no value yet.", true);
   create.app->add_option("--ttl", words->ttl, "the value ends after this time; needs a bucket with --marker-ttl");
   create.runs(run, &create_key);
-  Verb update = add_verb("update", "Set a key's value if its last revision is REVISION.").key().value().json();
+  Verb update = add_key_verb("update", "Set a key's value if its last revision is REVISION.", true);
   update.app->add_option("REVISION", words->revision, "last revision, as get shows it")->required();
   update.runs(run, &update_key);
-  Verb del = add_verb("del", "Delete a key; its history stays.").key().force().json();
+  Verb del = add_key_verb("del", "Delete a key; its history stays.").force();
   del.app->add_option("--revision", words->revision, "only if this is its last revision");
   del.runs(run, &delete_key);
-  Verb purge = add_verb("purge", "Delete a key with its history.").key().force().json();
+  Verb purge = add_key_verb("purge", "Delete a key with its history.").force();
   purge.app->add_option("--revision", words->revision, "only if this is its last revision");
   purge.app->add_option("--marker-ttl", words->marker_ttl, "the marker goes away after this time");
   purge.runs(run, &purge_key);
-  add_verb("history", "Show the revisions kept of a key.").key().json().runs(run, &show_history);
-  Verb watch = add_verb("watch", "Show keys and their changes as they come.").filters("keys, wildcards allowed [all]").json();
+  add_key_verb("history", "Show the revisions kept of a key.").runs(run, &show_history);
+  Verb watch = add_verb("watch", "Show keys and their changes as they come.").json(kAsJson);
+  add_filters(watch, "keys, wildcards allowed [all]");
   watch.app->add_flag("--once", words->once, "show what stands there and end; exit 1 when nothing does");
   watch.app->add_option("--timeout", words->timeout, "end after this time");
   watch.app->add_flag("--history", words->with_history, "begin with all revisions kept");
   watch.app->add_flag("--updates-only", words->updates_only, "nothing of what stands there now");
   watch.runs(run, &watch_keys);
-  add_verb("keys", "List a bucket's keys.").filters("only keys that match, wildcards allowed").json().runs(run, &list_keys);
+  Verb keys = add_verb("keys", "List a bucket's keys.").json(kAsJson);
+  add_filters(keys, "only keys that match, wildcards allowed");
+  keys.runs(run, &list_keys);
 
-  Verb ls = add_verb("ls", "List the buckets, or with BUCKET its keys.", false).json();
-  ls.app->alias("list");
-  ls.app->add_option("BUCKET", words->bucket, "bucket");
-  ls.app->callback([words, where = ls.where, &run] {
-    run = [words, where] {
-      return with_session(*where, [&](Session& session) {
-        if (words->bucket.empty()) return list_buckets(session, *words);
-        auto bucket = open_bucket(session, words->bucket);
-        return bucket ? list_keys(session, **bucket, *words) : complain(bucket.error());
-      });
-    };
-  });
+  add_verb("ls", "List the buckets, or with BUCKET its keys.", false).json(kAsJson).lists(run, &list_buckets, &list_keys);
   add_verb("rm", "Delete a bucket with all that is in it.").force().runs(run, &remove_bucket);
 
   Verb out = add_verb("export", "Write a bucket's keys to FILE as JSON lines.");
   out.app->add_option("FILE", words->file, "file; - is standard output")->capture_default_str();
   out.app->add_flag("--history", words->with_history, "all revisions kept, with deletions");
-  out.app->callback([words, where = out.where, &run] {
-    run = [words, where] { return with_session(*where, [&](Session& s) { return export_bucket(s, *words); }); };
-  });
+  out.runs(run, &export_bucket);
   Verb in = add_verb("import", "Put the keys that 'export' wrote into a bucket.");
   in.app->add_option("FILE", words->file, "file; - is standard input")->capture_default_str();
   in.app->add_flag("--create-only", words->create_only, "leave keys alone that have a value");
   in.app->add_flag("--make-bucket", words->make_bucket, "make the bucket when it is missing, with the exported one's options");
-  in.app->callback([words, where = in.where, &run] {
-    run = [words, where] { return with_session(*where, [&](Session& s) { return import_bucket(s, *words); }); };
-  });
+  in.runs(run, &import_bucket);
 }
 
 }  // namespace sluice

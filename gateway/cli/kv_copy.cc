@@ -97,7 +97,7 @@ Result<StreamSeq> store(Session& session, KvBucket& bucket, const ImportedLine& 
 
 /// The bucket, made from the export's first line when that is wanted and it is missing.
 Result<std::unique_ptr<KvBucket>> target_bucket(Session& session, const KvWords& words, const Json& head) {
-  auto bucket = open_bucket(session, words.bucket);
+  auto bucket = open_bucket<KvBucket>(session, words.bucket);
   if (bucket || !words.make_bucket || bucket.error().code != Errc::kNotFound) return bucket;
   const Json info = {{"config", head.value("config", Json::object())}, {"state", Json::object()}};
   auto exported = parse_kv_bucket(info.dump());
@@ -108,13 +108,13 @@ Result<std::unique_ptr<KvBucket>> target_bucket(Session& session, const KvWords&
   auto made = session.await<KvStatus>(
       [&](auto done) { return KvBucket::make(session.env(), session.client(), exported->spec, std::move(done)); });
   if (!made) return std::unexpected(made.error());
-  return open_bucket(session, words.bucket);
+  return open_bucket<KvBucket>(session, words.bucket);
 }
 
 }  // namespace
 
 int export_bucket(Session& session, const KvWords& words) {
-  auto bucket = open_bucket(session, words.bucket);
+  auto bucket = open_bucket<KvBucket>(session, words.bucket);
   if (!bucket) return complain(bucket.error());
   auto config = encode_kv_bucket((*bucket)->status().spec);
   if (!config) return complain(config.error());

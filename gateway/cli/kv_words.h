@@ -7,34 +7,24 @@
 #include <vector>
 
 #include "client/kv.h"
-#include "gateway/cli/session.h"
+#include "gateway/cli/bucket_words.h"
 
 namespace sluice {
 
-struct KvWords {
-  std::string bucket;
+struct KvWords : BucketWords {
   std::string key;
   std::string value;
   std::string file = "-";
-  std::string description;
-  std::string ttl, marker_ttl;
-  std::string max_value, max_bucket;
+  std::string marker_ttl;
+  std::string max_value;
   std::string republish_source, republish_destination;
   std::string mirror;
-  std::vector<std::string> sources, tags, metadata, filters;
-  std::string cluster;
-  std::string storage = "file";
+  std::vector<std::string> sources, filters;
   std::string timeout;
   int64_t history = 1;
-  int replicas = 1;
   uint64_t revision = 0;
-  bool compress = false;
   bool republish_headers_only = false;
-  bool force = false;
-  bool json = false;
   bool raw = false;
-  bool once = false;
-  bool updates_only = false;
   bool with_history = false;
   bool create_only = false;
   bool make_bucket = false;
@@ -43,7 +33,7 @@ struct KvWords {
 /// Longest value taken from a file or standard input.
 inline constexpr size_t kMaxKvValue_bytes = 64 * 1024 * 1024;
 
-/// The bucket, or why not: a missing one is told with how to make it.
+template <>
 Result<std::unique_ptr<KvBucket>> open_bucket(Session& session, const std::string& name);
 /// Runs until the watch is current and, without `stop_when_current`, until a signal or the limit.
 /// @return what ended it badly, if something did.

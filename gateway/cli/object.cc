@@ -7,10 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "config/units.h"
-#include "gateway/cli/command_line.h"
 #include "gateway/cli/object_words.h"
 #include "gateway/cli/table.h"
-#include "gateway/cli/verbs.h"
 #include "uv/signals.h"
 
 namespace sluice {
@@ -24,23 +22,8 @@ constexpr size_t kMaxListedObjects = 1'000'000;
 std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace); }
 
 Result<ObjectBucketSpec> spec_of(const ObjectWords& words) {
-  ObjectBucketSpec spec{.bucket = words.bucket, .description = words.description};
-  auto size = read_size(words.max_bucket, "--max-bucket-size");
-  auto metadata = read_pairs(words.metadata, "--metadata");
-  if (!size) return std::unexpected(size.error());
-  if (!metadata) return std::unexpected(metadata.error());
-  if (!words.ttl.empty()) {
-    auto ttl = parse_time(words.ttl);
-    if (!ttl || ttl->count() < 0) return fail(Errc::kInvalidArgument, fmt::format("--ttl: '{}' is no time, as 30s or 1h", words.ttl));
-    spec.ttl = *ttl;
-  }
-  spec.max_bytes = *size;
-  spec.metadata = *std::move(metadata);
-  spec.memory = words.storage == "memory";
-  spec.compress = words.compress;
-  spec.replicas = words.replicas;
-  spec.placement_cluster = words.cluster;
-  spec.placement_tags = words.tags;
+  ObjectBucketSpec spec;
+  if (Status filled = fill_spec(words, spec); !filled) return std::unexpected(filled.error());
   return spec;
 }
 
@@ -98,14 +81,6 @@ int add_bucket(Session& session, const ObjectWords& words) {
   if (!made && made.error().code == Errc::kExists)
     return complain(fmt::format("the bucket '{}' is there already, with other options; 'sluice object info {}' shows them", words.bucket, words.bucket));
   return print_bucket(made, words);
-}
-
-Result<std::unique_ptr<ObjectBucket>> open_bucket(Session& session, const std::string& name) {
-  auto bucket = session.await<std::unique_ptr<ObjectBucket>>(
-      [&](auto done) { return ObjectBucket::open(session.env(), session.client(), name, std::move(done)); });
-  if (!bucket && bucket.error().code == Errc::kNotFound)
-    return fail(Errc::kNotFound, fmt::format("there is no bucket '{}'; make it with: sluice object add {}", name, name));
-  return bucket;
 }
 
 int show(Session& session, ObjectBucket& bucket, const ObjectWords& words) {
@@ -204,7 +179,7 @@ int link_object(Session& session, ObjectBucket& bucket, const ObjectWords& words
   if (target.empty()) {
     made = session.await<ObjectInfo>([&](auto done) { return bucket.link_bucket(words.object, place, std::move(done)); });
   } else {
-    auto other = open_bucket(session, place);
+    auto other = open_bucket<ObjectBucket>(session, place);
     if (!other) return complain(other.error());
     auto info = session.await<ObjectInfo>([&](auto done) { return (*other)->info(target, false, std::move(done)); });
     if (!info) return complain(fmt::format("{}/{}: {}", place, printable(target), info.error().detail));
@@ -242,66 +217,19 @@ int watch_objects(Session& session, ObjectBucket& bucket, const ObjectWords& wor
   return kExitOk;
 }
 
-/// A verb of the command line: its sentence, and what runs with the opened bucket.
-struct Verb {
-  CLI::App* app;
-  std::shared_ptr<ObjectWords> words;
-  std::shared_ptr<SessionOptions> where;
+using Verb = BucketVerb<ObjectWords, ObjectBucket>;
 
-  Verb& json() {
-    app->add_flag("--json", words->json, "as JSON");
-    return *this;
-  }
-  Verb& force() {
-    app->add_flag("-f,--force", words->force, "do not ask");
-    return *this;
-  }
-  Verb& quiet() {
-    app->add_flag("-q,--quiet", words->quiet, "no progress bar");
-    return *this;
-  }
-  void runs(VerbRun& run, int (*work)(Session&, ObjectBucket&, const ObjectWords&)) {
-    app->callback([w = words, at = where, work, &run] {
-      run = [w, at, work] {
-        return with_session(*at, [&](Session& session) {
-          auto bucket = open_bucket(session, w->bucket);
-          return bucket ? work(session, **bucket, *w) : complain(bucket.error());
-        });
-      };
-    });
-  }
-};
-
-void add_bucket_options(CLI::App& add, ObjectWords& words) {
-  add.add_option("--description", words.description, "what it is for");
-  add.add_option("--ttl", words.ttl, "objects end after this time");
-  add.add_option("--max-bucket-size", words.max_bucket, "largest bucket");
-  add.add_option("--storage", words.storage, "file or memory")->check(CLI::IsMember({"file", "memory"}))->capture_default_str();
-  add.add_flag("--compress", words.compress, "compress what is stored");
-  add.add_option("--replicas", words.replicas, "copies in a cluster, 1 to 5")->capture_default_str();
-  add.add_option("--cluster", words.cluster, "place it in this cluster");
-  add.add_option("--tags", words.tags, "place it on servers with these tags");
-  add.add_option("--metadata", words.metadata, "KEY=VALUE, repeatable");
-}
+void add_quiet(Verb& verb) { verb.app->add_flag("-q,--quiet", verb.words->quiet, "no progress bar"); }
 
 }  // namespace
 
-Result<std::map<std::string, std::string>> read_pairs(const std::vector<std::string>& words, const char* what) {
-  std::map<std::string, std::string> out;
-  for (const std::string& pair : words) {
-    const size_t equals = pair.find('=');
-    if (equals == std::string::npos || equals == 0)
-      return fail(Errc::kInvalidArgument, fmt::format("{}: '{}' is not KEY=VALUE", what, pair));
-    out[pair.substr(0, equals)] = pair.substr(equals + 1);
-  }
-  return out;
-}
-
-Result<int64_t> read_size(const std::string& text, const char* what) {
-  if (text.empty() || text == "-1") return -1;
-  auto size = parse_size(text);
-  if (!size || *size < 0) return fail(Errc::kInvalidArgument, fmt::format("{}: '{}' is no size, as 512 or 1MiB", what, text));
-  return *size;
+template <>
+Result<std::unique_ptr<ObjectBucket>> open_bucket(Session& session, const std::string& name) {
+  auto bucket = session.await<std::unique_ptr<ObjectBucket>>(
+      [&](auto done) { return ObjectBucket::open(session.env(), session.client(), name, std::move(done)); });
+  if (!bucket && bucket.error().code == Errc::kNotFound)
+    return fail(Errc::kNotFound, fmt::format("there is no bucket '{}'; make it with: sluice object add {}", name, name));
+  return bucket;
 }
 
 void print_object(const ObjectInfo& info, bool json) {
@@ -331,18 +259,14 @@ void add_object_verbs(CLI::App& app, VerbRun& run) {
   object->require_subcommand(1);
   auto words = std::make_shared<ObjectWords>();
   const auto add_verb = [&](const char* name, const char* sentence, bool with_bucket = true) {
-    Verb verb{object->add_subcommand(name, sentence), words, nullptr};
-    verb.where = add_session_options(*verb.app);
-    if (with_bucket) verb.app->add_option("BUCKET", words->bucket, "bucket")->required();
-    return verb;
+    return Verb::add(*object, name, sentence, words, with_bucket);
   };
 
   Verb add = add_verb("add", "Make a bucket.");
-  add_bucket_options(*add.app, *words);
-  add.json().app->callback([words, where = add.where, &run] {
-    run = [words, where] { return with_session(*where, [&](Session& s) { return add_bucket(s, *words); }); };
-  });
-  Verb put = add_verb("put", "Put a file into a bucket.").json().force().quiet();
+  add_bucket_options(*add.app, *words, "objects end after this time");
+  add.json().runs(run, &add_bucket);
+  Verb put = add_verb("put", "Put a file into a bucket.").json().force();
+  add_quiet(put);
   put.app->add_option("FILE", words->file, "file; - is standard input")->required();
   put.app->add_option("--name", words->object, "the object's name [the file's]");
   put.app->add_option("--description", words->description, "what it is");
@@ -350,7 +274,8 @@ void add_object_verbs(CLI::App& app, VerbRun& run) {
   put.app->add_option("--metadata", words->metadata, "KEY=VALUE, repeatable");
   put.app->add_option("--chunk-size", words->chunk_size, "bytes of a message [128KiB]");
   put.runs(run, &put_object);
-  Verb get = add_verb("get", "Get an object; the file appears once its digest was found right.").force().quiet();
+  Verb get = add_verb("get", "Get an object; the file appears once its digest was found right.").force();
+  add_quiet(get);
   get.app->add_option("OBJECT", words->object, "object")->required();
   get.app->add_option("-O,--output", words->output, "file [the object's name]; - is standard output, where only the exit code tells of damage");
   get.runs(run, &get_object);
@@ -372,18 +297,8 @@ void add_object_verbs(CLI::App& app, VerbRun& run) {
   link.app->add_option("TARGET", words->target, "OBJECT, BUCKET/OBJECT, or BUCKET/ for a whole bucket")->required();
   link.runs(run, &link_object);
   Verb ls = add_verb("ls", "List the buckets, or with BUCKET its objects.", false).json();
-  ls.app->alias("list");
-  ls.app->add_option("BUCKET", words->bucket, "bucket");
   ls.app->add_flag("--deleted", words->deleted, "also what was deleted");
-  ls.app->callback([words, where = ls.where, &run] {
-    run = [words, where] {
-      return with_session(*where, [&](Session& session) {
-        if (words->bucket.empty()) return list_buckets(session, *words);
-        auto bucket = open_bucket(session, words->bucket);
-        return bucket ? list_objects(session, **bucket, *words) : complain(bucket.error());
-      });
-    };
-  });
+  ls.lists(run, &list_buckets, &list_objects);
 }
 
 }  // namespace sluice
