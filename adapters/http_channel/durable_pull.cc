@@ -1,6 +1,7 @@
 #include "adapters/http_channel/durable_pull.h"
 
 #include <nlohmann/json.hpp>
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -12,12 +13,16 @@ using Json = nlohmann::json;
 constexpr Logger kLog{"adapters"};
 constexpr std::chrono::seconds kRetry{3};
 constexpr uint16_t kNoConsumer = 10014;
+/// So many in a row after which nothing came again are no losses: somebody else takes from this consumer too.
+constexpr int kMaxJumps = 4;
+constexpr std::chrono::minutes kForgetJumps{10};
 
 }  // namespace
 
 DurablePull::DurablePull(Env& env, StreamClient& streams, DurablePullOptions options,
                          std::move_only_function<void(PulledMessage)> handler)
-    : streams_(streams),
+    : env_(env),
+      streams_(streams),
       options_(std::move(options)),
       handler_(std::move(handler)),
       patience_timer_(env.timers.make([this] {
@@ -61,14 +66,10 @@ void DurablePull::make() {
 }
 
 void DurablePull::pull(std::string_view info) {
-  const Json root = Json::parse(info, nullptr, false);
   kept_.clear();  // it comes again
-  expected_ = root.is_object() ? root.value("num_ack_pending", uint64_t{0}) : 0;
-  last_delivered_ = root.is_object() ? root.value("/delivered/stream_seq"_json_pointer, uint64_t{0}) : 0;
-  if (expected_ > 0)
-    patience_timer_->start(2 * options_.ack_wait);
-  else
-    patience_timer_->stop();
+  guarded_ = keeping_ = true;
+  jumps_ = 0;
+  expect(info);
   told_.clear();
   pull_ = streams_.pull(
       options_.stream, options_.consumer, options_.window,
@@ -77,19 +78,69 @@ void DurablePull::pull(std::string_view info) {
 }
 
 void DurablePull::on_message(const ConsumedMessage& message) {
+  const uint64_t seq = message.stream_seq.value();
+  const bool jumped = message.consumer_seq.value() != std::exchange(consumer_seq_, message.consumer_seq.value()) + 1;
+  if (jumped && guarded_) on_jump();
   PulledMessage pulled{message.stream_seq,           message.time,
                        std::string(message.subject), std::string(message.headers),
                        std::string(message.payload), std::string(message.ack_subject)};
-  if (!patience_timer_->active()) return handler_(std::move(pulled));
-  const uint64_t seq = message.stream_seq.value();
+  if (!keeping_ || seq <= handed_on_) {
+    handed_on_ = std::max(handed_on_, seq);
+    return handler_(std::move(pulled));
+  }
   const bool fresh = kept_.insert_or_assign(seq, std::move(pulled)).second;
-  if (fresh && seq <= last_delivered_ && expected_ > 0) --expected_;
+  if (call_.active()) return;  // expect() counts it
+  if (fresh && seq <= last_delivered_ && expected_ > 0 && --expected_ == 0) jumps_ = 0;
   if (expected_ == 0) hand_on();
+}
+
+/// What is missing is asked for: a leader that took over counts from what it had heard of the deliveries before.
+void DurablePull::on_jump() {
+  const MonoTime now = env_.clock.now();
+  if (now - std::exchange(jumped_, now) > kForgetJumps) jumps_ = 0;
+  if (++jumps_ > kMaxJumps) {
+    guarded_ = false;
+    SLUICE_LOG(kLog, kWarn, "somebody else takes from this consumer, its order is not kept stream={} consumer={}", options_.stream,
+               options_.consumer);
+    return hand_on();
+  }
+  SLUICE_LOG(kLog, kInfo, "deliveries were lost, waiting for them stream={} consumer={}", options_.stream, options_.consumer);
+  keeping_ = true;
+  call_ = streams_.api("CONSUMER.INFO", options_.stream + "." + options_.consumer, "", [this](Result<std::string> info) {
+    call_.release();
+    if (!info) return again(info.error());
+    const uint64_t heard = consumer_seq_;
+    expect(*info);
+    consumer_seq_ = heard;  // the answer may be older than what came meanwhile
+    if (expected_ == 0) hand_on();
+  });
+}
+
+/// What the consumer has delivered beyond what was handed on, and what is not here, comes again.
+void DurablePull::expect(std::string_view info) {
+  const Json root = Json::parse(info, nullptr, false);
+  const auto figure = [&](const char* pointer) {
+    return root.is_object() ? root.value(Json::json_pointer(pointer), uint64_t{0}) : 0;
+  };
+  consumer_seq_ = figure("/delivered/consumer_seq");
+  last_delivered_ = figure("/delivered/stream_seq");
+  handed_on_ = std::min(handed_on_, last_delivered_);  // the stream may have been made again
+  const auto here = static_cast<uint64_t>(std::distance(kept_.begin(), kept_.upper_bound(last_delivered_)));
+  expected_ = std::min(figure("/num_ack_pending"), last_delivered_ - handed_on_);
+  expected_ -= std::min(expected_, here);
+  if (expected_ > 0)
+    patience_timer_->start(2 * options_.ack_wait);
+  else if (kept_.empty())
+    keeping_ = false;
 }
 
 void DurablePull::hand_on() {
   patience_timer_->stop();
-  for (auto& [seq, message] : std::exchange(kept_, {})) handler_(std::move(message));
+  keeping_ = false;
+  for (auto& [seq, message] : std::exchange(kept_, {})) {
+    handed_on_ = std::max(handed_on_, seq);
+    handler_(std::move(message));
+  }
 }
 
 /// The subscription that tells of trouble is dead; it goes when the next try begins.

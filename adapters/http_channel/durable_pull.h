@@ -1,9 +1,11 @@
 // A durable consumer that is made when it is missing and pulled from, for as long as this lives: a stream
 // that is away or a consumer that was deleted is tried again every few seconds.
 //
-// Order through a restart: what was delivered before and not acknowledged comes again only after ack_wait,
-// behind newer messages. So at a beginning everything is kept until those are there (or twice ack_wait has
-// passed: some may be gone from the stream), and then handed on by sequence.
+// Order: what was delivered and never arrived comes again only after ack_wait, behind newer messages. That is so at a
+// beginning, and whenever the number of a delivery is not the next one: some were lost with a connection or with the
+// consumer's leader. Then everything newer is kept until those are there (or twice ack_wait has passed: some may be
+// gone from the stream), and handed on by sequence. Who shares the consumer with others has no order to keep: that
+// shows by numbers that go on jumping, and then nothing is kept.
 #pragma once
 
 #include <chrono>
@@ -50,13 +52,22 @@ class DurablePull {
   void pull(std::string_view info);
   void again(const Error& why);
   void on_message(const ConsumedMessage& message);
+  void on_jump();
+  void expect(std::string_view info);
   void hand_on();
 
+  Env& env_;
   StreamClient& streams_;
   const DurablePullOptions options_;
   std::move_only_function<void(PulledMessage)> handler_;
   std::string told_;  ///< the last trouble in the log
   bool paused_ = false;
+  uint64_t consumer_seq_ = 0;    ///< of the last delivery
+  uint64_t handed_on_ = 0;       ///< highest stream sequence
+  bool keeping_ = false;         ///< what is newer than that
+  bool guarded_ = true;          ///< against jumps
+  int jumps_ = 0;                ///< after which nothing that was lost came again
+  MonoTime jumped_{};
   uint64_t expected_ = 0;        ///< messages that are to come again before anything is handed on
   uint64_t last_delivered_ = 0;  ///< they are up to this
   std::map<uint64_t, PulledMessage> kept_;  ///< until then; `window` at most

@@ -64,6 +64,46 @@ class Line final : public HttpClient {
   Endpoint& endpoint_;
 };
 
+/// A link whose far side dies now and then: what it had delivered and we had not read yet is gone.
+class LosingLink final : public NatsLink {
+ public:
+  explicit LosingLink(std::unique_ptr<NatsLink> under) : under_(std::move(under)) {}
+  /// The next so many messages of `stream`'s consumers never arrive, nor does anything asked for before.
+  void lose(std::string stream, size_t count) {
+    stream_ = std::move(stream);
+    to_lose_ = count;
+  }
+  size_t lost() const { return lost_; }
+
+  LinkState state() const override { return under_->state(); }
+  Ticket on_state(std::move_only_function<void(LinkState)> listener) override { return under_->on_state(std::move(listener)); }
+  Status publish(const LinkMessage& message) override { return under_->publish(message); }
+  Ticket request(const LinkMessage& message, std::chrono::nanoseconds timeout,
+                 std::move_only_function<void(Result<LinkMessage>)> done) override {
+    return under_->request(message, timeout, std::move(done));
+  }
+  std::unique_ptr<LinkSubscription> subscribe(std::string_view subject, std::string_view queue,
+                                              std::move_only_function<void(const LinkMessage&)> handler) override {
+    return under_->subscribe(subject, queue, [this, told = std::move(handler)](const LinkMessage& message) mutable {
+      if (to_lose_ > 0 && message.reply.starts_with("$JS.ACK." + stream_ + ".")) {
+        --to_lose_;
+        ++lost_;
+        return;
+      }
+      told(message);
+    });
+  }
+  std::string new_inbox() override { return under_->new_inbox(); }
+  std::string peer() const override { return under_->peer(); }
+  uint64_t dropped() const override { return under_->dropped(); }
+
+ private:
+  std::unique_ptr<NatsLink> under_;
+  std::string stream_;
+  size_t to_lose_ = 0;
+  size_t lost_ = 0;
+};
+
 class HttpChannelTest : public testing::Test {
  protected:
   HttpChannelTest() {
@@ -79,7 +119,9 @@ class HttpChannelTest : public testing::Test {
     open();
   }
   void open() {
-    link_ = make_bus_link(w_.sim.env(), w_.node->bus());
+    auto made = std::make_unique<LosingLink>(make_bus_link(w_.sim.env(), w_.node->bus()));
+    losing_ = made.get();
+    link_ = std::move(made);
     streams_ = StreamClient::make(w_.sim.env(), *link_);
   }
   void start() {
@@ -124,6 +166,7 @@ class HttpChannelTest : public testing::Test {
   Endpoint endpoint_;
   HttpChannelOptions options_;
   std::unique_ptr<NatsLink> link_;
+  LosingLink* losing_ = nullptr;
   std::unique_ptr<StreamClient> streams_;
   std::unique_ptr<Adapter> channel_;
   test::NodeClient* person_ = nullptr;
@@ -355,6 +398,73 @@ TEST_F(HttpChannelTest, KillsLoseNothingAndKeepTheOrder) {
     if (distinct.insert(body).second) first_times.push_back(body);
   EXPECT_EQ(first_times, sent);
   EXPECT_LE(endpoint_.seen.size(), sent.size() + 6) << "only what was under way at a kill is sent twice";
+}
+
+/// As when the leader of a consumer, or the connection, dies with deliveries on their way.
+TEST_F(HttpChannelTest, DeliveriesLostOnTheWayKeepTheOrder) {
+  for (const std::string stream : {"S", "eventchannel-out-stream"}) {
+    SCOPED_TRACE(stream);
+    start();
+    std::vector<std::string> sent;
+    const auto send = [&](int count) {
+      for (int i = 0; i < count; ++i) {
+        sent.push_back(stream.substr(0, 1) + std::to_string(sent.size()));
+        publish("s.x", sent.back(), event(sent.back()));
+      }
+    };
+    send(10);
+    ASSERT_TRUE(run_until_seen(5));
+    losing_->lose(stream, 3);
+    send(20);
+    ASSERT_TRUE(run_until_seen(30, 30s));
+    EXPECT_EQ(losing_->lost(), 3u);
+    EXPECT_EQ(endpoint_.bodies(), sent);
+    w_.sim.advance(10s);
+    EXPECT_EQ(waiting(), 0u);
+    EXPECT_EQ(endpoint_.seen.size(), 30u);
+    drop();
+    open();
+    endpoint_.seen.clear();
+  }
+}
+
+TEST_F(HttpChannelTest, WhatWasLostAndIsGoneIsNotWaitedForLong) {
+  start();
+  publish("s.x", "1", event("1"));
+  ASSERT_TRUE(run_until_seen(1));
+  losing_->lose("S", 2);
+  for (int i = 2; i <= 5; ++i) publish("s.x", std::to_string(i), event(std::to_string(i)));
+  for (const int seq : {2, 3}) (void)w_.api(person(), "STREAM.MSG.DELETE.S", fmt::format(R"({{"seq":{}}})", seq));
+  ASSERT_TRUE(run_until_seen(3, 11s));
+  EXPECT_EQ(endpoint_.bodies(), (std::vector<std::string>{"1", "4", "5"}));
+}
+
+/// Two daemons with one channel have no order to keep, and are not slowed down for it.
+TEST_F(HttpChannelTest, AConsumerSharedWithOthersGoesOn) {
+  options_.routes.clear();
+  start();
+  size_t sent = 0, taken = 0;
+  const auto both_take = [&](std::chrono::nanoseconds meanwhile) {
+    std::vector<std::string> inboxes;
+    for (int i = 0; i < 20; ++i) {
+      inboxes.push_back(person().request("$JS.API.CONSUMER.MSG.NEXT.eventchannel-out-stream.eventchannel-out-delivery",
+                                         R"({"batch":1})"));
+      publish("eventchannel.out.x", std::to_string(sent), event(std::to_string(sent)));
+      ++sent;
+      for (const std::string& inbox : inboxes)
+        for (const test::Received& one : person().take(inbox)) {
+          if (one.reply.empty()) continue;
+          ++taken;
+          person().publish(one.reply, "+ACK");
+        }
+    }
+    w_.sim.advance(meanwhile);
+  };
+  for (int round = 0; round < 3; ++round) both_take(30s);
+  both_take(2s);
+  EXPECT_GE(taken, 15u);
+  EXPECT_GE(endpoint_.seen.size(), 15u);
+  EXPECT_GE(taken + endpoint_.seen.size(), sent - 10) << "nobody waits for what the other one has";
 }
 
 TEST(HttpChannelRequest, StructuredSignedAndAuthenticated) {

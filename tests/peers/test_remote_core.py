@@ -6,6 +6,7 @@ import json
 import pathlib
 import signal
 import subprocess
+import time
 
 import nats
 import nats.errors
@@ -37,10 +38,16 @@ class Cluster:
     def urls(self):
         return [node.url for node in self.nodes if node.process]
 
-    async def ask(self, subject, body=b""):
+    async def ask(self, subject, body=b"", seconds=60):
+        """A stream says nothing while it elects its leader: asked until it does."""
         nc = await nats.connect(self.urls, connect_timeout=5)
+        deadline = time.monotonic() + seconds
         try:
-            return json.loads((await nc.request(subject, body, timeout=5)).data)
+            while True:
+                try:
+                    return json.loads((await nc.request(subject, body, timeout=2)).data)
+                except nats.errors.TimeoutError:
+                    assert time.monotonic() < deadline, f"{subject} is not answered"
         finally:
             await nc.close()
 
