@@ -2,35 +2,17 @@
 #include "client/object.h"
 
 #include "client/object_change.h"
-#include "node_world.h"
+#include "client_world.h"
 
 namespace sluice::test {
 namespace {
 
-class ObjectTest : public testing::Test {
+class ObjectTest : public ClientWorld {
  protected:
   using Lines = std::vector<std::string>;
-  void SetUp() override {
-    w_.start();
-    connect();
-  }
-  void connect() {
-    link_ = make_bus_link(w_.sim.env(), w_.node->bus());
-    client_ = StreamClient::make(w_.sim.env(), *link_);
-  }
-  void TearDown() override { disconnect(); }
-  void disconnect() {
+  void disconnect() override {
     bucket_.reset();
-    client_.reset();
-    link_.reset();
-  }
-  /// Runs the world until `start`'s callback has its result.
-  template <class T, class Start>
-  Result<T> wait(Start start) {
-    std::optional<Result<T>> got;
-    Ticket call = start([&](Result<T> result) { got = std::move(result); });
-    EXPECT_TRUE(w_.sim.run_until([&] { return got.has_value(); }, 60s));
-    return got ? std::move(*got) : Result<T>(fail(Errc::kTimeout, "no answer"));
+    ClientWorld::disconnect();
   }
   void make(const ObjectBucketSpec& spec) {
     const auto made = wait<ObjectBucketStatus>(
@@ -92,9 +74,6 @@ class ObjectTest : public testing::Test {
     return out;
   }
 
-  NodeWorld w_;
-  std::unique_ptr<NatsLink> link_;
-  std::unique_ptr<StreamClient> client_;
   std::unique_ptr<ObjectBucket> bucket_;
 };
 

@@ -55,7 +55,8 @@ async def by_fetch(js, server):
     return seen
 
 
-async def by_push(js, server):
+async def by_push(js, server, members=1, **binding):
+    """Of each of `members` subscriptions: a durable one, or those of a queue group."""
     seen, done, half = [], asyncio.Event(), asyncio.Event()
 
     async def take(message):
@@ -66,12 +67,17 @@ async def by_push(js, server):
         if len(set(seen)) == MESSAGES:
             done.set()
 
-    await js.subscribe("s.>", durable="p", cb=take, manual_ack=True,
-                       config=ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=2, max_ack_pending=20))
+    for _ in range(members):
+        await js.subscribe("s.>", **(binding or {"durable": "p"}), cb=take, manual_ack=True,
+                           config=ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=2, max_ack_pending=20))
     await asyncio.wait_for(half.wait(), WAIT)
     await asyncio.to_thread(restart, server)
     await asyncio.wait_for(done.wait(), WAIT)
     return seen
+
+
+async def by_queue(js, server):
+    return await by_push(js, server, members=2, queue="crew")
 
 
 async def by_ordered(js, server):
@@ -96,27 +102,6 @@ async def by_ordered(js, server):
                 await asyncio.sleep(0.05)
     await asyncio.wait_for(done.wait(), WAIT)
     assert seen == list(range(2 * MESSAGES))
-    return seen
-
-
-async def by_queue(js, server):
-    """As by_push, in a queue group of two."""
-    seen, done, half = [], asyncio.Event(), asyncio.Event()
-
-    async def take(message):
-        seen.append(int(message.data))
-        await message.ack()
-        if len(set(seen)) >= MESSAGES // 2:
-            half.set()
-        if len(set(seen)) == MESSAGES:
-            done.set()
-
-    for _ in range(2):
-        await js.subscribe("s.>", queue="crew", cb=take, manual_ack=True,
-                           config=ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=2, max_ack_pending=20))
-    await asyncio.wait_for(half.wait(), WAIT)
-    await asyncio.to_thread(restart, server)
-    await asyncio.wait_for(done.wait(), WAIT)
     return seen
 
 
