@@ -249,25 +249,7 @@ MonitorSubject App::Running::monitor_subject() {
   subject.max_file_bytes = options_.max_file_bytes;
   subject.max_memory_bytes = options_.max_memory_bytes;
   subject.config_digest = options_.config_digest;
-  subject.leafs = [this] {
-    std::vector<LeafShown> out;
-    if (node_->leaf() == nullptr) return out;
-    for (LeafFigures& f : node_->leaf()->figures()) {
-      out.push_back({.id = f.id,
-                     .name = std::move(f.name),
-                     .is_spoke = f.is_spoke,
-                     .account = std::move(f.account),
-                     .ip = std::move(f.ip),
-                     .port = f.port,
-                     .rtt = f.rtt,
-                     .in_msgs = f.in_msgs,
-                     .in_bytes = f.in_bytes,
-                     .out_msgs = f.out_msgs,
-                     .out_bytes = f.out_bytes,
-                     .subjects = std::move(f.subjects)});
-    }
-    return out;
-  };
+  subject.leafs = [this] { return node_->leaf() == nullptr ? std::vector<LeafFigures>() : node_->leaf()->figures(); };
   if (!node_->jetstream()) return subject;
   const StoreSettings& store = options_.config.store;
   subject.store = &node_->store();

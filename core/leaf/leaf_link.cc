@@ -639,7 +639,6 @@ LeafFigures LeafLink::figures() const {
   figures.in_bytes = in_bytes_;
   figures.out_msgs = out_msgs_;
   figures.out_bytes = out_bytes_;
-  figures.subscriptions = theirs_.size();
   for (const auto& [key, subscription] : theirs_) figures.subjects.push_back(subscription->subject());
   return figures;
 }

@@ -23,6 +23,7 @@
 #include "leaf/leaf_parser.h"
 #include "leaf/leaf_url.h"
 #include "leaf/leaf_users.h"
+#include "server/leaf_figures.h"
 #include "server/outbox.h"
 #include "server/permissions.h"
 #include "server/server.h"
@@ -75,23 +76,6 @@ struct LeafWorld {
   uint16_t port = 0;  ///< of the listener
   bool tls = false;   ///< of the listener
   bool tls_verify = false;
-};
-
-/// A link, as the monitor shows it.
-struct LeafFigures {
-  uint64_t id = 0;
-  std::string name;  ///< the other server's
-  bool is_spoke = false;
-  std::string account;
-  std::string ip;
-  uint16_t port = 0;
-  std::chrono::nanoseconds rtt{0};
-  uint64_t in_msgs = 0;
-  uint64_t in_bytes = 0;
-  uint64_t out_msgs = 0;
-  uint64_t out_bytes = 0;
-  size_t subscriptions = 0;
-  std::vector<std::string> subjects;
 };
 
 class LeafSubscription final : public Subscription {

@@ -8,7 +8,7 @@ PageAnswer MonitorPages::leafz(const PageQuery& query) {
   auto subs = query.flag("subs");
   if (!subs) return bad_request(subs.error());
   PageJson list = PageJson::array();
-  for (const LeafShown& leaf : subject_.leafs()) {
+  for (const LeafFigures& leaf : subject_.leafs()) {
     PageJson one = {{"id", leaf.id},
                     {"name", leaf.name},
                     {"is_spoke", leaf.is_spoke},

@@ -13,6 +13,7 @@
 #include "consumer/consumers.h"
 #include "io/env.h"
 #include "monitor/page_query.h"
+#include "server/leaf_figures.h"
 #include "server/server.h"
 #include "store/store.h"
 #include "stream/streams.h"
@@ -28,22 +29,6 @@ struct AccountJetStream {
   uint64_t api_errors = 0;
 };
 
-/// A link to another server as leaf node.
-struct LeafShown {
-  uint64_t id = 0;
-  std::string name;  ///< the other server's
-  bool is_spoke = false;
-  std::string account;
-  std::string ip;
-  uint16_t port = 0;
-  std::chrono::nanoseconds rtt{0};
-  uint64_t in_msgs = 0;
-  uint64_t in_bytes = 0;
-  uint64_t out_msgs = 0;
-  uint64_t out_bytes = 0;
-  std::vector<std::string> subjects;
-};
-
 /// What the monitor looks at. All of it outlives the monitor.
 struct MonitorSubject {
   Server& server;
@@ -52,7 +37,7 @@ struct MonitorSubject {
   std::function<std::vector<AccountJetStream>()> jetstream = [] {
     return std::vector<AccountJetStream>();
   };
-  std::function<std::vector<LeafShown>()> leafs = [] { return std::vector<LeafShown>(); };
+  std::function<std::vector<LeafFigures>()> leafs = [] { return std::vector<LeafFigures>(); };
   std::string store_dir = {};
   int64_t max_file_bytes = -1;
   int64_t max_memory_bytes = -1;
