@@ -203,6 +203,9 @@ void add_sampling(CopyTable& t) {
         })
       .between(1, 100'000'000)
       .doc("Values remembered; beyond that the one not seen for longest makes room.");
+  text_at(t, "state_bucket", [](O& o) -> std::string& { return o.inspect.state_bucket; })
+      .doc("Key-value bucket at the source that keeps what is known of values, beside the state folder, so that it survives a fail-over; "
+           "made when it is missing.");
 }
 
 void add_conduct(CopyTable& t) {

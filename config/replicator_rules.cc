@@ -8,6 +8,8 @@
 namespace sluice {
 namespace {
 
+constexpr std::string_view kBucketCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
 using Tell = std::function<void(const std::string& path, std::string text)>;
 
 void take_tls(LinkOptions& link, const std::optional<TlsFiles>& own, const std::optional<TlsFiles>& of_stream,
@@ -27,6 +29,10 @@ void check_inspection(const StreamCopyOptions& copy, const std::string& path, co
     tell(path + ".inspect_force_field", "'inspect_force_field' needs 'inspect_field'");
   if (ways == 0 && !inspect.advisory.subject.empty())
     tell(path + ".advisory", "advisories tell of sampled values: 'inspect_field', 'inspect_header' or 'inspect_subject_token' is missing");
+  if (inspect.state_bucket.find_first_not_of(kBucketCharacters) != std::string::npos)
+    tell(path + ".state_bucket", "'state_bucket' is no bucket name: letters, digits, '_' and '-'");
+  if (!inspect.state_bucket.empty() && !inspect.enabled())
+    tell(path + ".state_bucket", "'state_bucket' needs sampling: 'inspect_field', 'inspect_header' or 'inspect_subject_token' is missing");
   if (inspect.warn > inspect.duration) tell(path + ".warn_duration", "'warn_duration' is longer than 'inspect_duration'");
 }
 

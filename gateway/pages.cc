@@ -99,6 +99,12 @@ Json copy_json(const Replicator::CopyView& view) {
                         {"evicted", view.limiter->tracker().evicted()},
                         {"without_value", limits.without_value},
                         {"forced", limits.forced}};
+    if (const TrackerBucket* bucket = view.limiter->bucket()) {
+      json["sampling"]["bucket"] = {{"ready", bucket->ready()},
+                                    {"read", bucket->figures().read},
+                                    {"written", bucket->figures().written},
+                                    {"waiting", bucket->waiting()}};
+    }
   }
   return json;
 }

@@ -62,6 +62,8 @@ Limiter::Limiter(Env& env, const StreamCopyOptions& options, const std::string& 
   if (!options_.advisory.subject.empty()) {
     advisor_ = std::make_unique<Advisor>(env, control, options_.advisory, inspected_name(options_), replicator);
   }
+  if (!options_.state_bucket.empty())
+    bucket_ = std::make_unique<TrackerBucket>(env, control, options_.state_bucket, copy_id_, options_.duration, tracker_);
 }
 
 void Limiter::start() {
@@ -81,18 +83,30 @@ void Limiter::start() {
       if (!decode_gossip(message.payload, tracker_)) ++figures_.gossip_bad;
     });
   }
+  if (bucket_) bucket_->start();
   tick();
 }
 
-void Limiter::set_active(bool active) {
+void Limiter::set_active(bool active, std::move_only_function<void()> on_ready) {
   active_ = active;
   if (!active && advisor_) advisor_->drop_all();
+  if (bucket_ && active) return bucket_->lead(std::move(on_ready));
+  if (bucket_) return bucket_->rest();
+  if (active && on_ready) on_ready();
 }
 
-bool Limiter::should_copy(std::string_view value, const TrackedItem* known, WallNanos now, double size) {
-  WallNanos copied = known ? known->copied : kZeroTime;
-  if (const auto found = underway_.find(std::string(value)); found != underway_.end())
-    copied = std::max(copied, found->second.decided);
+WallNanos Limiter::decided(const std::string& value) const {
+  const auto found = underway_.find(value);
+  return found == underway_.end() ? kZeroTime : found->second.decided;
+}
+
+void Limiter::take(const std::string& value, WallNanos now) {
+  Underway& underway = underway_[value];
+  underway.decided = now;
+  ++underway.count;
+}
+
+bool Limiter::should_copy(const TrackedItem* known, WallNanos copied, WallNanos now, double size) {
   if (copied == kZeroTime) return true;
   const int64_t period = options_.duration.count();
   const auto jitter = static_cast<int64_t>(env_.random.below(static_cast<uint64_t>(std::max<int64_t>(period / 10, 1))));
@@ -112,14 +126,21 @@ Limiter::Verdict Limiter::judge(std::string_view subject, std::string_view heade
   const auto size = static_cast<double>(payload.size());
   Verdict verdict{inspected.forced, std::move(inspected.value)};
   if (verdict.copy) ++figures_.forced;
-  verdict.copy = verdict.copy || should_copy(verdict.value, tracker_.find(verdict.value), now, size);
+  const TrackedItem* known = tracker_.find(verdict.value);
+  const WallNanos copied = std::max(known ? known->copied : kZeroTime, decided(verdict.value));
+  verdict.copy = verdict.copy || should_copy(known, copied, now, size);
   const auto before = tracker_.saw(verdict.value, now, size);
   tell_seen(verdict.value, before ? &*before : nullptr, now);
-  if (verdict.copy) {
-    Underway& underway = underway_[verdict.value];
-    underway.decided = now;
-    ++underway.count;
-  }
+  if (verdict.copy) take(verdict.value, now);
+  return verdict;
+}
+
+Limiter::Verdict Limiter::judge_again(std::string_view subject, std::string_view headers, std::string_view payload) {
+  const WallNanos now = env_.clock.wall();
+  Verdict verdict{true, value_of(subject, headers, payload)};
+  const TrackedItem* known = tracker_.find(verdict.value);
+  verdict.copy = should_copy(known, known ? known->copied : kZeroTime, now, static_cast<double>(payload.size()));
+  if (verdict.copy) take(verdict.value, now);
   return verdict;
 }
 
@@ -149,6 +170,12 @@ void Limiter::vanished(const std::string& value) {
 void Limiter::tick() {
   const auto times = static_cast<int64_t>(1 + tracker_.size() / kQuickSave_items);
   timer_->start(kSaveInterval * times);
+  // With a bucket it is the leader who tells, and the bucket that knows what was told: who rests keeps all for the day it leads.
+  if (!bucket_ || bucket_->ready()) look_for_silence();
+  save([] {});
+}
+
+void Limiter::look_for_silence() {
   tracker_.scrub(env_.clock.wall(), options_.warn_after(), options_.duration,
                  {.timed_out =
                       [this](std::string_view value, const TrackedItem& item) {
@@ -157,8 +184,8 @@ void Limiter::tick() {
                   .expired =
                       [this](std::string_view value, const TrackedItem& item) {
                         if (advisor_ && active_) advisor_->tell(AgeEvent::kExpire, value, item);
+                        if (bucket_) bucket_->expired(value, item);
                       }});
-  save([] {});
 }
 
 void Limiter::save(std::move_only_function<void()> then) {
@@ -192,6 +219,11 @@ void Limiter::stop(std::move_only_function<void()> done) {
   timer_->stop();
   gossip_.reset();
   if (advisor_) advisor_->drop_all();
+  if (!bucket_) return save_file(std::move(done));
+  bucket_->stop([this, then = std::move(done)]() mutable { save_file(std::move(then)); });
+}
+
+void Limiter::save_file(std::move_only_function<void()> done) {
   if (saving_) {
     stopped_ = std::move(done);
     return;

@@ -2,7 +2,7 @@
 //
 // The tracker behind it lives in `<state dir>/<stream>_<worker>.json`, Stream Replicator's own file, and is
 // gossiped on the source to other replicators of the same worker, so that a fail-over does not copy
-// everything again.
+// everything again; and, when there is one, in a bucket at the source (tracker_bucket.h).
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include "replicator/inspector.h"
 #include "replicator/options.h"
 #include "replicator/tracker.h"
+#include "replicator/tracker_bucket.h"
 
 namespace sluice {
 
@@ -36,10 +37,12 @@ class Limiter {
   static Result<std::unique_ptr<Limiter>> make(Env& env, const StreamCopyOptions& options, const std::string& replicator,
                                                const std::string& state_dir, StreamClient& control);
 
-  /// Reads the state file.
+  /// Reads the state file, begins with the bucket. Active.
   void start();
-  /// Resting (another one leads): listens to gossip, says nothing.
-  void set_active(bool active);
+  /// Resting (another one leads): listens to gossip and follows the bucket, says nothing. Else `on_ready` runs once what is
+  /// known of values has been read: at once without a bucket, not at all when it rests before that. Nothing is to be judged
+  /// until then.
+  void set_active(bool active, std::move_only_function<void()> on_ready = nullptr);
   /// Saves; `done` runs once, later.
   void stop(std::move_only_function<void()> done);
 
@@ -50,6 +53,8 @@ class Limiter {
   /// Decides, and notes that the value was seen. One that is to be copied counts as copied from here on;
   /// it is kept for the state file by copied().
   Verdict judge(std::string_view subject, std::string_view headers, std::string_view payload);
+  /// Of a message that was left out for one that vanished() since: what was decided about later ones does not count.
+  Verdict judge_again(std::string_view subject, std::string_view headers, std::string_view payload);
   std::string value_of(std::string_view subject, std::string_view headers, std::string_view payload) const {
     return inspector_.look(subject, headers, payload).value;
   }
@@ -60,6 +65,7 @@ class Limiter {
   const Tracker& tracker() const { return tracker_; }
   const Advisor* advisor() const { return advisor_.get(); }
   const LimiterFigures& figures() const { return figures_; }
+  const TrackerBucket* bucket() const { return bucket_.get(); }
 
  private:
   struct Underway {
@@ -68,9 +74,14 @@ class Limiter {
   };
   Limiter(Env& env, const StreamCopyOptions& options, const std::string& replicator, std::string state_dir,
           StreamClient& control, Inspector inspector);
-  bool should_copy(std::string_view value, const TrackedItem* known, WallNanos now, double size);
+  /// `copied`: the last time that it was, or was decided to be; kZeroTime = never.
+  bool should_copy(const TrackedItem* known, WallNanos copied, WallNanos now, double size);
+  WallNanos decided(const std::string& value) const;
+  void take(const std::string& value, WallNanos now);
   void tell_seen(std::string_view value, const TrackedItem* before, WallNanos now);
   void tick();
+  void look_for_silence();
+  void save_file(std::move_only_function<void()> done);
   void save(std::move_only_function<void()> then);
   std::string file() const { return copy_id_ + ".json"; }
 
@@ -88,6 +99,7 @@ class Limiter {
   bool active_ = true;
   bool saving_ = false;
   std::unique_ptr<Advisor> advisor_;
+  std::unique_ptr<TrackerBucket> bucket_;
   std::unique_ptr<DiskWorker> worker_;
   std::unique_ptr<Timer> timer_;
   std::unique_ptr<LinkSubscription> gossip_;

@@ -50,6 +50,7 @@ struct InspectOptions {
   std::chrono::nanoseconds warn{0};  ///< zero = half of duration
   double size_trigger = 0;           ///< bytes; 0 = off
   size_t max_tracked = 1'000'000;
+  std::string state_bucket{};        ///< at the source, what is known of values; empty = none
   AdvisoryOptions advisory{};
 
   bool enabled() const { return !field.empty() || !header.empty() || subject_token != 0; }

@@ -11,6 +11,12 @@ namespace {
 
 constexpr std::chrono::seconds kOrdersInterval{1};
 
+/// Who leads waits until it is known what was copied before.
+void sample(StreamCopy& copy, bool leads) {
+  copy.set_ready(false);
+  copy.limiter()->set_active(leads, [&copy] { copy.set_ready(true); });
+}
+
 }  // namespace
 
 std::string worker_consumer_name(const std::string& worker) {
@@ -86,8 +92,9 @@ Status Replicator::build(const StreamCopyOptions& wanted) {
                         .name = worker_consumer_name(options.name) + "_" + options.stream,
                         .candidate = options.leader_election_name},
         [copy](bool leads) {
-          copy->set_leading(leads);
-          if (copy->limiter()) copy->limiter()->set_active(leads);
+          if (!leads) copy->set_leading(false);
+          if (copy->limiter()) sample(*copy, leads);
+          if (leads) copy->set_leading(true);
         });
   }
   copies_.push_back(std::move(made));
@@ -120,8 +127,8 @@ Status Replicator::start() {
   look_for_orders();
   for (auto& copy : copies_) {
     if (Limiter* limiter = copy->copy->limiter()) {
-      limiter->set_active(!copy->leadership);
       limiter->start();
+      sample(*copy->copy, !copy->leadership);
     }
     if (auto started = copy->copy->start(!copy->leadership); !started) return started;
     if (copy->leadership) copy->leadership->start();

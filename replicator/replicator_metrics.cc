@@ -47,6 +47,13 @@ void collect_copy(MetricSink& sink, const View& view) {
   if (view.limiter == nullptr) return;
   gauge("sluice_replicator_tracked_values", "Values known to the sampling.", number(view.limiter->tracker().size()));
   count("sluice_replicator_tracker_evictions_total", "Values forgotten because the tracker was full.", view.limiter->tracker().evicted());
+  if (const TrackerBucket* bucket = view.limiter->bucket()) {
+    const TrackerBucketFigures& kept = bucket->figures();
+    count("sluice_replicator_tracker_bucket_writes_total", "Items of the sampling state written to its bucket.", kept.written);
+    count("sluice_replicator_tracker_bucket_failures_total", "Such writes that failed and are tried again.", kept.failed);
+    count("sluice_replicator_tracker_bucket_unread_total", "Times that sampling began without the state in its bucket.", kept.unread);
+    gauge("sluice_replicator_tracker_bucket_waiting", "Items that wait to be written.", number(bucket->waiting()));
+  }
   if (const Advisor* advisor = view.limiter->advisor()) {
     for (const AgeEvent event : kAgeEvents) {
       sink.counter("sluice_replicator_advisories_total", "Advisories sent.", {{"copy", id}, {"event", to_string(event)}},

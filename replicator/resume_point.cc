@@ -8,6 +8,11 @@
 #include "base/headers.h"
 
 namespace sluice {
+namespace {
+
+constexpr std::chrono::seconds kLookAtScan{5};
+
+}  // namespace
 
 ResumePoint::ResumePoint(Env& env, StreamClient& source, StreamClient& target, const StreamCopyOptions& options,
                          const SubjectRewrite& rewrite, Provenance copy, Known known, Events events)
@@ -19,6 +24,7 @@ ResumePoint::ResumePoint(Env& env, StreamClient& source, StreamClient& target, c
       copy_(std::move(copy)),
       known_(std::move(known)),
       events_(std::move(events)),
+      scan_timer_(env.timers.make([this] { look_at_scan(); })),
       later_(env.timers.make([this] { scan_done(); })) {}
 
 void ResumePoint::ask() {
@@ -142,7 +148,8 @@ void ResumePoint::on_target_last(Result<StoredCopy> last) {
 }
 
 void ResumePoint::scan_target(StreamSeq after, StreamSeq last) {
-  scan_end_ = last;
+  scan_end_ = scan_until_ = last;
+  scanned_to_ = after;
   if (after >= last) return scan_done();
   ReadPlan plan{.stream = options_.target_stream,
                 .first = after.next(),
@@ -154,6 +161,18 @@ void ResumePoint::scan_target(StreamSeq after, StreamSeq last) {
       StreamReader::Events{[this](const ConsumedMessage& message) { on_scanned(message.headers, message.stream_seq); },
                            [this](const std::string& why) { events_.on_failed(why); }});
   scan_->start();
+  scan_timer_->start(kLookAtScan);
+}
+
+/// What is waited for may have been purged or removed since.
+void ResumePoint::look_at_scan() {
+  scan_timer_->start(kLookAtScan);
+  step_ = target_.last_message(options_.target_stream, ">", [this](const Result<StoredCopy>& last) {
+    if (later_->active()) return;
+    if (!last && last.error().code != Errc::kNotFound) return;  // asked again, or the scan itself fails
+    scan_until_ = std::min(scan_until_, last ? last->seq : StreamSeq(0));
+    if (scanned_to_ >= scan_until_) later_->start({});
+  });
 }
 
 void ResumePoint::on_scanned(std::string_view headers, StreamSeq seq) {
@@ -170,7 +189,8 @@ void ResumePoint::on_scanned(std::string_view headers, StreamSeq seq) {
     life.marks.insert(mark->seq.value());
     if (record.source_seq >= life.record.source_seq) life.record = record;
   }
-  if (seq >= scan_end_) {
+  scanned_to_ = seq;
+  if (seq >= scan_until_) {
     scan_->pause();
     later_->start({});  // the reader is on the stack
   }
@@ -178,6 +198,7 @@ void ResumePoint::on_scanned(std::string_view headers, StreamSeq seq) {
 
 void ResumePoint::scan_done() {
   scan_.reset();
+  scan_timer_->stop();
   const auto& remembered = known_.remembered;
   // Of the life that the source has now, else of the one that came furthest.
   auto found = scanned_.find(plan_.source.created);

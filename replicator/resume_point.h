@@ -72,6 +72,7 @@ class ResumePoint {
   void on_target_last(Result<StoredCopy> last);
   void scan_target(StreamSeq after, StreamSeq last);
   void on_scanned(std::string_view headers, StreamSeq seq);
+  void look_at_scan();
   void scan_done();
   bool waits_for_start(const CopyPosition& position) const;
   void count_what_was_taken(CopyPosition& position);
@@ -96,6 +97,9 @@ class ResumePoint {
   };
   std::map<WallNanos, Found> scanned_;  ///< by the source's life
   StreamSeq scan_end_;
+  StreamSeq scan_until_;  ///< less when the target lost its end meanwhile
+  StreamSeq scanned_to_;
+  std::unique_ptr<Timer> scan_timer_;
   std::unique_ptr<StreamReader> scan_;
   std::unique_ptr<Timer> later_;
   Ticket step_;

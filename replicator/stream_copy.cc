@@ -125,6 +125,10 @@ void StreamCopy::set_paused(bool paused) {
   if (std::exchange(paused_, paused) != paused) run_or_rest();
 }
 
+void StreamCopy::set_ready(bool ready) {
+  if (std::exchange(ready_, ready) != ready) run_or_rest();
+}
+
 void StreamCopy::reset(std::optional<StreamSeq> from) {
   SLUICE_LOG(log_, kInfo, "copy begins anew copy={} from={}", options_.id(), from ? from->value() : 0);
   begin_at_ = from;
@@ -141,7 +145,8 @@ void StreamCopy::run_or_rest() {
     back_off_ = 0ns;
     return locate();
   }
-  SLUICE_LOG(log_, kInfo, "copy rests copy={} why={}", options_.id(), paused_ ? "paused" : "another one leads");
+  SLUICE_LOG(log_, kInfo, "copy rests copy={} why={}", options_.id(),
+             paused_ ? "paused" : leads_ ? "the sampling state is read" : "another one leads");
   drop_session();
   retry_timer_->stop();
   lag_.rest();
@@ -351,24 +356,40 @@ void StreamCopy::forget_chosen(uint64_t first, uint64_t end, bool were_copied) {
 }
 
 Outcome StreamCopy::decide(const Read& message, std::string& value) {
+  const uint64_t seq = message.seq.value();
+  if (const auto unwanted = reason_to_leave_out(message)) {
+    if (limiter_) forget_chosen(seq, seq + 1, false);  // chosen in an earlier session, and not copied after all
+    return *unwanted;
+  }
+  if (!limiter_) return Outcome::kCopied;
+  if (seq > judged_through_) {
+    vanished_.clear();
+    judged_through_ = seq;
+    return note_verdict(seq, limiter_->judge(message.subject, message.headers, message.payload), value);
+  }
+  // What was judged in an earlier session stays so: asking again would see it as a repetition. Only where the value's
+  // choice went, another one takes its place.
+  if (const auto chosen = chosen_.find(seq); chosen != chosen_.end()) {
+    value = chosen->second;
+    vanished_.erase(value);
+    return Outcome::kCopied;
+  }
+  if (vanished_.empty() || !vanished_.contains(limiter_->value_of(message.subject, message.headers, message.payload)))
+    return Outcome::kSampled;
+  return note_verdict(seq, limiter_->judge_again(message.subject, message.headers, message.payload), value);
+}
+
+/// What holds whatever sampling says.
+std::optional<Outcome> StreamCopy::reason_to_leave_out(const Read& message) const {
   if (refused_ == message.seq && refusals_ >= options_.max_tries && !options_.dead_letter_subject.empty())
     return Outcome::kDeadLettered;
   if (options_.max_hops != 0 && count_hops(message.headers) >= options_.max_hops) return Outcome::kFiltered;
   if (options_.max_age.count() != 0 && env_.clock.wall() - message.time > options_.max_age.count())
     return Outcome::kExpired;
-  if (!limiter_) return Outcome::kCopied;
-  // What was judged in an earlier session stays so: asking again would see it as a repetition.
-  const uint64_t seq = message.seq.value();
-  if (seq <= judged_through_) {
-    if (const auto chosen = chosen_.find(seq); chosen != chosen_.end()) {
-      value = chosen->second;
-      return Outcome::kCopied;
-    }
-    if (vanished_.empty() || !vanished_.contains(limiter_->value_of(message.subject, message.headers, message.payload)))
-      return Outcome::kSampled;
-  }
-  judged_through_ = std::max(judged_through_, seq);
-  Limiter::Verdict verdict = limiter_->judge(message.subject, message.headers, message.payload);
+  return std::nullopt;
+}
+
+Outcome StreamCopy::note_verdict(uint64_t seq, Limiter::Verdict verdict, std::string& value) {
   value = std::move(verdict.value);
   if (!verdict.copy) return Outcome::kSampled;
   chosen_.emplace(seq, value);

@@ -36,7 +36,7 @@ namespace sluice {
 
 enum class CopyState : uint8_t {
   kStopped,
-  kPaused,     ///< by a person, or another one leads
+  kPaused,     ///< by a person, another one leads, or what sampling knows is being read
   kLocating,   ///< asking both ends where they stand
   kCopying,
   kBackingOff, ///< a session ended; the next begins by itself
@@ -86,6 +86,8 @@ class StreamCopy {
 
   void set_leading(bool leads);
   void set_paused(bool paused);
+  /// false: sampling does not yet know what was copied before.
+  void set_ready(bool ready);
   /// Copies anew from this source message; nullopt = by the start settings.
   void reset(std::optional<StreamSeq> from);
 
@@ -106,7 +108,7 @@ class StreamCopy {
     uint64_t filtered = 0, removed = 0, purged = 0;
   };
 
-  bool should_run() const { return started_ && !stopped_ && !paused_ && leads_; }
+  bool should_run() const { return started_ && !stopped_ && !paused_ && leads_ && ready_; }
   void run_or_rest();
   void locate();
   void begin(ResumePlan plan);
@@ -116,6 +118,8 @@ class StreamCopy {
   uint64_t take_marks(uint64_t first, uint64_t end, GapCounts& gap);
   void take(Read message, GapCounts gap);
   Outcome decide(const Read& message, std::string& value);
+  std::optional<Outcome> reason_to_leave_out(const Read& message) const;
+  Outcome note_verdict(uint64_t seq, Limiter::Verdict verdict, std::string& value);
   void forget_chosen(uint64_t first, uint64_t end, bool were_copied);
   void address(CopyItem& item, Read message);
   void on_settled(const CopyItem& item, StreamSeq target_seq);
@@ -144,6 +148,7 @@ class StreamCopy {
   bool started_ = false;
   bool leads_ = true;
   bool paused_ = false;
+  bool ready_ = true;
   std::unique_ptr<DiskWorker> worker_;
   std::optional<CopyPosition> remembered_;  ///< from the position file, or of the last session
   bool begin_anew_ = false;
@@ -165,7 +170,7 @@ class StreamCopy {
 
   // Across sessions:
   std::map<uint64_t, std::string> chosen_;  ///< beyond the position: judged, and to be copied; with the value
-  std::set<std::string> vanished_;          ///< values whose chosen message went at the source: the next one is judged anew
+  std::set<std::string> vanished_;          ///< values whose chosen message went: the next one up to judged_through_ is judged anew
   uint64_t judged_through_ = 0;
   std::optional<StreamSeq> rename_;  ///< source message whose Msg-Id collides on the target
   StreamSeq rename_through_;         ///< copied anew: the target may know all ids up to here

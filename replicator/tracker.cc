@@ -45,6 +45,9 @@ Result<TrackedItem> item_of(element json) {
   return item;
 }
 
+/// Merged out of order by more than this: sorted before silence is looked for.
+constexpr WallNanos kDisorder = 5'000'000'000;
+
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 }  // namespace
@@ -72,45 +75,84 @@ Tracker::Entries::iterator Tracker::touch(std::string_view value) {
 
 void Tracker::drop(Entries::iterator entry) {
   changed_ = true;
+  changed_values_.erase(entry->value);
+  taken_values_.erase(entry->value);
   items_.erase(entry->value);
   entries_.erase(entry);
+}
+
+void Tracker::changed(const Entry& entry) {
+  changed_ = true;
+  if (notes_changes_ && !taken_values_.contains(entry.value)) changed_values_.insert(entry.value);
+}
+
+std::optional<std::pair<std::string, TrackedItem>> Tracker::take_changed() {
+  if (taken_values_.empty()) taken_values_.swap(changed_values_);
+  if (taken_values_.empty()) return std::nullopt;
+  const auto entry = items_.at(*taken_values_.begin());
+  taken_values_.erase(taken_values_.begin());
+  return std::pair(entry->value, entry->item);
+}
+
+void Tracker::mark_changed(std::string_view value) {
+  if (const auto found = items_.find(value); found != items_.end()) changed(*found->second);
 }
 
 std::optional<TrackedItem> Tracker::saw(std::string_view value, WallNanos now, double size) {
   std::optional<TrackedItem> before;
   if (const TrackedItem* known = find(value)) before = *known;
-  TrackedItem& item = touch(value)->item;
+  const auto entry = touch(value);
+  TrackedItem& item = entry->item;
   item.seen = now;
   item.size = size;
   item.advised = false;
+  changed(*entry);
   return before;
 }
 
 void Tracker::copied(std::string_view value, WallNanos at) {
   const auto found = items_.find(value);
   if (found == items_.end()) return;  // made room meanwhile
-  changed_ = true;
   found->second->item.copied = std::max(found->second->item.copied, at);
+  changed(*found->second);
 }
 
 void Tracker::merge(std::string_view value, const TrackedItem& item) {
   if (const auto found = items_.find(value); found != items_.end()) {
     TrackedItem& own = found->second->item;
-    if (item.copied > own.copied) {
-      own.copied = item.copied;
-      changed_ = true;
-    }
+    const bool is_news = item.copied > own.copied || (item.seen == own.seen && item.advised && !own.advised);
+    own.copied = std::max(own.copied, item.copied);
+    if (item.seen == own.seen) own.advised = own.advised || item.advised;
+    if (is_news) changed(*found->second);
     if (item.seen <= own.seen) return;
   }
-  TrackedItem& own = touch(value)->item;
+  const auto entry = touch(value);
+  TrackedItem& own = entry->item;
   own.seen = item.seen;
   own.size = item.size;
   own.advised = item.advised;
   own.copied = std::max(own.copied, item.copied);
+  changed(*entry);
+  if (entry != entries_.begin() && std::prev(entry)->item.seen - own.seen > kDisorder) disordered_ = true;
+}
+
+void Tracker::merge_saved(std::string_view value, const TrackedItem& item) {
+  merge(value, item);
+  const Entry& own = *items_.at(value);
+  if (own.item.seen > item.seen || own.item.copied > item.copied || own.item.advised != item.advised) return;
+  changed_values_.erase(own.value);
+  taken_values_.erase(own.value);
+}
+
+void Tracker::forget(std::string_view value, const TrackedItem& item) {
+  const auto found = items_.find(value);
+  if (found != items_.end() && found->second->item.seen <= item.seen) drop(found->second);
 }
 
 void Tracker::scrub(WallNanos now, std::chrono::nanoseconds warn, std::chrono::nanoseconds period,
                     const Silence& silence) {
+  if (std::exchange(disordered_, false))
+    entries_.sort([](const Entry& a, const Entry& b) { return a.item.seen < b.item.seen; });
   for (auto entry = entries_.begin(); entry != entries_.end();) {
     const int64_t age = now - entry->item.seen;
     if (age <= warn.count()) break;
@@ -121,7 +163,7 @@ void Tracker::scrub(WallNanos now, std::chrono::nanoseconds warn, std::chrono::n
     } else if (!entry->item.advised) {
       silence.timed_out(entry->value, entry->item);
       entry->item.advised = true;
-      changed_ = true;
+      changed(*entry);
     }
     entry = next;
   }
@@ -167,17 +209,42 @@ std::string encode_gossip(std::string_view value, const TrackedItem& item) {
   return dump(json);
 }
 
-Status decode_gossip(std::string_view json, Tracker& tracker) {
+namespace {
+
+/// One item with its value inside.
+Status take_item(std::string_view json, const std::function<void(std::string_view, const TrackedItem&, bool expired)>& take) {
   static thread_local simdjson::dom::parser parser;
   element root;
   std::string_view value;
   if (json.empty() || parser.parse(json.data(), json.size()).get(root) != simdjson::SUCCESS ||
       root["value"].get(value) != simdjson::SUCCESS || value.empty())
-    return fail(Errc::kCorrupt, "not a gossiped item");
+    return fail(Errc::kCorrupt, "not an item with its value");
   const auto item = item_of(root);
   if (!item) return std::unexpected(item.error());
-  tracker.merge(value, *item);
+  bool expired = false;
+  if (root["expired"].get(expired) != simdjson::SUCCESS) expired = false;
+  take(value, *item, expired);
   return {};
+}
+
+}  // namespace
+
+Status decode_gossip(std::string_view json, Tracker& tracker) {
+  return take_item(json, [&](std::string_view value, const TrackedItem& item, bool) { tracker.merge(value, item); });
+}
+
+std::string encode_saved(std::string_view value, const TrackedItem& item, bool expired) {
+  Json json = json_of(item);
+  json["value"] = value;
+  if (expired) json["expired"] = true;
+  return dump(json);
+}
+
+Status decode_saved(std::string_view json, Tracker& tracker) {
+  return take_item(json, [&](std::string_view value, const TrackedItem& item, bool expired) {
+    if (expired) return tracker.forget(value, item);
+    tracker.merge_saved(value, item);
+  });
 }
 
 }  // namespace sluice

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/time_format.h"
@@ -35,6 +37,18 @@ class Tracker {
   /// What another replicator or a state file knows: the later of both times stays, so that hearing one's own
   /// words again changes nothing.
   void merge(std::string_view value, const TrackedItem& item);
+  /// As merge(), of what stands in the bucket: what is not newer here needs no writing there.
+  void merge_saved(std::string_view value, const TrackedItem& item);
+  /// Another one saw it expire.
+  void forget(std::string_view value, const TrackedItem& item);
+
+  /// From now on it is remembered which values changed.
+  void note_changes() { notes_changes_ = true; }
+  size_t changed_count() const { return changed_values_.size() + taken_values_.size(); }
+  /// One of them, which counts as saved; none waits longer than the ones that changed after it was asked for last.
+  std::optional<std::pair<std::string, TrackedItem>> take_changed();
+  /// Could not be saved after all.
+  void mark_changed(std::string_view value);
 
   struct Silence {
     std::function<void(std::string_view, const TrackedItem&)> timed_out;  ///< longer than `warn`, told once
@@ -58,12 +72,16 @@ class Tracker {
 
   Entries::iterator touch(std::string_view value);
   void drop(Entries::iterator entry);
+  void changed(const Entry& entry);
 
   const size_t max_items_;
   Entries entries_;
   std::unordered_map<std::string_view, Entries::iterator> items_;  ///< keys view into entries_
   uint64_t evicted_ = 0;
   bool changed_ = false;
+  bool disordered_ = false;  ///< merged behind others that were seen later
+  bool notes_changes_ = false;
+  std::unordered_set<std::string_view> changed_values_, taken_values_;  ///< views into entries_
 };
 
 /// Stream Replicator's state file: {"Items":{"h1":{"seen":…,"copied":…,"advised":true,"size":27}}}.
@@ -73,5 +91,8 @@ Status decode_tracker(std::string_view json, Tracker& tracker);
 /// One item as it is gossiped, its value inside.
 std::string encode_gossip(std::string_view value, const TrackedItem& item);
 Status decode_gossip(std::string_view json, Tracker& tracker);
+/// One item as the bucket keeps it: as it is gossiped, and whether it has expired.
+std::string encode_saved(std::string_view value, const TrackedItem& item, bool expired);
+Status decode_saved(std::string_view json, Tracker& tracker);
 
 }  // namespace sluice

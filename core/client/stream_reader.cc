@@ -14,6 +14,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 using namespace std::chrono_literals;
 
+/// What the consumer had sent may still be on its way.
+constexpr auto kArrival = 5s;
+
 std::string consumer_request(const ReadPlan& plan, const std::string& name) {
   Json config = {{"name", name}};
   if (!plan.description.empty()) config["description"] = plan.description;
@@ -53,7 +56,9 @@ StreamReader::StreamReader(Env& env, StreamClient& client, ReadPlan plan, Events
       client_(client),
       plan_(std::move(plan)),
       events_(std::move(events)),
-      consumer_(consumer_name(plan_.consumer_prefix, env.random)) {}
+      consumer_(consumer_name(plan_.consumer_prefix, env.random)),
+      state_listener_(client.link().on_state([this](LinkState state) { on_link_state(state); })),
+      lost_timer_(env.timers.make([this] { look_for_lost(); })) {}
 
 StreamReader::~StreamReader() {
   pull_.reset();
@@ -103,6 +108,30 @@ void StreamReader::on_message(const ConsumedMessage& message) {
   last_delivery_ = message.consumer_seq;
   last_read_ = message.stream_seq;
   events_.on_message(message);
+}
+
+void StreamReader::on_link_state(LinkState state) {
+  asking_.cancel();
+  lost_timer_->stop();
+  if (state == LinkState::kConnected && pull_ && !dead_) ask_what_was_sent();
+}
+
+void StreamReader::ask_what_was_sent() {
+  asking_ = client_.api("CONSUMER.INFO", plan_.stream + "." + consumer_, "", [this](const Result<std::string>& reply) {
+    if (dead_) return;
+    const auto info = reply ? Json::parse(*reply, nullptr, false) : Json();
+    const auto sent = info.is_object() ? info.value(Json::json_pointer("/delivered/consumer_seq"), Json()) : Json();
+    if (!sent.is_number_unsigned())
+      return trouble(fmt::format("consumer on '{}': {}", plan_.stream, reply ? "its state can't be read" : reply.error().detail));
+    sent_ = ConsumerSeq(sent.get<uint64_t>());
+    if (last_delivery_ < sent_) lost_timer_->start(kArrival);
+  });
+}
+
+void StreamReader::look_for_lost() {
+  if (last_delivery_ < sent_)
+    trouble(fmt::format("deliveries of '{}' went down with a connection, from {} to {}", plan_.stream,
+                        last_delivery_.next().value(), sent_.value()));
 }
 
 void StreamReader::pause() {

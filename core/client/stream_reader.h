@@ -25,7 +25,9 @@ struct ReadPlan {
 /// Loop thread only. Ack-none: what was read is known by the position, not by the server.
 ///
 /// Failures: a delivery that is missing (the consumer numbers what it sends), a consumer that can't be made or
-/// is gone → on_trouble, once; then this is dead. Deliveries that come twice are left out.
+/// is gone → on_trouble, once; then this is dead. Deliveries that come twice are left out. What went down with a
+/// connection would be missed only by the next delivery, which may be long in coming: when the link is back the
+/// consumer is asked how far it had delivered.
 class StreamReader {
  public:
   struct Events {
@@ -49,6 +51,9 @@ class StreamReader {
   void on_looked_at(const Result<StreamFigures>& stream);
   void pull();
   void on_message(const ConsumedMessage& message);
+  void on_link_state(LinkState state);
+  void ask_what_was_sent();
+  void look_for_lost();
   void trouble(const std::string& why);
 
   Env& env_;
@@ -62,7 +67,11 @@ class StreamReader {
   StreamSeq last_read_;
   ConsumerSeq last_delivery_;
   uint64_t repeated_ = 0;
+  ConsumerSeq sent_;  ///< by the consumer, when the link came back
   Ticket create_;
+  Ticket asking_;
+  Ticket state_listener_;
+  std::unique_ptr<Timer> lost_timer_;
   std::unique_ptr<PullSubscription> pull_;
 };
 

@@ -77,5 +77,15 @@ TEST(SharedTarget, LosesAndDoublesNothingWhateverIsLostOnTheWay) {
   }
 }
 
+TEST(SharedTarget, WhatIsPurgedWhileItIsLookedThroughIsNotWaitedFor) {
+  CopyWorld w(3);
+  w.fill(20);
+  for (int i = 0; i < 5; ++i) w.target.store("TARGET", "s.x", "", "not ours");
+  w.target.before_consumer = [&] { w.target.purge_below("TARGET", 6); };
+  w.start();
+  ASSERT_TRUE(w.run_until_passed(60s));
+  expect_complete(w);
+}
+
 }  // namespace
 }  // namespace sluice

@@ -38,7 +38,18 @@ class FakeLink : public NatsLink {
   };
   std::vector<Sent> sent;
   LinkState state() const override { return LinkState::kConnected; }
-  Ticket on_state(std::move_only_function<void(LinkState)>) override { return Ticket([] {}); }
+  Ticket on_state(std::move_only_function<void(LinkState)> listener) override {
+    auto kept = std::make_shared<std::move_only_function<void(LinkState)>>(std::move(listener));
+    listeners_.push_back(kept);
+    return Ticket([kept] { *kept = nullptr; });
+  }
+  /// Its connection goes and comes back.
+  void reconnect() {
+    for (const auto& listener : std::vector(listeners_)) {
+      for (const LinkState state : {LinkState::kReconnecting, LinkState::kConnected})
+        if (*listener) (*listener)(state);
+    }
+  }
   Status publish(const LinkMessage& m) override {
     sent.push_back({std::string(m.subject), std::string(m.headers), std::string(m.payload)});
     for (auto& handler : handlers_) {
@@ -75,6 +86,7 @@ class FakeLink : public NatsLink {
     std::shared_ptr<Handler> handler;
   };
   Env& env_;
+  std::vector<std::shared_ptr<std::move_only_function<void(LinkState)>>> listeners_;
   std::vector<std::shared_ptr<Handler>> handlers_;
 };
 
@@ -212,6 +224,8 @@ class FakeSite : public StreamClient {
         result = nlohmann::json{{"config", config}}.dump();
       } else if (verb == "STREAM.MSG.GET") {
         result = next_message(it->second, request["seq"].get<uint64_t>(), request["next_by_subj"].get<std::string>());
+      } else if (verb == "CONSUMER.INFO") {
+        result = nlohmann::json{{"delivered", {{"consumer_seq", delivered_[std::string(target.substr(name.size() + 1))]}}}}.dump();
       }
     }
     if (chance(faults.fail_call)) result = fail(Errc::kTimeout, "no answer");
@@ -233,6 +247,7 @@ class FakeSite : public StreamClient {
     auto sub = std::make_unique<FakePull>();
     sub->state->handler = std::move(handler);
     sub->state->consumer = consumers_[std::string(consumer)];
+    sub->state->name = consumer;
     feed(sub->state, std::string(stream));
     return sub;
   }
@@ -248,6 +263,7 @@ class FakeSite : public StreamClient {
   struct PullState {
     std::move_only_function<void(const ConsumedMessage&)> handler;
     Consumer consumer;
+    std::string name;
     uint64_t deliveries = 0;
     bool paused = false;
     bool gone = false;
@@ -375,7 +391,7 @@ class FakeSite : public StreamClient {
               return matches(f, it->second.subject);
             }))
           continue;
-        ++state->deliveries;
+        delivered_[state->name] = ++state->deliveries;
         if (chance(faults.lose_delivery)) continue;
         const StoredCopy& m = it->second;
         ConsumedMessage out{m.subject, m.headers, m.payload, "", m.seq, ConsumerSeq(state->deliveries), 1, 0, m.time};
@@ -388,6 +404,7 @@ class FakeSite : public StreamClient {
   Env& env_;
   FakeLink link_;
   std::map<std::string, Consumer> consumers_;
+  std::map<std::string, uint64_t> delivered_;  ///< by consumer
   std::list<std::unique_ptr<Timer>> timers_;
   std::vector<std::unique_ptr<Timer>> spent_;
 };

@@ -282,5 +282,53 @@ TEST(Sampling, AKillDoesNotCopyAgainWhatTheTrackerKnows) {
   EXPECT_EQ(w.ledger(), (Ledger{.read = 150, .copied = chosen, .sampled = 150 - chosen}));
 }
 
+/// Source messages that were copied, by their sequences.
+std::vector<uint64_t> copied_of(CopyWorld& w) {
+  std::vector<uint64_t> out;
+  for (auto& [seq, message] : w.target.streams["TARGET"].messages)
+    out.push_back(find_provenance(message.headers, kCopyMark)->seq.value());
+  return out;
+}
+
+TEST(Sampling, WhatTakesThePlaceOfAChoiceThatWentIsNotKeptBackByALaterOne) {
+  CopyWorld w(1);
+  w.options.inspect = {.subject_token = 2, .duration = 1h};
+  for (const char* body : {"", "", "", "not empty any more"}) w.source.store("SOURCE", "s.a", "", body, w.sim.clock().wall());
+  w.target.faults.lose_publish = 100;
+  w.start();
+  ASSERT_TRUE(w.sim.run_until([&] { return w.copy->figures().failures == 1; }, 60s));
+  w.source.streams["SOURCE"].messages.erase(1);  // chosen, as is 4
+  w.target.faults.lose_publish = 0;
+  ASSERT_TRUE(w.run_until_passed());
+  EXPECT_EQ(copied_of(w), (std::vector<uint64_t>{2, 4}));
+  EXPECT_EQ(w.ledger(), (Ledger{.read = 4, .copied = 2, .sampled = 1, .purged = 1}));
+}
+
+TEST(Sampling, AChoiceThatIsLeftOutForAnotherReasonGivesItsPlaceAway) {
+  CopyWorld w(1);
+  w.options.inspect = {.subject_token = 2, .duration = 1h};
+  w.options.max_age = 4s;
+  w.source.store("SOURCE", "s.a", "", "old", w.sim.clock().wall() - 2'000'000'000);
+  w.source.store("SOURCE", "s.a", "", "younger", w.sim.clock().wall() + 60'000'000'000);
+  w.target.faults.lose_publish = 100;
+  w.start();
+  ASSERT_TRUE(w.sim.run_until([&] { return w.copy->figures().failures == 1; }, 60s));
+  w.target.faults.lose_publish = 0;
+  ASSERT_TRUE(w.run_until_passed());
+  EXPECT_EQ(copied_of(w), (std::vector<uint64_t>{2})) << "the value's only message";
+  EXPECT_EQ(w.ledger(), (Ledger{.read = 2, .copied = 1, .expired = 1}));
+
+  CopyWorld refused(2);
+  refused.options.inspect = {.subject_token = 3, .duration = 1h};
+  refused.options.dead_letter_subject = "dead.letters";
+  refused.target.refused_subject = "s.bad.a";
+  refused.source.store("SOURCE", "s.bad.a", "", "refused");
+  refused.source.store("SOURCE", "s.good.a", "", "fits");
+  refused.start();
+  ASSERT_TRUE(refused.run_until_passed());
+  EXPECT_EQ(copied_of(refused), (std::vector<uint64_t>{2}));
+  EXPECT_EQ(refused.ledger(), (Ledger{.read = 2, .copied = 1, .dead_lettered = 1}));
+}
+
 }  // namespace
 }  // namespace sluice

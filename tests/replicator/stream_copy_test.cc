@@ -127,5 +127,21 @@ TEST(StreamCopy, LosesAndDoublesNothingWhateverIsLostOnTheWay) {
   }
 }
 
+TEST(StreamCopy, TheLastMessagesThatWentDownWithAConnectionAreReadAgain) {
+  CopyWorld w(1);
+  w.fill(10);
+  w.start();
+  ASSERT_TRUE(w.run_until_passed());
+  w.source.faults.lose_delivery = 100;
+  w.fill(3);
+  w.sim.advance(1s);
+  w.source.faults.lose_delivery = 0;
+  w.sim.advance(60s);
+  ASSERT_EQ(w.target.streams["TARGET"].messages.size(), 10u) << "nothing follows that would tell of them";
+  w.source.link().reconnect();
+  ASSERT_TRUE(w.run_until_passed(10s));
+  w.expect_equal();
+}
+
 }  // namespace
 }  // namespace sluice

@@ -72,6 +72,7 @@ SiteConfig draw_site_config(sim::SimRandom& random) {
   config.fault_percent = static_cast<unsigned>(random.chance(10) ? 0 : random.between(5, 50));
   config.latency_ms_max = random.chance(60) ? random.below(5) : random.below(400);
   config.bytes_per_second = random.chance(15) ? random.between(5'000, 200'000) : 0;
+  if (config.has_sampling() && random.chance(50)) copy.inspect.state_bucket = "SAMPLING";
   return config;
 }
 
@@ -88,11 +89,11 @@ bool SiteConfig::matches(const std::string& subject) const {
 std::string describe(const SiteConfig& config) {
   const StreamCopyOptions& c = config.copy;
   return fmt::format(
-      "copier {}, window {} messages {} bytes, on_gap {}, writers {}{}, filter '{}'{}, prefix '{}', sampling {} s, max_age "
+      "copier {}, window {} messages {} bytes, on_gap {}, writers {}{}, filter '{}'{}, prefix '{}', sampling {} s{}, max_age "
       "{} s, start {}, ids {}, source limits {}/{}, {} messages in bursts of {}, faults {} %, latency {} ms, {} B/s",
       name_of(config.place), c.window_messages, c.window_bytes, static_cast<int>(c.on_gap),
       static_cast<int>(c.target_writers), config.others_write ? " (others write)" : "", c.filter_subject,
-      c.filter_subjects.empty() ? "" : " two filters", c.target_subject_prefix, c.inspect.duration / 1s, c.max_age / 1s,
+      c.filter_subjects.empty() ? "" : " two filters", c.target_subject_prefix, c.inspect.duration / 1s, c.inspect.state_bucket.empty() ? "" : " with a bucket", c.max_age / 1s,
       c.start_sequence, c.message_ids, config.source_max_msgs, config.source_max_per_subject, config.messages, config.burst,
       config.fault_percent, config.latency_ms_max, config.bytes_per_second);
 }

@@ -1,0 +1,237 @@
+// The sampling state in a bucket of a whole engine: who leads next knows what was copied and told.
+#include "replicator/tracker_bucket.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "node/node.h"
+#include "replicator/limiter.h"
+#include "sim/sim_env.h"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// One replicator of several, all at one source.
+struct Member {
+  Member(sim::SimEnv& world, Node& node, const StreamCopyOptions& options, const std::string& state_dir = "")
+      : sim(world), link(make_bus_link(world.env(), node.bus())), client(StreamClient::make(world.env(), *link)),
+        limiter(*Limiter::make(world.env(), options, "edge", state_dir, *client)) {
+    limiter->start();
+  }
+  /// @return how long it took until it knows what there is to know.
+  std::chrono::nanoseconds lead() {
+    const MonoTime begun = sim.clock().now();
+    bool ready = false;
+    limiter->set_active(true, [&] { ready = true; });
+    EXPECT_TRUE(sim.run_until([&] { return ready; }, 60s));
+    return sim.clock().now() - begun;
+  }
+  bool stop() {
+    bool stopped = false;
+    limiter->stop([&] { stopped = true; });
+    return sim.run_until([&] { return stopped; }, 10s);
+  }
+  /// How many of these are to be copied.
+  size_t see(size_t from, size_t to) {
+    size_t copied = 0;
+    for (size_t i = from; i < to; ++i) {
+      const auto verdict = limiter->judge("s.n" + std::to_string(i), "", "body");
+      if (!verdict.copy) continue;
+      ++copied;
+      limiter->copied(verdict.value);
+    }
+    return copied;
+  }
+  bool run_until_written(std::chrono::nanoseconds most) {
+    return sim.run_until([&] { return limiter->bucket()->waiting() == 0; }, most);
+  }
+
+  sim::SimEnv& sim;
+  std::unique_ptr<NatsLink> link;
+  std::unique_ptr<StreamClient> client;
+  std::unique_ptr<Limiter> limiter;
+};
+
+class TrackerBucketTest : public testing::Test {
+ protected:
+  TrackerBucketTest() {
+    configure_logging({.level = LogLevel::kOff, .file = {}});
+    NodeOptions node_options;
+    node_options.server.jetstream = true;
+    node_options.server.server_name = "SOURCE";
+    node_options.store.dir = "data";
+    node_options.store.reserve_bytes = 512 * kKiB;
+    node = *Node::make(sim.env(), std::move(node_options));
+    EXPECT_TRUE(node->start());
+    sim.settle();
+    options.name = "reg";
+    options.stream = "REGISTRATION";
+    options.inspect = {.subject_token = 2, .duration = 1h, .warn = 10min, .state_bucket = "SAMPLING"};
+  }
+  ~TrackerBucketTest() override {
+    listener.reset();
+    node.reset();
+    sim.drop_tasks();
+  }
+  std::unique_ptr<Member> member(const std::string& state_dir = "") {
+    return std::make_unique<Member>(sim, *node, options, state_dir);
+  }
+  /// Advisories are asked for, and heard here: event and value.
+  void listen() {
+    options.inspect.advisory = {.subject = "advisories.%s.%v", .reliable = false};
+    listener_link = make_bus_link(sim.env(), node->bus());
+    listener = listener_link->subscribe("advisories.>", "", [this](const LinkMessage& m) { told.emplace_back(m.subject.substr(11)); });
+  }
+  size_t times_told(const std::string& what) { return static_cast<size_t>(std::count(told.begin(), told.end(), what)); }
+
+  sim::SimEnv sim{1};
+  std::unique_ptr<Node> node;
+  StreamCopyOptions options;
+  std::unique_ptr<NatsLink> listener_link;
+  std::unique_ptr<LinkSubscription> listener;
+  std::vector<std::string> told;
+};
+
+TEST_F(TrackerBucketTest, WhoTakesOverAfterAKillKnowsWhatWasCopied) {
+  auto first = member(), standby = member();
+  standby->limiter->set_active(false);
+  EXPECT_LT(first->lead(), 1s);
+  EXPECT_EQ(first->see(0, 1000), 1000u);
+  ASSERT_TRUE(first->run_until_written(5s));
+  first.reset();
+  EXPECT_LT(standby->lead(), 1s);
+  EXPECT_EQ(standby->see(0, 1010), 10u) << "only what the first one never saw";
+  EXPECT_EQ(standby->limiter->bucket()->figures().unread, 0u);
+  ASSERT_TRUE(standby->run_until_written(5s));
+  standby.reset();
+  auto fresh = member();  // which followed nobody
+  EXPECT_LT(fresh->lead(), 3s);
+  EXPECT_EQ(fresh->see(0, 1010), 0u);
+}
+
+TEST_F(TrackerBucketTest, APlannedStopLeavesNothingUnwritten) {
+  auto first = member();
+  first->lead();
+  EXPECT_EQ(first->see(0, 3000), 3000u);
+  const MonoTime begun = sim.clock().now();
+  ASSERT_TRUE(first->stop());
+  EXPECT_LE(sim.clock().now() - begun, 1s);
+  auto second = member();
+  second->lead();
+  EXPECT_EQ(second->see(0, 3000), 0u);
+}
+
+TEST_F(TrackerBucketTest, NothingIsToldTwiceOrLostWhenTheLeaderChanges) {
+  listen();
+  auto first = member(), standby = member();
+  standby->limiter->set_active(false);
+  first->lead();
+  first->see(1, 2);  // falls silent and is told of by the first
+  sim.advance(5min);
+  first->see(2, 3);  // falls silent while nobody leads
+  sim.advance(6min);
+  EXPECT_EQ(times_told("timeout.n1"), 1u);
+  ASSERT_TRUE(first->run_until_written(5s));
+  first.reset();
+  sim.advance(10min);
+  standby->lead();
+  sim.advance(20s);
+  EXPECT_EQ(times_told("timeout.n1"), 1u);
+  EXPECT_EQ(times_told("timeout.n2"), 1u) << "lost with the leader";
+  standby->see(1, 2);
+  sim.advance(50min);  // n2 expires, n1 times out again
+  EXPECT_EQ(times_told("expire.n2"), 1u);
+  EXPECT_EQ(times_told("recover.n1"), 1u);
+  EXPECT_EQ(times_told("timeout.n1"), 2u);
+  ASSERT_TRUE(standby->run_until_written(5s));
+  standby.reset();
+  auto third = member();
+  third->lead();
+  sim.advance(20s);
+  EXPECT_EQ(times_told("expire.n2"), 1u) << "known to be told";
+  EXPECT_EQ(third->limiter->tracker().size(), 1u);
+  EXPECT_EQ(times_told("new.n1") + times_told("new.n2"), 2u);
+}
+
+TEST_F(TrackerBucketTest, AVoiceOverGossipAndTheBucketAgree) {
+  listen();
+  auto first = member(), standby = member();
+  standby->limiter->set_active(false);
+  first->lead();
+  first->see(0, 50);
+  sim.advance(11min);  // all were told of
+  EXPECT_EQ(told.size(), 100u);
+  ASSERT_TRUE(first->run_until_written(5s));
+  first.reset();
+  standby->lead();
+  sim.advance(30s);
+  EXPECT_EQ(told.size(), 100u) << "by gossip it saw them; the bucket says that their silence was told";
+}
+
+TEST_F(TrackerBucketTest, WritesAreBoundedInASecondAndNoneIsForgotten) {
+  auto first = member();
+  first->lead();
+  first->see(0, 12'000);
+  EXPECT_EQ(first->limiter->bucket()->waiting(), 12'000u);
+  sim.advance(1500ms);
+  EXPECT_LE(first->limiter->bucket()->figures().written, 10'000u);
+  EXPECT_GT(first->limiter->bucket()->waiting(), 0u);
+  ASSERT_TRUE(first->run_until_written(10s));
+  first->see(0, 10);
+  ASSERT_TRUE(first->run_until_written(3s));
+  EXPECT_EQ(first->limiter->bucket()->figures().written, 12'010u) << "only what changed";
+}
+
+TEST_F(TrackerBucketTest, ABucketThatCantBeReadHoldsNobodyUpForever) {
+  options.inspect.state_bucket = "TAKEN";
+  auto link = make_bus_link(sim.env(), node->bus());
+  auto client = StreamClient::make(sim.env(), *link);
+  bool made = false;
+  Ticket call = client->api("STREAM.CREATE", "KV_TAKEN", R"({"name":"KV_TAKEN","subjects":["other.>"]})",
+                            [&](const Result<std::string>& reply) { made = reply.has_value(); });
+  ASSERT_TRUE(sim.run_until([&] { return made; }, 5s));
+  auto first = member();
+  const auto waited = first->lead();
+  EXPECT_GE(waited, 10s);
+  EXPECT_LE(waited, 11s);
+  EXPECT_EQ(first->limiter->bucket()->figures().unread, 1u);
+  EXPECT_EQ(first->see(0, 10), 10u);
+  EXPECT_EQ(first->see(0, 10), 0u) << "sampling itself goes on";
+}
+
+TEST_F(TrackerBucketTest, TheStateFileWorksBesideIt) {
+  auto first = member("state");
+  first->lead();
+  first->see(0, 20);
+  ASSERT_TRUE(first->stop());
+  options.inspect.state_bucket.clear();
+  auto second = member("state");
+  second->limiter->set_active(true);
+  EXPECT_EQ(second->see(0, 20), 0u);
+}
+
+TEST_F(TrackerBucketTest, StrangeNamesAndValuesHaveKeysToo) {
+  options.name = "a b.*>";
+  options.inspect = {.header = "Sender", .duration = 1h, .state_bucket = "SAMPLING"};
+  const std::vector<std::string> values = {"with space", "*.>", "ünïcode", std::string(2000, 'x')};
+  auto first = member();
+  first->lead();
+  for (const std::string& value : values) {
+    const auto verdict = first->limiter->judge("s", "NATS/1.0\r\nSender: " + value + "\r\n\r\n", "");
+    EXPECT_TRUE(verdict.copy);
+    first->limiter->copied(verdict.value);
+  }
+  ASSERT_TRUE(first->stop());
+  auto second = member();
+  second->lead();
+  for (const std::string& value : values)
+    EXPECT_FALSE(second->limiter->judge("s", "NATS/1.0\r\nSender: " + value + "\r\n\r\n", "").copy) << value;
+  EXPECT_EQ(second->limiter->bucket()->figures().bad, 0u);
+}
+
+}  // namespace
+}  // namespace sluice
