@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -18,7 +19,10 @@ namespace {
 
 constexpr Logger kLog{"kafka"};
 constexpr int kAsk_ms = 4000;  ///< for one question to a broker
+constexpr int kWake_ms = 500;
 constexpr size_t kAtOnce_count = 256;
+constexpr size_t kWakeFrom_count = 2000;  ///< fewer were no full queue
+constexpr size_t kWakeAtOnce_count = 16;  ///< partitions asked about
 
 /// The library's objects. Whoever lets go last ends them, and waits for that: never the loop.
 struct Client {
@@ -122,6 +126,8 @@ class RdReader final : public KafkaReader {
 
   void assign(const std::map<KafkaPartition, int64_t>& from) override {
     const uint64_t turn = ++assignment_;
+    read_from_.clear();
+    for (const auto& [partition, offset] : from) read_from_.push_back(partition);
     thread_->run([this, client = client_, from, turn]() -> std::move_only_function<void()> {
       PartitionList list(rd_kafka_topic_partition_list_new(static_cast<int>(from.size())));
       for (const auto& [partition, offset] : from)
@@ -155,6 +161,9 @@ class RdReader final : public KafkaReader {
       rd_kafka_message_destroy(message);
     }
     if (records > 0) trouble_.clear();
+    const size_t waiting = rd_kafka_queue_length(client_->queue);
+    most_waiting_ = std::max(most_waiting_, waiting);
+    if (most_waiting_ >= kWakeFrom_count && waiting < most_waiting_ / 2) wake_fetchers(waiting);
     if (got > 0 && records == 0)  // there may be more behind the errors
       env_.executor.post([this, alive = std::weak_ptr<char>(alive_)] {
         if (!alive.expired() && readable_) readable_();
@@ -225,6 +234,24 @@ class RdReader final : public KafkaReader {
     visit(record);
   }
 
+  /// The library's threads stop fetching when their queue is full, and look at it again once a second only, unless
+  /// something else wakes them: by then it has long been empty. A question to a partition's leader does.
+  void wake_fetchers(size_t waiting) {
+    most_waiting_ = waiting;  // asked again at the next half
+    if (waking_) return;
+    waking_ = true;
+    std::vector<KafkaPartition> some;
+    for (size_t i = 0; i < std::min(read_from_.size(), kWakeAtOnce_count); ++i) some.push_back(read_from_[wake_next_++ % read_from_.size()]);
+    thread_->run([this, client = client_, some]() -> std::move_only_function<void()> {
+      for (const KafkaPartition& one : some) {
+        int64_t first = 0, end = 0;
+        const auto asked = rd_kafka_query_watermark_offsets(client->handle, one.topic.c_str(), one.number, &first, &end, kWake_ms);
+        if (asked != RD_KAFKA_RESP_ERR_NO_ERROR) break;
+      }
+      return [this] { waking_ = false; };
+    });
+  }
+
   static bool says_missing(rd_kafka_resp_err_t code) {
     return code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
            code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
@@ -264,6 +291,10 @@ class RdReader final : public KafkaReader {
   std::vector<KafkaHeader> headers_;  ///< scratch
   std::string trouble_;
   bool missing_ = false;
+  std::vector<KafkaPartition> read_from_;
+  size_t most_waiting_ = 0;  ///< in the queue, since its fetchers were woken
+  size_t wake_next_ = 0;
+  bool waking_ = false;
   uint64_t assignment_ = 0;  ///< asked for; read() waits until it is in force
   uint64_t assigned_ = 0;
   std::move_only_function<void(Result<Bounds>)> look_done_;

@@ -52,6 +52,7 @@ class KafkaSource final : public Adapter {
                 {.on_stored = [this](const PlacedMessage& one) { settled(one, true); },
                  .on_buried = [this](const PlacedMessage& one) { settled(one, false); },
                  .on_settled = [this] { on_settled(); },
+                 .on_room = [this] { on_room(); },
                  .on_lost = [this](const std::string& why) { on_lost(why); }}) {
     letters_.on_room([this] { offer_letters(); });
   }
@@ -295,7 +296,10 @@ class KafkaSource final : public Adapter {
 
   void send() {
     offer_letters();
-    if (stopping_ || !opened_ || building_.empty() || writer_.busy() || in_flight_letters_ != 0) return;
+    if (stopping_ || !opened_ || building_.empty() || in_flight_letters_ != 0) return;
+    // Behind one that is under way goes what is whole; the rest may still grow.
+    const bool whole = building_.size() >= PositionedWriter::max_count() || building_bytes_ >= kBatch_bytes;
+    if (writer_.busy() && !(whole && writer_.takes())) return;
     building_bytes_ = 0;
     writer_.write(std::exchange(building_, {}));
   }
@@ -315,6 +319,13 @@ class KafkaSource final : public Adapter {
     if (assign_next_) assign();
     send();
     if (news_) settle_news();
+    pump();
+  }
+
+  void on_room() {
+    paused_ = false;
+    if (stopping_) return;
+    send();
     pump();
   }
 

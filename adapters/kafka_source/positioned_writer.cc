@@ -52,10 +52,17 @@ void PositionedWriter::stop() {
   retry_timer_->stop();
   call_.cancel();
   open_done_ = nullptr;
+  forget();
+  alive_ = std::make_shared<char>();
+}
+
+void PositionedWriter::forget() {
   messages_.clear();
+  ahead_.clear();
+  ahead_batch_.reset();
+  batch_.reset();
   head_ = 0;
   busy_ = false;
-  alive_ = std::make_shared<char>();
 }
 
 // ---- opening
@@ -124,12 +131,24 @@ void PositionedWriter::opened(Status outcome) {
 // ---- writing
 
 void PositionedWriter::write(std::vector<PlacedMessage> messages) {
-  SLUICE_CHECK(!busy_ && messages.size() <= max_count());
+  SLUICE_CHECK(takes() && messages.size() <= max_count());
+  if (!busy_) return begin(std::move(messages));
+  ahead_ = std::move(messages);
+  if (trouble_.empty()) send_ahead();
+}
+
+void PositionedWriter::begin(std::vector<PlacedMessage> messages) {
   busy_ = true;
   messages_ = std::move(messages);
   head_ = 0;
   limit_ = messages_.size();
   send_next();
+}
+
+void PositionedWriter::send_ahead() {
+  ahead_batch_.emplace(env_, client_);
+  for (const PlacedMessage& one : ahead_)
+    if (one.is_stored && !ahead_batch_->add(one.message)) return ahead_batch_.reset();
 }
 
 void PositionedWriter::place(std::map<KafkaPartition, PartitionPosition> positions) {
@@ -149,25 +168,27 @@ void PositionedWriter::send_next() {
 
 void PositionedWriter::send() {
   next_.partitions = positions_.partitions;
-  std::vector<const BatchMessage*> batch;
-  batch.reserve(count_ + 1);
-  for (size_t i = head_; i < head_ + count_; ++i) {
-    const PlacedMessage& one = messages_[i];
-    next_.partitions[one.partition] = one.position;
-    if (one.is_stored) batch.push_back(&one.message);
-  }
+  for (size_t i = head_; i < head_ + count_; ++i) next_.partitions[messages_[i].partition] = messages_[i].position;
   position_message_.subject = subject_;
   position_message_.headers.clear();
   append_header(position_message_.headers, "Nats-Rollup", "sub");
   append_header(position_message_.headers, "Nats-Expected-Last-Subject-Sequence", std::to_string(position_seq_.value()));
   position_message_.payload = write_positions(next_);
-  batch.push_back(&position_message_);
-  call_ = publish_batch(env_, client_, batch, kAckTimeout, [this](Result<PubAck> answer) { on_answer(std::move(answer)); });
+  std::optional<AtomicBatch> batch = std::exchange(batch_, std::nullopt);
+  Status sent;
+  if (!batch) {
+    batch.emplace(env_, client_);
+    for (size_t i = head_; sent && i < head_ + count_; ++i)
+      if (messages_[i].is_stored) sent = batch->add(messages_[i].message);
+  }
+  if (!sent) return back_off(sent.error().detail);
+  call_ = batch->commit(position_message_, kAckTimeout, [this](Result<PubAck> answer) { on_answer(std::move(answer)); });
 }
 
 void PositionedWriter::on_answer(Result<PubAck> answer) {
   call_.release();
   if (answer) return committed(answer->seq);
+  ahead_batch_.reset();
   const Error& why = answer.error();
   if (why.api_code == kWrongLastSequence) return resolve();
   incomplete_ = why.api_code == kIncompleteBatch ? incomplete_ + 1 : 0;
@@ -214,6 +235,11 @@ void PositionedWriter::committed(StreamSeq seq) {
   }
   limit_ = std::max<size_t>(2 * count_, 1);
   if (head_ < messages_.size()) return send_next();
+  if (!ahead_.empty()) {
+    batch_ = std::exchange(ahead_batch_, std::nullopt);
+    begin(std::exchange(ahead_, {}));
+    return events_.on_room();
+  }
   messages_.clear();
   head_ = 0;
   busy_ = false;
@@ -233,6 +259,7 @@ void PositionedWriter::bury(const Error& why) {
 }
 
 void PositionedWriter::back_off(const std::string& why) {
+  ahead_batch_.reset();
   if (trouble_ != why) SLUICE_LOG(kLog, kWarn, "batch not stored, tried again adapter={} why=\"{}\"", adapter_, why);
   trouble_ = why;
   const auto full = std::min(kFirstBackoff * (1 << std::min(failures_, 7)), kLastBackoff);
@@ -243,9 +270,7 @@ void PositionedWriter::back_off(const std::string& why) {
 
 void PositionedWriter::lose(const std::string& why) {
   trouble_ = why;
-  messages_.clear();
-  head_ = 0;
-  busy_ = false;
+  forget();
   events_.on_lost(why);
 }
 

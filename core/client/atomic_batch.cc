@@ -1,6 +1,5 @@
 #include "client/atomic_batch.h"
 
-#include <memory>
 #include <utility>
 
 #include "base/check.h"
@@ -9,30 +8,25 @@
 
 namespace sluice {
 
-Ticket publish_batch(Env& env, StreamClient& client, std::span<const BatchMessage* const> messages,
-                     std::chrono::nanoseconds timeout, std::move_only_function<void(Result<PubAck>)> done) {
-  SLUICE_CHECK(!messages.empty() && messages.size() <= kMaxAtomicBatch_count);
-  const std::string id = make_nuid(env.random);
-  std::string headers;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const BatchMessage& one = *messages[i];
-    headers = one.headers;
-    append_header(headers, "Nats-Batch-Id", id);
-    append_header(headers, "Nats-Batch-Sequence", std::to_string(i + 1));
-    if (i + 1 == messages.size()) {
-      append_header(headers, "Nats-Batch-Commit", "1");
-      return client.publish({one.subject, {}, headers, one.payload}, timeout, std::move(done));
-    }
-    // Without its end the batch is nothing: the server forgets it.
-    if (Status sent = client.link().publish({one.subject, {}, headers, one.payload}); !sent) {
-      auto waiting = std::make_shared<std::move_only_function<void(Result<PubAck>)>>(std::move(done));
-      env.executor.post([waiting, why = std::move(sent.error())]() mutable {
-        if (auto told = std::exchange(*waiting, nullptr)) told(std::unexpected(std::move(why)));
-      });
-      return Ticket([waiting] { *waiting = nullptr; });
-    }
-  }
-  return {};
+AtomicBatch::AtomicBatch(Env& env, StreamClient& client) : client_(&client), id_(make_nuid(env.random)) {}
+
+std::string AtomicBatch::headers_of(const BatchMessage& message) {
+  SLUICE_CHECK(count_ < kMaxAtomicBatch_count);
+  std::string headers = message.headers;
+  append_header(headers, "Nats-Batch-Id", id_);
+  append_header(headers, "Nats-Batch-Sequence", std::to_string(++count_));
+  return headers;
+}
+
+Status AtomicBatch::add(const BatchMessage& message) {
+  return client_->link().publish({message.subject, {}, headers_of(message), message.payload});
+}
+
+Ticket AtomicBatch::commit(const BatchMessage& last, std::chrono::nanoseconds timeout,
+                           std::move_only_function<void(Result<PubAck>)> done) {
+  std::string headers = headers_of(last);
+  append_header(headers, "Nats-Batch-Commit", "1");
+  return client_->publish({last.subject, {}, headers, last.payload}, timeout, std::move(done));
 }
 
 }  // namespace sluice

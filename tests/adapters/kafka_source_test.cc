@@ -76,6 +76,50 @@ TEST_F(KafkaSourceTest, WhateverKillsItNothingIsLostOrDoubled) {
   expect_whole(3, static_cast<int>(kafka_.logs[{"t", 0}].end));
 }
 
+/// More than fits a batch: the next one's messages are sent while this one is on its way to the disk.
+TEST_F(KafkaSourceTest, KillsWhileTheNextBatchIsSentAhead) {
+  kafka_.make_topic("t", 2);
+  sim::SimRandom random(5);
+  for (int round = 0; round < 8; ++round) {
+    SCOPED_TRACE(round);
+    for (int32_t p = 0; p < 2; ++p) produce(round * 1000, (round + 1) * 1000, p);
+    start_source();
+    const uint64_t enough = random.below(2000);
+    ASSERT_TRUE(run([&] { return adapter_->figures().accepted >= enough; }));
+    w_.sim.advance(std::chrono::microseconds(random.below(3000)));
+    crash(random.below(2) == 0 ? sim::Crash::kKill : sim::Crash::kPower);
+  }
+  start_source();
+  ASSERT_TRUE(run([&] { return adapter_->figures().lag_total == 0u; }));
+  expect_whole(2, 8000);
+}
+
+TEST_F(KafkaSourceTest, TwoCopiesThatSendAheadStoreEachRecordOnce) {
+  kafka_.make_topic("t");
+  start_source();
+  ASSERT_TRUE(running());
+  auto first = std::move(adapter_);
+  start_source();
+  ASSERT_TRUE(running());
+  produce(0, 6000);
+  ASSERT_TRUE(run([&] { return adapter_->figures().lag_total == 0u && first->figures().lag_total == 0u; }, 10min));
+  expect_whole(1, 6000);
+  first.reset();
+}
+
+TEST_F(KafkaSourceTest, ARefusedMessageInABatchSentAheadIsFound) {
+  w_.make_stream(person(), "S", "in.>", R"(,"allow_atomic":true,"allow_rollup_hdrs":true,"max_msg_size":1000)");
+  w_.api(person(), "STREAM.UPDATE.S", R"({"name":"S","subjects":["in.>","SLUICE.KAFKA.in"],"allow_atomic":true,"allow_rollup_hdrs":true,"max_msg_size":1000})");
+  kafka_.make_topic("t");
+  produce(0, 1500);
+  kafka_.produce("t", "k", std::string(2000, 'x'));
+  produce(1500, 4000);
+  start_source();
+  ASSERT_TRUE(run([&] { return adapter_->figures().accepted == 4000; }));
+  EXPECT_EQ(payloads("SLUICE_DLQ"), (std::vector<std::string>{std::string(2000, 'x')}));
+  expect_whole(1, 4000);
+}
+
 TEST_F(KafkaSourceTest, FromNewBeginsAtTheEndEvenAfterARestart) {
   source_.from_start = false;
   kafka_.make_topic("t");
