@@ -122,6 +122,14 @@ Result<ChoriaToken> parse_token(std::string_view jwt) {
   token.issuer = text("iss");
   token.id = text("jti");
   token.chain = text("tcs");
+  token.purpose = text("purpose");
+  const auto may = [&](std::string_view permission) {
+    bool granted = false;
+    return claims["permissions"][permission].get(granted) == simdjson::SUCCESS && granted;
+  };
+  token.signs_for_others = may("authentication_delegator");
+  token.manages_fleet = may("fleet_management");
+  token.manages_signed = may("signed_fleet_management");
   const auto seconds = [&](std::string_view claim) {
     int64_t whole = 0;
     double fraction = 0;

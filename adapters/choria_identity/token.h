@@ -18,6 +18,10 @@ struct ChoriaToken {
   std::string issuer;         ///< words, or "I-<hex key>", or "C-<id>.<hex key>": somebody the organisation empowered
   std::string id;             ///< a KSUID, which begins with the time of issue
   std::string chain;          ///< signatures of a chain: "<organisation's>.<issuer's>", hexadecimal
+  std::string purpose;        ///< "choria_server", "choria_client_id", …
+  bool signs_for_others = false;   ///< permissions of a client: `authentication_delegator`,
+  bool manages_fleet = false;      ///< `fleet_management`,
+  bool manages_signed = false;     ///< `signed_fleet_management`: only what such another signed for them
   int64_t expires_seconds = 0;  ///< 0 = never, as the next three
   int64_t issuer_expires_seconds = 0;
   int64_t issued_seconds = 0;

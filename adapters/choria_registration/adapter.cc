@@ -51,10 +51,10 @@ class EnvelopeReader final : public SubjectReader {
     SubjectRecord record;
     if (voucher_) {
       const bool is_unsigned = unwrapped->signed_by.nobody();
-      const Status proven = voucher_->check(unwrapped->signed_by, unwrapped->sender);
+      const Result<std::string> proven = voucher_->check(unwrapped->signed_by, unwrapped->sender);
       if (!proven && require_)
         return std::unexpected(SubjectRejection{is_unsigned ? "unsigned" : "not_proven", proven.error().detail});
-      append_header(record.headers, kVerified, proven ? "yes" : is_unsigned ? "unsigned" : "no: " + proven.error().detail);
+      append_header(record.headers, kVerified, outcome(proven, is_unsigned));
     }
     record.subject = with_sender(subject_, unwrapped->sender);
     record.payload = std::move(unwrapped->record);
@@ -65,6 +65,12 @@ class EnvelopeReader final : public SubjectReader {
   }
 
  private:
+  static std::string outcome(const Result<std::string>& proven, bool is_unsigned) {
+    if (!proven) return is_unsigned ? "unsigned" : "no: " + proven.error().detail;
+    if (proven->empty()) return "yes";
+    return is_valid_header_value(*proven) ? "yes: signed by " + *proven : "yes: signed by another";
+  }
+
   const std::string subject_;
   const UnwrapRules rules_;
   const bool require_;

@@ -219,8 +219,12 @@ std::expected<Content, Rejection> read_v2_request(element secure, const UnwrapRu
     return reject("bad_envelope", "no ttl of 1 or more");
   auto content = read_v2_inner(*request, "id");
   if (content && rules.keep_credential && base64_decode(*text_of(secure, "signature")) != kUnsigned) {
-    content->signed_by.delegated = !text_of(secure, "signer").value_or("").empty();
-    content->signed_by.token = *text_of(secure, content->signed_by.delegated ? "signer" : "caller");
+    const bool delegated = !text_of(secure, "signer").value_or("").empty();
+    content->signed_by.token = *text_of(secure, delegated ? "signer" : "caller");
+    if (delegated) {
+      content->signed_by.caller_token = *text_of(secure, "caller");
+      content->signed_by.caller = *text_of(*request, "caller");
+    }
   }
   return content;
 }

@@ -29,7 +29,9 @@ struct UnwrapRules {
 struct SignedBy {
   std::string certificate;  ///< PEM, of version 1
   std::string token;        ///< JWT, of version 2
-  bool delegated = false;   ///< by a signer in the sender's name
+  std::string caller_token;  ///< JWT of the one in whose name `token`'s holder signed; empty: they signed for themselves
+  std::string caller;        ///< whom a delegated request says it is from
+  bool delegated() const { return !caller_token.empty(); }
   bool nobody() const { return certificate.empty() && token.empty(); }
 };
 

@@ -11,6 +11,8 @@ namespace {
 
 constexpr size_t kMaxKnown_count = 16'384;
 constexpr std::chrono::minutes kKnownFor{1};
+constexpr std::string_view kClient = "choria_client_id";
+constexpr std::string_view kServer = "choria_server";
 constexpr uint64_t kMaxAuthority_bytes = 4 * 1024 * 1024;
 
 Result<std::string> read_file(Disk& disk, const std::string& path) {
@@ -46,30 +48,61 @@ Result<std::unique_ptr<Voucher>> Voucher::make(Env& env, const std::vector<std::
   return voucher;
 }
 
-Status Voucher::check(const SignedBy& signed_by, const std::string& sender) {
+Result<std::string> Voucher::check(const SignedBy& signed_by, const std::string& sender) {
   if (signed_by.nobody()) return fail(Errc::kDenied, "there is no signature");
-  if (signed_by.delegated) return fail(Errc::kDenied, "it is signed by another in the sender's name");
-  const std::string& credential = signed_by.token.empty() ? signed_by.certificate : signed_by.token;
+  const std::string credential =
+      signed_by.token.empty() ? signed_by.certificate : signed_by.delegated() ? signed_by.token + "\n" + signed_by.caller_token : signed_by.token;
   auto known = known_.find(credential);
   if (known == known_.end() || known->second.until <= clock_.now()) {
     if (known_.size() >= kMaxKnown_count) known_.clear();
     known = known_.insert_or_assign(credential, Known{names_of(signed_by), clock_.now() + kKnownFor}).first;
   }
-  const Names& names = known->second.names;
-  if (!names) return std::unexpected(names.error());
-  if (std::ranges::find(*names, sender) == names->end()) return fail(Errc::kDenied, "the signature is another's than the sender's");
-  return {};
+  if (!known->second.names) return std::unexpected(known->second.names.error());
+  const Holder& holder = *known->second.names;
+  const std::string& who = signed_by.delegated() ? signed_by.caller : sender;
+  if (std::ranges::find(holder.names, who) == holder.names.end())
+    return fail(Errc::kDenied, signed_by.delegated() ? "the caller's token is another's than the request's caller" : "the signature is another's than the sender's");
+  return holder.delegator;
 }
 
 Voucher::Names Voucher::names_of(const SignedBy& signed_by) const {
-  if (signed_by.token.empty()) {
-    if (!authority_) return fail(Errc::kDenied, "no certificate is trusted here");
-    return authority_->names_of(signed_by.certificate, clock_.wall());
-  }
-  const auto token = parse_token(signed_by.token);
+  if (signed_by.delegated()) return delegated_name(signed_by);
+  if (!signed_by.token.empty()) return own_name(signed_by.token);
+  if (!authority_) return fail(Errc::kDenied, "no certificate is trusted here");
+  auto names = authority_->names_of(signed_by.certificate, clock_.wall());
+  if (!names) return std::unexpected(names.error());
+  return Holder{*std::move(names), ""};
+}
+
+Voucher::Names Voucher::own_name(const std::string& jwt) const {
+  const auto token = parse_token(jwt);
   if (!token) return std::unexpected(token.error());
-  if (Status issued = check_token(signed_by.token, *token, trusted_, clock_.wall()); !issued) return std::unexpected(issued.error());
-  return std::vector<std::string>{token->identity};
+  if (Status issued = check_token(jwt, *token, trusted_, clock_.wall()); !issued) return std::unexpected(issued.error());
+  if (token->purpose == kClient) {
+    if (token->manages_signed) return fail(Errc::kDenied, "the client may only send what another signs for it");
+    if (!token->manages_fleet) return fail(Errc::kDenied, "the client's token has no fleet management");
+  } else if (token->purpose != kServer) {
+    return fail(Errc::kDenied, "the token is neither a server's nor a client's");
+  }
+  return Holder{{token->identity}, ""};
+}
+
+Voucher::Names Voucher::delegated_name(const SignedBy& signed_by) const {
+  const auto signer = parse_token(signed_by.token), caller = parse_token(signed_by.caller_token);
+  if (!signer) return std::unexpected(signer.error());
+  if (!caller) return std::unexpected(caller.error());
+  if (signer->purpose != kClient || caller->purpose != kClient) return fail(Errc::kDenied, "only clients sign, and are signed for");
+  Status why = fail(Errc::kDenied, "no organisation is trusted here");
+  for (const std::string& organisation : trusted_) {
+    why = check_token(signed_by.token, *signer, {organisation}, clock_.wall());
+    if (!why) continue;
+    if (!signer->signs_for_others) return fail(Errc::kDenied, "the signer may not sign for others");
+    if (Status by_it = check_token(signed_by.caller_token, *caller, {organisation}, clock_.wall()); !by_it)
+      return fail(Errc::kDenied, "the caller has no token of the signer's organisation: " + by_it.error().detail);
+    if (!caller->manages_fleet && !caller->manages_signed) return fail(Errc::kDenied, "the caller's token has no fleet management");
+    return Holder{{caller->identity}, signer->identity};
+  }
+  return fail(Errc::kDenied, "the signer: " + why.error().detail);
 }
 
 }  // namespace sluice

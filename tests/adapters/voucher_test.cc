@@ -155,7 +155,7 @@ class VouchedRegistration : public testing::Test {
   int requests_ = 0;
 };
 
-const Json kDirect{{"identity", "n1.example.net"}, {"public_key", public_hex(kNode)}, {"iss", "I-" + public_hex(kOrganisation)}, {"exp", kNow + 9}};
+const Json kDirect{{"identity", "n1.example.net"}, {"purpose", "choria_server"}, {"public_key", public_hex(kNode)}, {"iss", "I-" + public_hex(kOrganisation)}, {"exp", kNow + 9}};
 
 TEST_F(VouchedRegistration, TheOutcomeStandsInAHeader) {
   start(SignatureRule::kMark);
@@ -163,7 +163,7 @@ TEST_F(VouchedRegistration, TheOutcomeStandsInAHeader) {
   EXPECT_EQ(send(v2(sign_token(kDirect, kOrganisation), "n1.example.net")), "yes");
   EXPECT_EQ(send(v2(chain_token(), "n2.example.net")), "no: the signature is another's than the sender's");
   EXPECT_EQ(send(v2(sign_token(kDirect, kStranger), "n1.example.net")), "no: the token is not by a trusted issuer");
-  EXPECT_EQ(send(v2(chain_token(), "n1.example.net", kNode, chain_token())), "no: it is signed by another in the sender's name");
+  EXPECT_EQ(send(v2(chain_token(), "n1.example.net", kNode, chain_token())), "no: only clients sign, and are signed for");
   // A signature that does not match its key is refused in any case.
   EXPECT_EQ(send(v2(chain_token(), "n1.example.net", kStranger)), "rejected: bad_signature");
   EXPECT_EQ(send(read_file(kFolder + "own-ca/registration.json")), "yes");
@@ -172,6 +172,45 @@ TEST_F(VouchedRegistration, TheOutcomeStandsInAHeader) {
   EXPECT_TRUE(send(read_file(kFolder + "registration-v1-file-plain.json")).starts_with("no: the certificate is not trusted: unable to get local issuer"));
   EXPECT_EQ(send(read_file(kFolder + "registration-v2-file-plain.json")), "no: the token is not by a trusted issuer");
   EXPECT_EQ(send(read_file(kFolder + "registration-v1-nocert-file.json")), "unsigned");
+}
+
+Json client(const std::string& name, const Ed25519Key& key, std::vector<std::string> permissions) {
+  Json claims{{"callerid", name}, {"purpose", "choria_client_id"}, {"public_key", public_hex(key)}, {"iss", "I-" + public_hex(kOrganisation)}, {"exp", kNow + 9}};
+  for (const std::string& one : permissions) claims["permissions"][one] = true;
+  return claims;
+}
+
+/// Who may sign for others, and whom it may sign for; Choria's own rules.
+TEST_F(VouchedRegistration, ADelegatorSignsForACaller) {
+  start(SignatureRule::kMark);
+  const auto delegated = [&](const Json& caller, const Json& signer, const Ed25519Key& callers = kOrganisation, const Ed25519Key& signers = kOrganisation) {
+    return send(v2(sign_token(caller, callers), "up=bob", kIssuer, sign_token(signer, signers)));
+  };
+  const Json bob = client("up=bob", kNode, {"signed_fleet_management"}), aaa = client("aaa", kIssuer, {"authentication_delegator"});
+  EXPECT_EQ(delegated(bob, aaa), "yes: signed by aaa");
+  EXPECT_EQ(delegated(client("up=bob", kNode, {"fleet_management"}), aaa), "yes: signed by aaa");
+  EXPECT_EQ(delegated(client("up=bob", kNode, {}), aaa), "no: the caller's token has no fleet management");
+  EXPECT_EQ(delegated(bob, client("aaa", kIssuer, {"fleet_management"})), "no: the signer may not sign for others");
+  EXPECT_EQ(delegated(client("up=eve", kNode, {"fleet_management"}), aaa), "no: the caller's token is another's than the request's caller");
+  EXPECT_EQ(delegated(bob, aaa, kStranger), "no: the caller has no token of the signer's organisation: the token is not by a trusted issuer");
+  EXPECT_EQ(delegated(bob, aaa, kOrganisation, kStranger), "no: the signer: the token is not by a trusted issuer");
+  EXPECT_EQ(delegated(kDirect, aaa), "no: only clients sign, and are signed for");
+  Json expired = bob;
+  expired["exp"] = kNow;
+  EXPECT_EQ(delegated(expired, aaa), "no: the caller has no token of the signer's organisation: the token has expired");
+  // The signature is the signer's, never the caller's.
+  EXPECT_EQ(send(v2(sign_token(bob, kOrganisation), "up=bob", kNode, sign_token(aaa, kOrganisation))), "rejected: bad_signature");
+}
+
+TEST_F(VouchedRegistration, AClientNeedsTheRightToSignForItself) {
+  start(SignatureRule::kMark);
+  const auto own = [&](const Json& claims) { return send(v2(sign_token(claims, kOrganisation), "up=bob")); };
+  EXPECT_EQ(own(client("up=bob", kNode, {"fleet_management"})), "yes");
+  EXPECT_EQ(own(client("up=bob", kNode, {})), "no: the client's token has no fleet management");
+  EXPECT_EQ(own(client("up=bob", kNode, {"fleet_management", "signed_fleet_management"})), "no: the client may only send what another signs for it");
+  Json other = client("up=bob", kNode, {"fleet_management"});
+  other["purpose"] = "choria_provisioning";
+  EXPECT_EQ(own(other), "no: the token is neither a server's nor a client's");
 }
 
 TEST_F(VouchedRegistration, WhatIsNotProvenIsRefusedOnRequest) {
