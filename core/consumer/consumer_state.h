@@ -15,7 +15,7 @@
 #include "consumer/ack_floor.h"
 #include "consumer/consumer_config.h"
 #include "consumer/pending.h"
-#include "consumer/varint.h"
+#include "base/varint.h"
 
 namespace sluice {
 

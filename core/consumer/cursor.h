@@ -12,7 +12,7 @@
 
 #include "base/ids.h"
 #include "consumer/consumer_config.h"
-#include "consumer/varint.h"
+#include "base/varint.h"
 #include "store/stream_store.h"
 
 namespace sluice {

@@ -80,7 +80,7 @@ class Gathering {
     const auto end_run = [&]() -> Status {
       if (run.empty()) return {};
       run_bytes = 0;
-      return writer.add_run(std::exchange(run, {}));
+      return writer.add_packed(std::exchange(run, {}));
     };
     for (const Item& item : items_) {
       if (before != nullptr && before->stream == item.stream && before->seq == item.seq) continue;
@@ -93,8 +93,8 @@ class Gathering {
       if (job_.compress.contains(item.stream)) {
         run.push_back(*record);
         run_bytes += item.size;
-      } else if (auto put = writer.add(*record); !put) {
-        return std::unexpected(put.error());
+      } else if (auto s = writer.add(*record); !s) {
+        return s;
       }
     }
     if (auto s = end_run(); !s) return s;
@@ -104,7 +104,7 @@ class Gathering {
   /// `bytes` of a sealed record become those of an opened one.
   void take(const Record& r, std::span<std::byte> bytes) {
     if (r.type == RecordType::kRemove || r.type == RecordType::kErase) return take_removal(r);
-    if (r.type == RecordType::kPacked) {
+    if (format::is_run(r.type)) {
       if (!format::open_record(bytes.data(), seed_, sealer_.get())) return;
       if (const auto packed = format::unpack(r)) {
         format::each_in_run(*packed, [this](const Record& inner, std::span<const std::byte> its) { take_message(inner, its); });

@@ -88,7 +88,7 @@ Status erase_in_journal(File& file, const Erasure& e, const ErasureTarget& targe
 }
 
 bool erased_in(const Record& record, uint64_t seq) {
-  if (record.type != RecordType::kPacked) return record.type == RecordType::kErased;
+  if (!format::is_run(record.type)) return record.type == RecordType::kErased;
   bool erased = false;
   if (const auto run = format::unpack(record)) {
     format::each_in_run(*run, [&](const Record& r, std::span<const std::byte>) {
@@ -113,10 +113,10 @@ Status erase_in_segment(File& file, Erasure e, const ErasureTarget& target, Seal
       continue;
     }
     if (!record) return pages.overwrite(target.offset, erased_record(e, target.seed), false);
-    if (record->stream != e.stream || (record->type != RecordType::kPacked && record->seq != e.seq)) return {};
+    if (record->stream != e.stream || (!format::is_run(record->type) && record->seq != e.seq)) return {};
     std::vector<std::byte> opened;
     auto plain = record;
-    if (record->type == RecordType::kPacked) {  // opened beside: what stands there may have to be written again as it is
+    if (format::is_run(record->type)) {  // opened beside: what stands there may have to be written again as it is
       opened = *now;
       if (!format::open_record(opened.data(), target.seed, sealer)) return fail(Errc::kCorrupt, "no key fits the packed record");
       plain = format::parse_record(opened);
@@ -127,7 +127,7 @@ Status erase_in_segment(File& file, Erasure e, const ErasureTarget& target, Seal
       if (!done) return std::unexpected(done.error());
       if (*done) return {};
     }
-    if (record->type != RecordType::kPacked) {
+    if (!format::is_run(record->type)) {
       e.size = now->size();
       return pages.overwrite(target.offset, erased_record(e, target.seed), erased);
     }

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "store/message_run.h"
 #include "store/packed.h"
 
 namespace sluice {
@@ -467,20 +468,29 @@ Result<FileStore::ReadRecord> FileStore::read_message(uint64_t number, uint64_t 
                             [&](const Unpacked& u) { return u.file == number && u.offset == offset; });
   if (known == unpacked_.end()) {
     auto read = read_record(number, offset);
-    if (!read || read->record.type != format::RecordType::kPacked) return read;
-    auto run = format::unpack(read->record);
-    if (!run) return fail(Errc::kCorrupt, "a packed run does not decompress");
+    std::optional<std::vector<std::byte>> run;
+    if (!read && read.error().code == Errc::kCorrupt) run = salvage_run(number, offset);
+    if (!run && (!read || !format::is_run(read->record.type))) return read;
+    if (!run) run = format::unpack(read->record);
+    if (!run) return fail(Errc::kCorrupt, "a run of messages can't be unpacked");
     unpacked_.push_front({number, offset, std::make_shared<const std::vector<std::byte>>(std::move(*run))});
     if (unpacked_.size() > kUnpackedRuns) unpacked_.pop_back();
     known = unpacked_.begin();
   }
-  const auto run = known->run;
-  std::optional<Record> found;
-  format::each_in_run(*run, [&](const Record& r, std::span<const std::byte>) {
-    if (r.seq == seq) found = r;
-  });
-  if (!found) return fail(Errc::kCorrupt, "not in its packed run");
-  return ReadRecord{*found, run};
+  const auto found = format::find_in_run(*known->run, seq, known->hint);
+  if (!found) return fail(Errc::kCorrupt, "not in its run of messages");
+  return ReadRecord{*found, known->run};
+}
+
+/// What is intact of a run that can't be mended.
+std::optional<std::vector<std::byte>> FileStore::salvage_run(uint64_t number, uint64_t offset) {
+  StoreFile* file = files_.find(number);
+  if (file == nullptr || file->is_journal || !open_for_reading(*file)) return std::nullopt;
+  const size_t rest_of_page = std::min<uint64_t>(format::kBlock - offset % format::kBlock, file->size - offset);
+  const auto read = cache_.read(number, *file->file, offset, rest_of_page, false);
+  if (!read) return std::nullopt;
+  auto records = format::salvage_run(std::span<const std::byte>(read->bytes).first(rest_of_page), file->seed);
+  return records.empty() ? std::nullopt : std::optional(std::move(records));
 }
 
 /// An index page, checked; kCorrupt when it is damaged.

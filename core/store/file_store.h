@@ -129,6 +129,7 @@ class FileStore final : public Store, public JournalOwner {
   Result<IndexPage> index_page(StoreFile& file, uint32_t page);
   Result<ReadRecord> opened(const format::Record& record, std::shared_ptr<const void> pin, std::span<const std::byte> bytes,
                             uint64_t seed);
+  std::optional<std::vector<std::byte>> salvage_run(uint64_t number, uint64_t offset);
   Status scan_again(StoreFile& file);
   Status each_paged_entry(StoreFile& file, const SegmentPart& part, uint64_t first, uint64_t last,
                           const std::function<void(const format::IndexEntry&)>& visit);
@@ -204,8 +205,9 @@ class FileStore final : public Store, public JournalOwner {
     uint64_t file;
     uint64_t offset;
     std::shared_ptr<const std::vector<std::byte>> run;
+    size_t hint = 0;  ///< where the message behind the last one read stands
   };
-  std::deque<Unpacked> unpacked_;  ///< runs decompressed lately, newest first
+  std::deque<Unpacked> unpacked_;  ///< runs unpacked lately, newest first
   std::unique_ptr<Sealer> sealer_;  ///< null: no key is given
   std::unique_ptr<Journal> journal_;
   uint64_t store_id_ = 0;

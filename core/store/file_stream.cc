@@ -78,6 +78,7 @@ StreamSeq FileStream::append_all(std::span<const AppendRequest> requests) {
   size_t bytes = 0;
   for (const AppendRequest& a : requests) {
     Record r;
+    r.type = RecordType::kMessage;
     r.subject = a.subject;
     r.headers = a.headers;
     r.payload = a.payload;
@@ -131,26 +132,44 @@ bool FileStream::remove(StreamSeq seq, bool erase) {
   const MessagePlace* found = index_.find(seq.value());
   if (found == nullptr) return false;
   const MessagePlace place = *found;
+  const uint64_t offset = uint64_t{place.offset8} * 8;
   Erasure erasure;
-  Record r;
-  r.type = RecordType::kRemove;
-  r.seq = seq.value();
   std::string intent;
   if (erase) {
-    if (const auto stored = store_.read_message(place.file, uint64_t{place.offset8} * 8, seq.value())) {
-      erasure = {id_, seq.value(), place.file, uint64_t{place.offset8} * 8, format::record_size(stored->record), stored->record.batch, 0};
-      r.type = RecordType::kErase;
-      r.payload = intent = erasure.encode();
+    if (const auto stored = store_.read_message(place.file, offset, seq.value())) {
+      erasure = {id_, seq.value(), place.file, offset, format::record_size(stored->record), stored->record.batch, 0};
+      intent = erasure.encode();
     }
   }
   if (!note_remove(seq.value())) return false;
+  if (intent.empty()) {
+    write_removal(seq.value(), {store_.files().find(place.file), offset});
+    return true;
+  }
+  Record r;
+  r.type = RecordType::kErase;
+  r.seq = seq.value();
+  r.payload = intent;
   StoreFile& file = *write(r, last_).file;
   span(file).states_facts = true;
-  if (r.type == RecordType::kErase) {
-    erasure.intent_file = file.number;
-    store_.begin_erasure(erasure);
-  }
+  erasure.intent_file = file.number;
+  store_.begin_erasure(erasure);
   return true;
+}
+
+void FileStream::write_removal(uint64_t seq, Journal::Written message) {
+  Journal& journal = store_.journal();
+  if (journal.join_removal(removal_, seq, message, sync_ == SyncMode::kAlways)) {
+    last_commit_ = journal.commit();
+    return;
+  }
+  const std::string range = format::encode_range({seq, seq});
+  Record r;
+  r.type = RecordType::kRemove;
+  r.payload = range;
+  const Journal::Written written = write(r, last_);
+  span(*written.file).states_facts = true;
+  removal_ = {journal.batch(), written.offset};
 }
 
 uint64_t FileStream::purge_below(StreamSeq first_kept) {
@@ -222,11 +241,8 @@ void FileStream::state_gaps(const std::vector<StreamSpan>& spans, const SeqSet* 
     pairs.clear();
   };
   for (const format::SeqRange& range : again) {
-    const size_t at = pairs.size();
-    pairs.resize(at + 16);
-    store_le64(pairs.data() + at, range.first);
-    store_le64(pairs.data() + at + 8, range.last);
-    if (pairs.size() >= 16 * kRangesPerRecord) put();
+    pairs += format::encode_range(range);
+    if (pairs.size() >= format::kRange * kRangesPerRecord) put();
   }
   put();
 }

@@ -71,6 +71,7 @@ class FileStream final : public IndexedStream, private ColdPlaces {
 
  private:
   Journal::Written write(format::Record& record, uint64_t last_seq);
+  void write_removal(uint64_t seq, Journal::Written message);
   StreamSpan& span(StoreFile& file);
   bool load_places(uint64_t first, std::span<MessagePlace> places) override;
   void take_out_removed(StoreFile& file, SegmentPart& part, const format::PartSummary& summary,
@@ -85,6 +86,7 @@ class FileStream final : public IndexedStream, private ColdPlaces {
   SyncMode sync_ = SyncMode::kAlways;
   bool compress_ = false;
   HighWaterMark mark_;
+  Journal::Removal removal_;
   uint64_t last_commit_ = 0;
   uint64_t meta_file_ = 0;
   uint64_t last_file_ = 0;

@@ -15,6 +15,7 @@ namespace {
 constexpr Logger kLog{"store"};
 constexpr size_t kMarkBytes = 16;
 constexpr size_t kZeroStep_bytes = 256 * kKiB;
+constexpr size_t kRangesJoined = 32;  ///< in one removal: its checksum is made again for each
 
 /// Room that the high-water record of a batch touching `streams` streams takes.
 size_t high_water_bytes(size_t streams) { return format::kRecordHeader + kMarkBytes * streams; }
@@ -98,12 +99,16 @@ void Journal::begin_batch() {
   marks_.clear();
 }
 
+/// Whether a batch gathers that has room for `bytes` more of records.
+bool Journal::has_room(size_t bytes) const {
+  const size_t room = bytes + high_water_bytes(marks_.size() + 1);
+  return batch_end_ != 0 && batch_end_ + room <= window_->capacity &&
+         window_->file_offset + format::align_block(batch_end_ + room) <= current_->size;
+}
+
 /// Sees to it that the batch at hand has room for `bytes` of records; ends it and begins another if not.
 void Journal::make_room(size_t bytes) {
-  const size_t room = bytes + high_water_bytes(marks_.size() + 1);
-  const bool fits = batch_end_ != 0 && batch_end_ + room <= window_->capacity &&
-                    window_->file_offset + format::align_block(batch_end_ + room) <= current_->size;
-  if (fits) return;
+  if (has_room(bytes)) return;
   SLUICE_CHECK(together_batch_ == 0);
   seal();
   const size_t fresh = format::align_block(format::kBatchHeader + bytes + high_water_bytes(1));
@@ -124,6 +129,7 @@ void Journal::end_together() {
 
 Journal::Written Journal::append(format::Record record, HighWaterMark* mark, uint64_t last_seq, bool must_sync) {
   record.sealed = sealer_ != nullptr && format::is_sealable(record.type);
+  record.is_short = format::fits_short(record);
   const size_t size = format::record_size(record);
   make_room(size);
   record.batch = static_cast<uint32_t>(batch_);
@@ -146,6 +152,35 @@ Journal::Written Journal::append(format::Record record, HighWaterMark* mark, uin
   }
   enlist();
   return written;
+}
+
+/// One range that grows, or one range more: a queue's removals would else take a third of what is written. A removal is
+/// replayed where it stands, so it can only speak of messages that stand before it.
+bool Journal::join_removal(const Removal& open, uint64_t seq, Written at, bool must_sync) {
+  if (batch_end_ == 0 || open.batch != batch_) return false;
+  if (at.file == current_ && at.offset >= open.offset) return false;
+  std::byte* record = window_->bytes.get() + (open.offset - window_->file_offset);
+  const size_t size = format::peek_record_size({record, window_->used - (open.offset - window_->file_offset)});
+  auto removal = format::parse_record({record, size});
+  SLUICE_CHECK(removal && removal->type == format::RecordType::kRemove && !removal->payload.empty());
+  std::string ranges(removal->payload);
+  format::SeqRange last = format::decode_range(ranges, ranges.size() - format::kRange);
+  const bool grows = seq == last.last + 1 || seq + 1 == last.first;
+  if (grows) {
+    last = {std::min(last.first, seq), std::max(last.last, seq)};
+    ranges.replace(ranges.size() - format::kRange, format::kRange, format::encode_range(last));
+  } else {
+    const bool is_newest = record + size == window_->bytes.get() + batch_end_;
+    if (!is_newest || together_batch_ != 0 || ranges.size() >= kRangesJoined * format::kRange || !has_room(format::kRange)) return false;
+    ranges += format::encode_range({seq, seq});
+    batch_end_ += format::kRange;
+    window_->used = batch_end_;
+  }
+  removal->payload = ranges;
+  format::encode_record(record, format::record_size(*removal), *removal, seed_);
+  batch_must_sync_ |= must_sync;
+  ++commit_;
+  return true;
 }
 
 /// Closes the batch that gathers: high-water record, padding, and a step for the next job.

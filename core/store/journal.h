@@ -61,7 +61,15 @@ class Journal {
   Written append(format::Record record, HighWaterMark* mark, uint64_t last_seq, bool must_sync);
   /// One of the store itself, kept as the store's mode says.
   Written append(const format::Record& record) { return append(record, nullptr, 0, options_.sync == SyncMode::kAlways); }
-  /// What the record takes in the journal.
+  /// A removal of messages that the next removals of the stream may join, as long as its batch gathers.
+  struct Removal {
+    uint64_t batch = 0;
+    uint64_t offset = 0;
+  };
+  /// Adds the removal of message `seq`, which lies at `at`, to `open`. False: it can't be, and takes a record of its own.
+  bool join_removal(const Removal& open, uint64_t seq, Written at, bool must_sync);
+  uint64_t batch() const { return batch_; }
+  /// What the record takes in the journal at most.
   size_t size_of(format::Record record) const {
     record.sealed = sealer_ != nullptr && format::is_sealable(record.type);
     return format::record_size(record);
@@ -130,6 +138,7 @@ class Journal {
   void open_file(size_t record_size);
   void open_window(size_t record_size);
   void begin_batch();
+  bool has_room(size_t bytes) const;
   void make_room(size_t bytes);
   void seal();
   void enlist();

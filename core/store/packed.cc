@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "store/message_run.h"
 
 namespace sluice::format {
 
@@ -48,6 +49,7 @@ std::vector<std::byte> pack(std::span<const std::byte> run, const Record& first,
 }
 
 std::optional<std::vector<std::byte>> unpack(const Record& packed) {
+  if (packed.type == RecordType::kRun) return unpack_run(packed);
   if (packed.type != RecordType::kPacked || packed.time <= 0 || static_cast<uint64_t>(packed.time) > kMaxRun) return std::nullopt;
   std::vector<std::byte> run(static_cast<size_t>(packed.time));
   const size_t size = ZSTD_decompress(run.data(), run.size(), packed.payload.data(), packed.payload.size());
@@ -65,7 +67,28 @@ void each_in_run(std::span<const std::byte> run, const std::function<void(const 
   }
 }
 
+std::optional<Record> find_in_run(std::span<const std::byte> run, uint64_t seq, size_t& hint) {
+  for (const size_t from : {std::min(hint, run.size()), size_t{0}}) {
+    for (size_t at = from; at < run.size();) {
+      const auto record = parse_record(run.subspan(at));
+      if (!record || record->seq > seq) break;
+      at += record_size(*record);
+      if (record->seq != seq) continue;
+      hint = at;
+      return record;
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<std::vector<std::byte>> pack_without(const Record& packed, uint64_t seq, uint64_t seed, Sealer* sealer) {
+  Record again = packed;
+  if (packed.type == RecordType::kRun) {
+    const auto blank = blank_in_run(packed, seq, seed);
+    if (!blank) return std::nullopt;
+    again.payload = *blank;
+    return encode(again, seed, sealer);
+  }
   auto run = unpack(packed);
   if (!run) return std::nullopt;
   each_in_run(*run, [&](const Record& r, std::span<const std::byte> bytes) {
@@ -83,7 +106,6 @@ std::optional<std::vector<std::byte>> pack_without(const Record& packed, uint64_
   if (compressed.size() > room) compressed = compress(*run, kTightLevel);
   if (compressed.size() > room) return std::nullopt;
   const std::string slack(room - compressed.size(), '\0');
-  Record again = packed;
   again.headers = slack;
   again.payload = compressed;
   return encode(again, seed, sealer);

@@ -20,10 +20,12 @@ inline constexpr size_t kPackedRun = 32 * 1024;
 /// The record, encoded; empty when packing saves less than an eighth. `run`: whole records, the first of them `first`, none of
 /// them sealed: with a `sealer` the packed record is.
 std::vector<std::byte> pack(std::span<const std::byte> run, const Record& first, uint64_t seed, Sealer* sealer);
-/// The run again, of a record that is opened; nullopt when it does not decompress to the length it should have.
+/// The run again, of a record that is opened: a packed one or a plain run (message_run.h). nullopt when it can't be unpacked.
 std::optional<std::vector<std::byte>> unpack(const Record& packed);
 /// Visits the records of a run.
 void each_in_run(std::span<const std::byte> run, const std::function<void(const Record&, std::span<const std::byte>)>& visit);
+/// Message `seq` of a run. `hint`: where it may stand; then where the next one does.
+std::optional<Record> find_in_run(std::span<const std::byte> run, uint64_t seq, size_t& hint);
 /// The same packed record, as long as before, with message `seq` made unreadable; nullopt when it does not fit any more.
 std::optional<std::vector<std::byte>> pack_without(const Record& packed, uint64_t seq, uint64_t seed, Sealer* sealer);
 

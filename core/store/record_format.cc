@@ -27,27 +27,83 @@ uint32_t subject_hash(std::string_view subject) {
 
 namespace {
 
-constexpr std::byte kSealedFlag{1};
+constexpr uint8_t kSealedFlag = 1;
+constexpr uint8_t kMoreFlag = 2;  ///< of the short header: lengths of headers and id follow
+
+/// What a record's header says of the lengths behind it.
+struct Shape {
+  size_t header = kRecordHeader;
+  size_t subject = 0;
+  size_t headers = 0;
+  size_t payload = 0;
+  size_t msg_id = 0;
+  bool sealed = false;
+
+  size_t body() const { return subject + headers + payload + msg_id; }
+  size_t record() const { return std::max(kRecordHeader, align8(header + body() + (sealed ? Sealer::kSeal_bytes : 0))); }
+};
+
+/// The short header has its mark where the other has the upper half of a stream's id, which encode_record keeps below it.
+bool is_short(const std::byte* p) { return load_le16(p + 14) == kShortMark; }
+
+std::optional<Shape> read_short(const std::byte* p) {
+  const auto flags = static_cast<uint8_t>(p[13]);
+  if (static_cast<RecordType>(p[12]) != RecordType::kMessage || (flags & ~(kSealedFlag | kMoreFlag)) != 0) return std::nullopt;
+  Shape shape;
+  const bool more = (flags & kMoreFlag) != 0;
+  shape.header = more ? kShortHeaderMore : kShortHeader;
+  shape.subject = static_cast<uint8_t>(p[32]);
+  shape.payload = load_le16(p + 30);
+  shape.headers = more ? load_le16(p + 33) : 0;
+  shape.msg_id = more ? static_cast<uint8_t>(p[35]) : 0;
+  shape.sealed = (flags & kSealedFlag) != 0;
+  return shape;
+}
+
+/// `p`: kRecordHeader bytes at least. nullopt when it can't be a record's.
+std::optional<Shape> read_shape(const std::byte* p) {
+  if (is_short(p)) return read_short(p);
+  const auto type = static_cast<uint8_t>(p[44]);
+  const auto flags = static_cast<uint8_t>(p[45]);
+  if (load_le16(p + 46) != kRecordMark || (flags & ~kSealedFlag) != 0) return std::nullopt;
+  if (type < static_cast<uint8_t>(RecordType::kMessage) || type > static_cast<uint8_t>(RecordType::kRun)) return std::nullopt;
+  Shape shape;
+  shape.payload = load_le32(p + 32);
+  shape.headers = load_le32(p + 36);
+  shape.subject = load_le16(p + 40);
+  shape.msg_id = load_le16(p + 42);
+  shape.sealed = flags != 0;
+  if (shape.payload > 2 * kMaxRecord_bytes || shape.headers > kMaxRecord_bytes) return std::nullopt;
+  return shape;
+}
 
 /// The fields that a seal vouches for: all of the header but its checksum, and which file it stands in.
-std::array<std::byte, kRecordHeader> beside(const std::byte* record, uint64_t seed) {
-  std::array<std::byte, kRecordHeader> bytes;
+std::array<std::byte, kRecordHeader> beside(const std::byte* record, size_t header, uint64_t seed) {
+  std::array<std::byte, kRecordHeader> bytes{};
   store_le64(bytes.data(), seed);
-  std::memcpy(bytes.data() + 8, record + 8, kRecordHeader - 8);
+  std::memcpy(bytes.data() + 8, record + 8, header - 8);
   return bytes;
 }
 
-size_t body_size(const std::byte* record) {
-  return size_t{load_le32(record + 32)} + load_le32(record + 36) + load_le16(record + 40) + load_le16(record + 42);
+void encode_short_header(std::byte* into, const Record& r) {
+  const bool more = !r.headers.empty() || !r.msg_id.empty();
+  into[12] = static_cast<std::byte>(r.type);
+  into[13] = static_cast<std::byte>((r.sealed ? kSealedFlag : 0) | (more ? kMoreFlag : 0));
+  store_le16(into + 14, kShortMark);
+  store_le(into + 16, r.time);
+  store_le32(into + 24, static_cast<uint32_t>(r.seq));
+  store_le16(into + 28, static_cast<uint16_t>(r.stream));
+  store_le16(into + 30, static_cast<uint16_t>(r.payload.size()));
+  into[32] = static_cast<std::byte>(r.subject.size());
+  if (!more) return;
+  store_le16(into + 33, static_cast<uint16_t>(r.headers.size()));
+  into[35] = static_cast<std::byte>(r.msg_id.size());
 }
 
-}  // namespace
-
-void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed, Sealer* sealer) {
+void encode_header(std::byte* into, const Record& r) {
   SLUICE_CHECK(r.subject.size() <= UINT16_MAX && r.msg_id.size() <= UINT16_MAX);
   SLUICE_CHECK(r.payload.size() <= 2 * kMaxRecord_bytes && r.headers.size() <= kMaxRecord_bytes);
-  store_le64(into + size - 8, 0);  // padding; overwritten below where there are bytes
-  store_le32(into + 8, r.batch);
+  SLUICE_CHECK(r.stream >> 16 != kShortMark);
   store_le32(into + 12, r.stream);
   store_le64(into + 16, r.seq);
   store_le(into + 24, r.time);
@@ -56,9 +112,24 @@ void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed,
   store_le16(into + 40, static_cast<uint16_t>(r.subject.size()));
   store_le16(into + 42, static_cast<uint16_t>(r.msg_id.size()));
   into[44] = static_cast<std::byte>(r.type);
-  into[45] = r.sealed ? kSealedFlag : std::byte{0};
+  into[45] = static_cast<std::byte>(r.sealed ? kSealedFlag : 0);
   store_le16(into + 46, kRecordMark);
-  std::byte* at = into + kRecordHeader;
+}
+
+}  // namespace
+
+void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed, Sealer* sealer) {
+  store_le64(into + size - 16, 0);  // padding; overwritten below where there are bytes
+  store_le64(into + size - 8, 0);
+  store_le32(into + 8, r.batch);
+  if (r.is_short) {
+    SLUICE_CHECK(fits_short(r));
+    encode_short_header(into, r);
+  } else {
+    encode_header(into, r);
+  }
+  const size_t header = header_size(r);
+  std::byte* at = into + header;
   for (std::string_view part : {r.subject, r.headers, r.payload, r.msg_id}) {
     if (part.empty()) continue;
     std::memcpy(at, part.data(), part.size());
@@ -66,29 +137,23 @@ void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed,
   }
   if (r.sealed) {
     SLUICE_CHECK(sealer != nullptr);
-    sealer->seal({into + kRecordHeader, at}, beside(into, seed), at);
+    sealer->seal({into + header, at}, beside(into, header, seed), at);
   }
   store_le64(into, checksum(into + 8, size - 8, seed));
 }
 
 bool open_record(std::byte* record, uint64_t seed, Sealer* sealer) {
-  if (record[45] != kSealedFlag) return true;
-  std::byte* body = record + kRecordHeader;
-  const size_t size = body_size(record);
-  return sealer != nullptr && sealer->open({body, size}, beside(record, seed), body + size);
+  const auto shape = read_shape(record);
+  SLUICE_CHECK(shape.has_value());
+  if (!shape->sealed) return true;
+  std::byte* body = record + shape->header;
+  return sealer != nullptr && sealer->open({body, shape->body()}, beside(record, shape->header, seed), body + shape->body());
 }
 
 size_t peek_record_size(std::span<const std::byte> bytes) {
   if (bytes.size() < kRecordHeader) return 0;
-  const std::byte* p = bytes.data();
-  const bool sealed = p[45] == kSealedFlag;
-  if (load_le16(p + 46) != kRecordMark || (!sealed && p[45] != std::byte{0})) return 0;
-  const auto type = static_cast<uint8_t>(p[44]);
-  if (type < static_cast<uint8_t>(RecordType::kMessage) || type > static_cast<uint8_t>(RecordType::kErase)) return 0;
-  const uint64_t payload = load_le32(p + 32);
-  const uint64_t headers = load_le32(p + 36);
-  if (payload > 2 * kMaxRecord_bytes || headers > kMaxRecord_bytes) return 0;
-  return align8(kRecordHeader + payload + headers + load_le16(p + 40) + load_le16(p + 42) + (sealed ? Sealer::kSeal_bytes : 0));
+  const auto shape = read_shape(bytes.data());
+  return shape ? shape->record() : 0;
 }
 
 std::optional<Record> decode_record(std::span<const std::byte> bytes, uint64_t seed) {
@@ -104,27 +169,48 @@ uint32_t accounted_bytes(const Record& r) {
 }
 
 std::optional<Record> parse_record(std::span<const std::byte> bytes) {
-  const size_t size = peek_record_size(bytes);
-  if (size == 0 || size > bytes.size()) return std::nullopt;
+  if (bytes.size() < kRecordHeader) return std::nullopt;
   const std::byte* p = bytes.data();
+  const auto shape = read_shape(p);
+  if (!shape || shape->record() > bytes.size()) return std::nullopt;
   Record r;
-  r.type = static_cast<RecordType>(p[44]);
   r.batch = load_le32(p + 8);
-  r.stream = load_le32(p + 12);
-  r.seq = load_le64(p + 16);
-  r.time = load_le<WallNanos>(p + 24);
-  r.sealed = p[45] == kSealedFlag;
-  const char* at = reinterpret_cast<const char*>(p + kRecordHeader);
+  r.is_short = is_short(p);
+  if (r.is_short) {
+    r.type = RecordType::kMessage;
+    r.stream = load_le16(p + 28);
+    r.seq = load_le32(p + 24);
+    r.time = load_le<WallNanos>(p + 16);
+  } else {
+    r.type = static_cast<RecordType>(p[44]);
+    r.stream = load_le32(p + 12);
+    r.seq = load_le64(p + 16);
+    r.time = load_le<WallNanos>(p + 24);
+  }
+  r.sealed = shape->sealed;
+  const char* at = reinterpret_cast<const char*>(p + shape->header);
   const auto take = [&at](size_t length) {
     const std::string_view part(at, length);
     at += length;
     return part;
   };
-  r.subject = take(load_le16(p + 40));
-  r.headers = take(load_le32(p + 36));
-  r.payload = take(load_le32(p + 32));
-  r.msg_id = take(load_le16(p + 42));
+  r.subject = take(shape->subject);
+  r.headers = take(shape->headers);
+  r.payload = take(shape->payload);
+  r.msg_id = take(shape->msg_id);
   return r;
+}
+
+std::string encode_range(const SeqRange& range) {
+  std::string bytes(kRange, '\0');
+  store_le64(bytes.data(), range.first);
+  store_le64(bytes.data() + 8, range.last);
+  return bytes;
+}
+
+SeqRange decode_range(std::string_view ranges, size_t at) {
+  SLUICE_CHECK(at + kRange <= ranges.size());
+  return {load_le64(ranges.data() + at), load_le64(ranges.data() + at + 8)};
 }
 
 void encode_file_header(std::byte* into, const FileHeader& header) {
@@ -153,7 +239,7 @@ std::optional<FileHeader> decode_header_copy(const std::byte* p, uint32_t magic)
   h.number = load_le64(p + 16);
   h.first_batch = load_le64(p + 24);
   h.proved = load_le64(p + 32);
-  if (h.version >= kSealedVersion) h.key_id = load_le64(p + 40);
+  if (is_sealed_version(h.version)) h.key_id = load_le64(p + 40);
   return h;
 }
 }  // namespace

@@ -1,10 +1,12 @@
 // The bytes of the store's files: headers, batches, records. Pure; docs/storage_format.md is the text.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/time_format.h"
@@ -12,17 +14,21 @@
 
 namespace sluice::format {
 
-inline constexpr uint32_t kVersion = 2;        ///< of files that are not encrypted
-inline constexpr uint32_t kSealedVersion = 3;  ///< of those that are; the newest that can be read
+inline constexpr uint32_t kVersion = 4;        ///< of files that are not encrypted
+inline constexpr uint32_t kSealedVersion = 5;  ///< of those that are; the newest that can be read
+constexpr bool is_sealed_version(uint32_t version) { return version == 3 || version == 5; }
 inline constexpr size_t kBlock = 4096;
 inline constexpr size_t kFileHeader = 80;
 inline constexpr size_t kFileHeaderCopies = 4;
 inline constexpr size_t kBatchHeader = 112;
-inline constexpr size_t kRecordHeader = 48;
+inline constexpr size_t kRecordHeader = 48;      ///< also the least that a record takes
+inline constexpr size_t kShortHeader = 33;       ///< of a message without headers and id
+inline constexpr size_t kShortHeaderMore = 36;   ///< of one with either
 inline constexpr uint32_t kJournalMagic = 0x314A4C53;  // "SLJ1"
 inline constexpr uint32_t kSegmentMagic = 0x31534C53;  // "SLS1"
 inline constexpr uint32_t kBatchMagic = 0x31424C53;    // "SLB1"
 inline constexpr uint16_t kRecordMark = 0xA55C;
+inline constexpr uint16_t kShortMark = 0xA55D;
 
 enum class RecordType : uint8_t {
   kMessage = 1,
@@ -40,7 +46,10 @@ enum class RecordType : uint8_t {
   kErased,
   kPacked,
   kErase,
+  kRun,
 };
+/// Records that hold messages of one stream, to be unpacked.
+constexpr bool is_run(RecordType type) { return type == RecordType::kPacked || type == RecordType::kRun; }
 
 /// What every checksum of a file is mixed with.
 uint64_t file_seed(uint64_t store_id, uint64_t file_number);
@@ -55,7 +64,7 @@ constexpr uint64_t align_block(uint64_t n) { return (n + kBlock - 1) & ~uint64_t
 constexpr bool is_sealable(RecordType type) {
   return type == RecordType::kMessage || type == RecordType::kSkip || type == RecordType::kStreamMeta ||
          type == RecordType::kConsumerMeta || type == RecordType::kConsumerDelta || type == RecordType::kConsumerSnapshot ||
-         type == RecordType::kPacked;
+         is_run(type);
 }
 
 /// A record as written and as read; views into the caller's bytes.
@@ -70,12 +79,22 @@ struct Record {
   std::string_view payload;
   std::string_view msg_id;
   bool sealed = false;  ///< encrypted on disk; what is read so must be opened before its views are looked at
+  bool is_short = false;  ///< has the short header
 };
 
+/// Whether the short header can say it all: a message of usual size.
+constexpr bool fits_short(const Record& r) {
+  return r.type == RecordType::kMessage && r.time >= 0 && r.seq <= UINT32_MAX && r.stream <= UINT16_MAX && r.payload.size() <= UINT16_MAX &&
+         r.headers.size() <= UINT16_MAX && r.subject.size() <= UINT8_MAX && r.msg_id.size() <= UINT8_MAX;
+}
+inline size_t header_size(const Record& r) {
+  if (!r.is_short) return kRecordHeader;
+  return r.headers.empty() && r.msg_id.empty() ? kShortHeader : kShortHeaderMore;
+}
 /// Bytes the record takes, padding included.
 inline size_t record_size(const Record& r) {
-  return align8(kRecordHeader + r.subject.size() + r.headers.size() + r.payload.size() + r.msg_id.size() +
-                (r.sealed ? Sealer::kSeal_bytes : 0));
+  const size_t body = r.subject.size() + r.headers.size() + r.payload.size() + r.msg_id.size();
+  return std::max(kRecordHeader, align8(header_size(r) + body + (r.sealed ? Sealer::kSeal_bytes : 0)));
 }
 /// `into` has record_size(r) bytes. `sealer`: needed for one that is `sealed`.
 void encode_record(std::byte* into, size_t size, const Record& r, uint64_t seed, Sealer* sealer = nullptr);
@@ -91,6 +110,14 @@ std::optional<Record> decode_record(std::span<const std::byte> bytes, uint64_t s
 std::optional<Record> parse_record(std::span<const std::byte> bytes);
 /// What StreamState::bytes counts for a message on file.
 uint32_t accounted_bytes(const Record& r);
+
+struct SeqRange {
+  uint64_t first = 0;
+  uint64_t last = 0;  ///< in
+};
+inline constexpr size_t kRange = 16;  ///< bytes of one in a removal's payload
+std::string encode_range(const SeqRange& range);
+SeqRange decode_range(std::string_view ranges, size_t at);
 
 struct FileHeader {
   uint32_t magic = 0;

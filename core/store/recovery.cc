@@ -126,7 +126,7 @@ Status Recovery::check_version(uint32_t version, const std::string& path) const 
 
 /// Before anything is believed or changed: with a wrong key all would look damaged.
 Status Recovery::check_key(const format::FileHeader& header, const std::string& path) const {
-  if (header.version < format::kSealedVersion) return {};
+  if (!format::is_sealed_version(header.version)) return {};
   if (sealer_ == nullptr) {
     return fail(Errc::kDenied, fmt::format("{} is encrypted with key {:016x}, and no key is given", path, header.key_id));
   }
@@ -502,6 +502,7 @@ void Recovery::apply(StoreFile& file, const format::Record& r, uint64_t offset) 
     case RecordType::kNothing:
     case RecordType::kErased:
     case RecordType::kPacked:
+    case RecordType::kRun:
       return;
   }
 }

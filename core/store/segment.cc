@@ -56,8 +56,17 @@ Result<std::vector<std::byte>> read_summary(File& file, const format::SegmentTra
   return summary;
 }
 
-Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t seed,
-                              const std::function<void(const format::Record&, uint64_t, std::span<std::byte>)>& visit) {
+namespace {
+/// At a place without a good record: what is intact of a run that may begin there.
+void visit_salvaged(std::span<const std::byte> bytes, uint64_t seed, uint64_t at, const RecordVisit& visit) {
+  std::vector<std::byte> records = format::salvage_run(bytes.first(std::min(bytes.size(), kBlock - at % kBlock)), seed);
+  format::each_in_run(records, [&](const format::Record& r, std::span<const std::byte> its) {
+    visit(r, at, std::span(records).subspan(static_cast<size_t>(its.data() - records.data()), its.size()));
+  });
+}
+}  // namespace
+
+Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t seed, const RecordVisit& visit) {
   std::vector<std::byte> window;
   uint64_t window_at = 0;
   uint64_t damaged = 0;
@@ -84,6 +93,8 @@ Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t
     }
     if (!record) {
       if (!std::exchange(bad_before, true)) ++damaged;
+      if (auto s = load(std::min<uint64_t>(kBlock - at % kBlock, end - at)); !s) return std::unexpected(s.error());
+      visit_salvaged(rest(), seed, at, visit);
       at += 8;
       continue;
     }
@@ -116,7 +127,7 @@ Status open_by_scan(File& file, OpenedSegment& opened, uint64_t seed, Sealer* se
   auto damaged = scan_records(file, kBlock, opened.size, seed,
                               [&](const format::Record& r, uint64_t offset, std::span<std::byte> bytes) {
     if (!format::open_record(bytes.data(), seed, sealer)) return;
-    if (r.type != format::RecordType::kPacked) return take(r, offset);
+    if (!format::is_run(r.type)) return take(r, offset);
     if (const auto run = format::unpack(r)) {
       format::each_in_run(*run, [&](const format::Record& inner, std::span<const std::byte>) { take(inner, offset); });
     }
@@ -252,21 +263,48 @@ Status SegmentWriter::flush() {
   return {};
 }
 
-Result<uint64_t> SegmentWriter::add(const format::Record& record) {
+Status SegmentWriter::add(const format::Record& record) {
+  if (format::record_size(record) > format::kMostInRun_bytes) {
+    if (auto s = end_run(); !s) return s;
+    return add_alone(record);
+  }
+  if (run_ && (run_->stream() != record.stream || !run_->add(record))) {
+    if (auto s = end_run(); !s) return s;
+  }
+  if (!run_) {
+    run_.emplace(kBlock - offset_ % kBlock, seed_, sealer_);
+    if (!run_->add(record)) {  // what is left of the page is too little
+      run_.reset();
+      return add_alone(record);
+    }
+    first_alone_ = encode_alone(record);
+  }
+  note(record, offset_);
+  return {};
+}
+
+std::vector<std::byte> SegmentWriter::encode_alone(const format::Record& record) const {
   format::Record copy = record;
   copy.batch = 0;
   copy.sealed = sealer_ != nullptr;
-  const size_t size = format::record_size(copy);
-  const uint64_t where = offset_;
-  const size_t at = buffer_.size();
-  buffer_.resize(at + size);
-  format::encode_record(buffer_.data() + at, size, copy, seed_, sealer_);
-  offset_ += size;
-  note(record, where);
-  if (buffer_.size() >= kFlushAt) {
-    if (auto s = flush(); !s) return std::unexpected(s.error());
-  }
-  return where;
+  copy.is_short = format::fits_short(copy);
+  std::vector<std::byte> bytes(format::record_size(copy));
+  format::encode_record(bytes.data(), bytes.size(), copy, seed_, sealer_);
+  return bytes;
+}
+
+Status SegmentWriter::add_alone(const format::Record& record) {
+  note(record, offset_);
+  put(encode_alone(record));
+  return buffer_.size() >= kFlushAt ? flush() : Status();
+}
+
+/// Writes the run at hand, if there is one.
+Status SegmentWriter::end_run() {
+  if (!run_) return {};
+  put(run_->count() == 1 ? first_alone_ : run_->finish());
+  run_.reset();
+  return buffer_.size() >= kFlushAt ? flush() : Status();
 }
 
 void SegmentWriter::note(const format::Record& record, uint64_t where) {
@@ -276,11 +314,13 @@ void SegmentWriter::note(const format::Record& record, uint64_t where) {
   builder_.add(record.stream, record.seq, record.time, record.subject, accounted);
 }
 
-Status SegmentWriter::add_run(const std::vector<format::Record>& records) {
+Status SegmentWriter::add_packed(const std::vector<format::Record>& records) {
+  if (auto s = end_run(); !s) return s;
   std::vector<std::byte> run;
   for (format::Record r : records) {
     r.batch = 0;
     r.sealed = false;
+    r.is_short = format::fits_short(r);
     const size_t at = run.size();
     run.resize(at + format::record_size(r));
     format::encode_record(run.data() + at, run.size() - at, r, seed_);
@@ -288,7 +328,7 @@ Status SegmentWriter::add_run(const std::vector<format::Record>& records) {
   const std::vector<std::byte> packed = format::pack(run, records.front(), seed_, sealer_);
   if (packed.empty()) {
     for (const format::Record& r : records) {
-      if (auto added = add(r); !added) return std::unexpected(added.error());
+      if (auto s = add(r); !s) return s;
     }
     return {};
   }
@@ -339,6 +379,7 @@ void SegmentWriter::put_tables() {
 }
 
 Status SegmentWriter::finish() {
+  if (auto s = end_run(); !s) return s;
   trailer_.record_bytes = offset_ - kBlock;
   pad_to_page();
   put_index();

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "io/disk.h"
+#include "store/message_run.h"
 #include "store/segment_format.h"
 
 namespace sluice {
@@ -34,10 +35,10 @@ class SegmentWriter {
   /// `sealer` (null: not encrypted) must outlive it.
   SegmentWriter(Disk& disk, std::string dir, uint64_t number, uint64_t store_id, Sealer* sealer);
   Status begin();
-  /// Records come sorted by (stream, sequence). @return where it lies.
-  Result<uint64_t> add(const format::Record& record);
-  /// Records of one stream, compressed together where that pays.
-  Status add_run(const std::vector<format::Record>& records);
+  /// Messages come sorted by (stream, sequence); small ones of a stream share a record.
+  Status add(const format::Record& message);
+  /// Messages of one stream, compressed together where that pays.
+  Status add_packed(const std::vector<format::Record>& messages);
   Status finish();
   /// Removes what was written. After a failure.
   void abandon();
@@ -50,6 +51,9 @@ class SegmentWriter {
   const std::vector<std::byte>& summary() const { return summary_; }
 
  private:
+  Status add_alone(const format::Record& message);
+  std::vector<std::byte> encode_alone(const format::Record& message) const;
+  Status end_run();
   void put(std::span<const std::byte> bytes);
   void note(const format::Record& record, uint64_t where);
   void pad_to_page();
@@ -68,6 +72,8 @@ class SegmentWriter {
   std::vector<std::byte> buffer_;  ///< begins on a page
   uint64_t buffer_at_ = 0;
   uint64_t offset_ = 0;
+  std::optional<format::RunBuilder> run_;
+  std::vector<std::byte> first_alone_;  ///< its first message as a record of its own, should no other come
   format::SegmentTrailer trailer_;
   std::vector<SegmentEntry> entries_;
   std::vector<std::byte> summary_;
@@ -97,10 +103,11 @@ Result<std::vector<std::byte>> read_summary(File& file, const format::SegmentTra
 /// The messages of a segment by its records alone.
 Result<std::vector<SegmentEntry>> scan_segment(File& file, uint64_t size, uint64_t seed, Sealer* sealer);
 
-/// Calls `visit(record, offset, bytes of the record)` for every intact record in [begin, end) of a file; views last for the
-/// call. A sealed one is `visit`'s to open.
+/// (record, offset, bytes of the record); views last for the call.
+using RecordVisit = std::function<void(const format::Record&, uint64_t, std::span<std::byte>)>;
+/// Calls `visit` for every intact record in [begin, end) of a file; a sealed one is `visit`'s to open. Of a run that is damaged
+/// for every message that is intact, with the run's offset.
 /// @return how many stretches held none; in a journal file that is its headers and padding too.
-Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t seed,
-                              const std::function<void(const format::Record&, uint64_t, std::span<std::byte>)>& visit);
+Result<uint64_t> scan_records(File& file, uint64_t begin, uint64_t end, uint64_t seed, const RecordVisit& visit);
 
 }  // namespace sluice

@@ -62,7 +62,7 @@ struct SegmentTrailer {
   uint64_t summary_checksum = 0;
   uint64_t record_bytes = 0;
 
-  bool sealed() const { return version >= kSealedVersion; }
+  bool sealed() const { return is_sealed_version(version); }
   uint32_t entries_per_page() const { return sealed() ? kSealedEntriesPerPage : kEntriesPerPage; }
   uint64_t all_pages() const { return uint64_t{pages} + parity_pages + 2 * uint64_t{table_pages} + 2; }
   /// First page of check table 0 or 1.
@@ -87,10 +87,6 @@ void xor_into(std::byte* into, const std::byte* page);
 
 // -- summary
 
-struct SeqRange {
-  uint64_t first = 0;
-  uint64_t last = 0;  ///< in
-};
 struct SubjectCount {
   std::string_view subject;
   uint32_t count = 0;

@@ -201,7 +201,7 @@ std::vector<std::string> nonces(StoreWorld& w) {
                              [&](const format::Record& r, uint64_t, std::span<std::byte> record) {
                                if (!r.sealed) return;
                                const size_t body = r.subject.size() + r.headers.size() + r.payload.size() + r.msg_id.size();
-                               const auto* seal = record.data() + format::kRecordHeader + body;
+                               const auto* seal = record.data() + format::header_size(r) + body;
                                found.emplace_back(reinterpret_cast<const char*>(seal) + 4, 12);
                              }));
   }
@@ -228,6 +228,16 @@ TEST(SealedStore, NoNonceComesTwiceThroughCrashes) {
   }
   EXPECT_GT(seen, 60u);
   EXPECT_GE(all.size(), 40u);
+}
+
+TEST(SealedStore, ManyMessagesInOnePieceHaveRoomForTheirSeals) {
+  SealedWorld w;
+  w.open();
+  const std::vector<AppendRequest> many(1000, {.subject = "s", .headers = {}, .payload = "small", .time = 1, .msg_id = {}});
+  EXPECT_EQ(w.make("S").append_all(many).value(), 1u);
+  w.run();
+  w.crash(sim::Crash::kPower);
+  EXPECT_EQ(w.find("S").state().messages, 1000u);
 }
 
 /// Somebody who knows the format, but no key, changes a record and its checksums.

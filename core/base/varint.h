@@ -1,4 +1,4 @@
-// LEB128 numbers for consumer state records.
+// LEB128 numbers in records of consumers' state and runs of messages.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,16 @@ class VarintReader {
     ok_ = false;
     rest_ = {};
     return 0;
+  }
+  std::string_view take(size_t length) {
+    if (length > rest_.size()) {
+      ok_ = false;
+      rest_ = {};
+      return {};
+    }
+    const std::string_view bytes = rest_.substr(0, length);
+    rest_.remove_prefix(length);
+    return bytes;
   }
   bool more() const { return ok_ && !rest_.empty(); }
   bool ok() const { return ok_; }
