@@ -129,7 +129,7 @@ ApiAnswer consumer_pause(ApiContext& context, const ApiCall& call) {
   const auto consumer = named_consumer(context, call);
   if (!consumer) return ApiAnswer::failed(consumer.error());
   const WallNanos now = context.env.clock.wall();
-  context.consumers.pause(**consumer, until <= now ? kZeroTime : until);
+  context.consumers.pause(**consumer, until);
   if (until <= now) return ApiAnswer::ok(fmt::format(R"({{"paused":false,"pause_until":"{}"}})", format_rfc3339(until)));
   return ApiAnswer::ok(fmt::format(R"({{"paused":true,"pause_until":"{}","pause_remaining":{}}})",
                                    format_rfc3339(until), until - now));
@@ -140,7 +140,7 @@ ApiAnswer consumer_unpin(ApiContext& context, const ApiCall& call) {
   std::string group;
   const std::array fields{JsonField::into("group", group)};
   if (Status s = parse_json_object(call.body, fields, context.options.unknown_keys); !s) return ApiAnswer::failed(s.error());
-  if (group.empty()) return ApiAnswer::failed(10161);
+  if (group.empty()) return ApiAnswer::failed(10025, "consumer group not specified");
   if (!is_valid_priority_group(group)) return ApiAnswer::failed(10162);
   const auto consumer = named_consumer(context, call);
   if (!consumer) return ApiAnswer::failed(consumer.error());

@@ -205,7 +205,8 @@ Status check_sampling(const std::string& freq) {
 Status check_names(const ConsumerConfig& c) {
   for (const std::string* name : {&c.name, &c.durable_name}) {
     if (name->size() > kMaxNameLength_bytes) return no(10102, std::to_string(kMaxNameLength_bytes));
-    if (!name->empty() && !is_valid_asset_name(*name)) return no(10052, "invalid consumer name");
+    if (name->empty() || is_valid_asset_name(*name)) continue;
+    return no(10052, c.is_durable() ? "invalid consumer name" : "consumer name can not contain '.', '*', '>', '\\', '/'");
   }
   return {};
 }
@@ -248,11 +249,11 @@ Status normalise_consumer_config(ConsumerConfig& c, const StreamConfig& stream,
     if (!flow_acks) c.ack_wait = c.backoff.front();
   }
   const ConsumerLimits& own = stream.consumer_limits;
-  if (c.max_ack_pending == 0 && own.max_ack_pending > 0) {
+  if (c.max_ack_pending == 0 && own.max_ack_pending != 0) {
     if (pedantic) return no(10157, "max_ack_pending must be set if it's configured in stream limits");
     c.max_ack_pending = own.max_ack_pending;
   }
-  if (c.inactive_threshold == 0ns && own.inactive_threshold > 0ns) {
+  if (c.inactive_threshold == 0ns && own.inactive_threshold != 0ns) {
     if (pedantic) return no(10157, "inactive_threshold must be set if it's configured in stream limits");
     c.inactive_threshold = own.inactive_threshold;
   }
@@ -264,7 +265,7 @@ Status normalise_consumer_config(ConsumerConfig& c, const StreamConfig& stream,
     if (pedantic) return no(10157, "max_request_batch must be set if it's JetStream limits are set");
     c.max_batch = limits.max_request_batch;
   }
-  if (!c.is_durable() && c.inactive_threshold == 0ns) c.inactive_threshold = kDefaultInactiveThreshold;
+  if (!c.is_durable() && c.inactive_threshold <= 0ns) c.inactive_threshold = kDefaultInactiveThreshold;
   return {};
 }
 
@@ -292,7 +293,7 @@ Status check_consumer_config(const ConsumerConfig& c, const StreamConfig& stream
 
 int required_api_level(const ConsumerConfig& c) {
   if (c.ack_policy == AckPolicy::kFlowControl) return 4;
-  const bool grouped = c.priority_policy != PriorityPolicy::kNone || !c.priority_groups.empty();
+  const bool grouped = c.priority_policy != PriorityPolicy::kNone || !c.priority_groups.empty() || c.priority_timeout > 0ns;
   if (c.pause_until.value_or(kZeroTime) != kZeroTime || grouped) return 1;
   return 0;
 }

@@ -185,12 +185,16 @@ void LocalConsumers::recover(Stream& stream) {
 Result<Consumer*> LocalConsumers::put(Stream& stream, ConsumerConfig config, ConsumerAction action, bool pedantic) {
   const ConsumerLimitsInForce limit = limits();
   if (config.is_durable() && config.name.empty()) config.name = config.durable_name;
+  const bool says_threshold = config.inactive_threshold.count() != 0;
   if (Status s = normalise_consumer_config(config, stream.config(), limit, pedantic); !s) return std::unexpected(s.error());
   if (Status s = check_consumer_config(config, stream.config(), limit); !s) return std::unexpected(s.error());
   if (config.num_replicas > 1) return no(10074);
   // Each copier gets one of its own; the name it asked for is only the front of it.
   if (config.direct) config.name += (config.name.empty() ? "" : "-") + random_base62(kEphemeralNameLength, env_.random);
   if (Consumer* existing = config.name.empty() ? nullptr : find(stream.config().name, config.name)) {
+    // One that stays when idle is given no end by default: a durable one may be updated by its name alone.
+    if (!says_threshold && existing->config().inactive_threshold.count() == 0)
+      config.inactive_threshold = stream.config().consumer_limits.inactive_threshold;
     if (action != ConsumerAction::kCreate) return update(*existing, std::move(config));
     if (comparable(existing->config()) == comparable(config)) return existing;
     return no(10148);

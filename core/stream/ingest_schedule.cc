@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/headers.h"
+#include "calendar/time_zone.h"
 #include "stream/ingest.h"
 #include "stream/schedule.h"
 #include "subject/subject.h"
@@ -24,7 +25,11 @@ bool Ingest::is_own_subject(std::string_view subject) const {
 Ingest::Refusal Ingest::check_schedule(const Offered& offered, Verdict& verdict) const {
   const PublishHeaders& h = offered.headers;
   const Message& m = offered.message;
-  if (h.schedule.empty()) return check_scheduler(offered);
+  if (h.schedule.empty()) {
+    const bool no_such_zone = !h.schedule_time_zone.empty() && !TimeZone::find(h.schedule_time_zone);
+    if (no_such_zone) return refusal(s_.config.allow_msg_schedules ? 10223 : 10188);
+    return check_scheduler(offered);
+  }
   if (!s_.config.allow_msg_schedules) return refusal(10188);
   if (const auto pattern = SchedulePattern::parse(h.schedule, h.schedule_time_zone); !pattern)
     return pattern.error();

@@ -123,7 +123,7 @@ Status LocalStream::delete_message(StreamSeq seq, bool erase) {
     return fail_api(Errc::kDenied, 10057, "message delete not permitted");
   if (!seq.is_zero() && remove_stored(seq, erase)) return {};
   const StreamState state = store_.state();
-  const bool within = seq >= state.first_seq && seq <= state.last_seq;
+  const bool within = !seq.is_zero() && seq >= state.first_seq && seq <= state.last_seq;
   if (within || parts_.config.storage == StorageKind::kMemory)
     return fail_api(Errc::kNotFound, 10043, fmt::format("{}", seq.value()));
   return fail_api(Errc::kNotFound, 10057,

@@ -183,8 +183,6 @@ Status check_filters(const StreamConfig& c) {
 Status check_stream_sources(StreamConfig& c, bool pedantic, const StreamLookup& find) {
   if (c.mirror) {
     if (auto status = check_mirror(c, pedantic, find); !status) return status;
-  } else if (c.mirror_direct) {
-    return no(10052, "stream has no mirror but does have mirror direct");
   }
   if (!c.sources.empty() && c.allow_msg_schedules) return no(10187);
   for (size_t i = 0; i < c.sources.size(); ++i)

@@ -107,8 +107,6 @@ TEST(StreamConfig, ChecksInTheReferencesWords) {
             "10052 discard new per subject requires discard new policy to be set");
   EXPECT_EQ(why_not(R"({"name":"S","discard_new_per_subject":true,"discard":"new"})"),
             "10052 discard new per subject requires max msgs per subject > 0");
-  EXPECT_EQ(why_not(R"({"name":"S","mirror_direct":true})"),
-            "10052 stream has no mirror but does have mirror direct");
   const auto limited = parse_stream_config(R"({"name":"S","duplicate_window":60000000000})",
                                            std::chrono::seconds(30));
   EXPECT_EQ(limited.error().detail,
