@@ -49,12 +49,12 @@ Result<Stream*> create(ApiContext& context, const ApiCall& call) {
   const auto request = decode(context, call);
   if (!request) return std::unexpected(request.error());
   if (auto named = check_name(request->config, call); !named) return std::unexpected(named.error());
-  if (request->config.mirror_direct && !request->config.mirror)
-    return fail_api(Errc::kInvalidArgument, 10052,
-                    "stream has no mirror but does have mirror direct");
   if (request->config.sealed)
     return fail_api(Errc::kInvalidArgument, 10052,
                     "stream configuration for create can not be sealed");
+  if (request->config.mirror_direct && !request->config.mirror)
+    return fail_api(Errc::kInvalidArgument, 10052,
+                    "stream has no mirror but does have mirror direct");
   const auto config = check_stream_config(*request, context.options.max_duplicate_window,
                                           lookup_in(context.streams));
   if (!config) return std::unexpected(config.error());
