@@ -70,9 +70,11 @@ void take_url_option(ReadContext& context, const YamlNode& node, std::string_vie
     if (!time) return context.problems.add(node.place, "connect_timeout: " + time.error().detail);
     link.connect_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(*time);
   } else if (key == "tls_handshake_first") {
-    if (is_true) context.problems.add(node.place, "'tls_handshake_first' is not supported: the server has to say INFO first");
-  } else if (key == "jwt" || key == "nkey") {
-    context.problems.add(node.place, "'jwt' and 'nkey' in a URL are not supported: put both into one file and name it by 'credentials'");
+    link.tls_first = is_true;
+  } else if (key == "jwt") {
+    link.jwt_file = value;
+  } else if (key == "nkey") {
+    link.nkey_seed_file = value;
   } else {
     context.problems.add(node.place, fmt::format("unknown option '{}' in a URL", key));
   }
@@ -111,6 +113,8 @@ const FieldRows& tls_fields() {
     t.text("cert", &LinkOptions::tls_cert_file).doc("PEM file of our certificate.");
     t.text("key", &LinkOptions::tls_key_file).doc("PEM file of its key.");
     t.flag("insecure", &LinkOptions::tls_insecure).doc("Do not verify the server's certificate.");
+    t.flag("handshake_first", &LinkOptions::tls_first)
+        .doc("The TLS handshake comes before the server's first words, as its `handshake_first` asks.");
     return t.take();
   }();
   return rows;
@@ -151,7 +155,11 @@ void add_link_rows(FieldTable<T>& t) {
       .doc("TLS settings.");
   t.time("connect_timeout", &LinkOptions::connect_timeout)
       .between(std::chrono::milliseconds(100), std::chrono::minutes(2))
-      .doc("Longest time one connection attempt may take.");
+      .doc("Longest time one connection attempt may take, TLS and login included.");
+  t.word("compression", &LinkOptions::compression,
+         {{"auto", LinkCompression::kAuto}, {"zstd", LinkCompression::kZstd}, {"none", LinkCompression::kNone}})
+      .doc("Of all bytes between two Sluices, both ways. `auto`: when the server offers it, 10 ms or more after it was dialled. "
+           "`zstd`: a server that does not offer it is refused.");
   t.count("max_pending_messages", &LinkOptions::max_pending_messages)
       .between(16, 1'000'000)
       .doc("Messages taken from the network and not yet handled, before reading pauses.");
@@ -213,6 +221,8 @@ void read_replicator_url(ReadContext& context, const YamlNode& node, LinkOptions
     if (url.empty()) continue;
     add_url(context, node, url.find("://") == std::string_view::npos ? "nats://" + std::string(url) : std::string(url), link);
   }
+  if (link.jwt_file.empty() != link.nkey_seed_file.empty())
+    context.problems.add(node.place, "'jwt' and 'nkey' belong together: the files of a JWT and of the seed that signs for it");
 }
 
 void read_link(ReadContext& context, const YamlNode& node, LinkOptions& link) {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/time_format.h"
+#include "calendar/time_zone.h"
 #include "config/choria_duration.h"
 #include "config/config.h"
 #include "config/sections.h"
@@ -32,6 +33,18 @@ FieldRow& text_at(FieldTable<T>& t, std::string name, Get get) {
   return t.own(std::move(name), FieldKind::kText, "", [get](ReadContext& c, const YamlNode& n, const FieldRow&, T& options) {
     if (auto value = read_text(c, n)) get(options) = std::move(*value);
   });
+}
+
+/// Below this not even a position gets through in a minute.
+constexpr int64_t kLeastRate = 128;
+
+void read_rate(ReadContext& c, const YamlNode& n, std::string_view name, uint64_t& into) {
+  const auto text = read_text(c, n);
+  if (!text) return;
+  const auto rate = parse_rate(*text);
+  if (!rate) return c.problems.add(n.place, fmt::format("'{}': {}", name, rate.error().detail));
+  if (*rate < kLeastRate) return c.problems.add(n.place, fmt::format("'{}' must be at least {}/s", name, format_size(kLeastRate)));
+  into = static_cast<uint64_t>(*rate);
 }
 
 const FieldRows& tls_files_fields() {
@@ -104,6 +117,68 @@ const FieldRows& transform_fields() {
   return rows;
 }
 
+template <class T>
+FieldRow& rate_at(FieldTable<T>& t, std::string shown) {
+  return t.own("rate", FieldKind::kText, std::move(shown),
+               [](ReadContext& c, const YamlNode& n, const FieldRow& row, T& options) { read_rate(c, n, row.name, options.rate); });
+}
+
+template <class T>
+FieldRow& time_of_day_at(FieldTable<T>& t, std::string name, std::chrono::minutes T::* member) {
+  return t.own(std::move(name), FieldKind::kText, "",
+               [member](ReadContext& c, const YamlNode& n, const FieldRow& row, T& options) {
+                 const auto text = read_text(c, n);
+                 if (!text) return;
+                 const auto time = parse_time_of_day(*text);
+                 if (!time) return c.problems.add(n.place, fmt::format("'{}': {}", row.name, time.error().detail));
+                 options.*member = *time;
+               });
+}
+
+const FieldRows& pace_window_fields() {
+  static const FieldRows rows = [] {
+    using O = PaceWindow;
+    FieldTable<O> t("Another rate at some hours.");
+    time_of_day_at(t, "from", &O::from).needed().doc("From this time of day on, `08:00`.");
+    time_of_day_at(t, "to", &O::to).needed().doc("Until this one, `18:00`; earlier than `from`: until that time of the next day.");
+    rate_at(t, "").needed().doc("Bytes a second then.");
+    return t.take();
+  }();
+  return rows;
+}
+
+const FieldRows& pace_fields() {
+  static const FieldRows rows = [] {
+    using O = PaceOptions;
+    FieldTable<O> t("How fast a copy sends. In place of the section one rate may stand.");
+    rate_at(t, "no bound").doc("Bytes a second, `200KiB/s`, or bits as links are sold, `512kbit/s`.");
+    t.own("zone", FieldKind::kText, O{}.zone,
+          [](ReadContext& c, const YamlNode& n, const FieldRow&, O& options) {
+            const auto text = read_text(c, n);
+            if (!text) return;
+            if (*text != kLocalZone && !TimeZone::find(*text))
+              return c.problems.add(n.place, fmt::format("'zone': there is no time zone '{}'", *text));
+            options.zone = *text;
+          })
+        .doc("Time zone of the schedule, `Europe/Berlin`; `Local` is the machine's own.");
+    t.section_list("schedule", &O::schedule, pace_window_fields()).doc("Other rates by time of day; the first that fits holds.");
+    return t.take();
+  }();
+  return rows;
+}
+
+void read_pace(ReadContext& c, const YamlNode& n, const FieldRow& row, PaceOptions& pace) {
+  if (n.kind != YamlNode::Kind::kScalar) {
+    read_section(c, n, *row.nested, &pace);
+    for (size_t i = 0; i < pace.schedule.size(); ++i) {
+      if (pace.schedule[i].from == pace.schedule[i].to)
+        c.problems.add(c.place_of(fmt::format("{}.schedule[{}]", c.path, i)), "'from' and 'to' are the same time: give 'rate' beside 'schedule' for all day");
+    }
+    return;
+  }
+  read_rate(c, n, row.name, pace.rate);
+}
+
 void add_places(CopyTable& t) {
   using O = StreamCopyOptions;
   t.text("name", &O::name)
@@ -118,7 +193,8 @@ void add_places(CopyTable& t) {
           [member = member](ReadContext& c, const YamlNode& n, const FieldRow&, O& options) {
             read_replicator_url(c, n, options.*member);
           })
-        .doc("The same as a comma list of URLs; `?credentials=`, `?insecure=` and `?connect_timeout=` are understood.");
+        .doc("The same as a comma list of URLs; `?credentials=`, `?jwt=` with `?nkey=`, `?insecure=`, `?tls_handshake_first=` and "
+             "`?connect_timeout=` are understood.");
   }
   tls_at(t, "tls", &O::tls).doc("TLS files of both sides.");
   tls_at(t, "source_tls", &O::source_tls).doc("TLS files of the source.");
@@ -218,6 +294,16 @@ void add_conduct(CopyTable& t) {
   t.size("window_size", &O::window_bytes)
       .between(64 * 1024, static_cast<int64_t>(kGiB) / 64)
       .doc("Bytes on their way to the target; a slow link gets less by itself.");
+  t.own("compression", FieldKind::kWord, "as source and target say",
+        [](ReadContext& c, const YamlNode& n, const FieldRow& row, O& options) {
+          if (const auto index = read_word(c, n, row)) options.compression = static_cast<LinkCompression>(*index);
+        })
+      .doc("`compression` of both ends at once; an embedded one has none.")
+      .words = {"auto", "zstd", "none"};
+  t.own("pace", FieldKind::kSection, "",
+        [](ReadContext& c, const YamlNode& n, const FieldRow& row, O& options) { read_pace(c, n, row, options.pace); })
+      .nest(pace_fields())
+      .doc("How fast this copy sends to its target, in bytes a second (subjects, headers and payloads, as they are before compression).");
   t.word("on_gap", &O::on_gap, {{"continue", OnGap::kContinue}, {"stop", OnGap::kStop}, {"restart", OnGap::kRestart}})
       .doc("When messages vanished at the source before they were copied, or it was made anew: count them as lost and go on, wait "
            "for a person, or begin again by the start settings.");

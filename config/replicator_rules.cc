@@ -73,6 +73,7 @@ void settle_replicator(ReplicatorOptions& replicator, const Tell& tell) {
     check_target_initiated(copy, path, tell);
     take_tls(copy.source, copy.source_tls, copy.tls, replicator.tls);
     take_tls(copy.target, copy.target_tls, copy.tls, replicator.tls);
+    if (copy.compression) copy.source.compression = copy.target.compression = *copy.compression;
     if (copy.source.urls == copy.target.urls && copy.stream == copy.target_stream)
       tell(path, fmt::format("stream '{}' would be copied onto itself", copy.stream));
   }

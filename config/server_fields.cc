@@ -285,6 +285,9 @@ const FieldRows& server_fields() {
     t.size("max_pending", &O::max_pending)
         .between(64 * 1024, std::numeric_limits<int64_t>::max())
         .doc("Bytes waiting for one connection before it is cut as a slow consumer.");
+    t.count("max_compressed", &O::max_compressed)
+        .between(0, 10'000)
+        .doc("Connections of other Sluices that may be compressed at once (about 2 MiB each); further ones stay plain. 0: not offered.");
     t.count("max_connections", &O::max_connections)
         .between(1, 10'000'000)
         .doc("Connections at one time.");

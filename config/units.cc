@@ -118,6 +118,36 @@ Result<std::chrono::nanoseconds> parse_time(std::string_view text) {
   return std::chrono::nanoseconds(total);
 }
 
+Result<int64_t> parse_rate(std::string_view text) {
+  static constexpr std::array<std::pair<std::string_view, int64_t>, 3> kBits{
+      {{"kbit", 1'000}, {"mbit", 1'000'000}, {"gbit", 1'000'000'000}}};
+  auto malformed = [&] {
+    return fail(Errc::kInvalidArgument, fmt::format("'{}' is not a rate such as 200KiB/s or 512kbit/s", text));
+  };
+  if (!text.ends_with("/s")) return malformed();
+  const std::string_view amount = text.substr(0, text.size() - 2);
+  for (auto [name, factor] : kBits) {
+    if (!lower(amount).ends_with(name)) continue;
+    std::string_view digits = amount.substr(0, amount.size() - name.size());
+    while (digits.ends_with(' ')) digits.remove_suffix(1);
+    const auto number = parse_integer(digits);
+    int64_t bits = 0;
+    if (!number || __builtin_mul_overflow(*number, factor, &bits)) return malformed();
+    return bits / 8;
+  }
+  const auto bytes = parse_size(amount);
+  return bytes ? bytes : malformed();
+}
+
+Result<std::chrono::minutes> parse_time_of_day(std::string_view text) {
+  const auto digit = [&](size_t at) { return text[at] - '0'; };
+  const bool shaped = text.size() == 5 && text[2] == ':' && is_digit(text[0]) && is_digit(text[1]) && is_digit(text[3]) && is_digit(text[4]);
+  const int minutes = shaped ? (digit(0) * 10 + digit(1)) * 60 + digit(3) * 10 + digit(4) : -1;
+  if (!shaped || digit(3) > 5 || minutes > 24 * 60)
+    return fail(Errc::kInvalidArgument, fmt::format("'{}' is not a time of day such as 08:00", text));
+  return std::chrono::minutes(minutes);
+}
+
 std::string format_size(int64_t bytes) {
   static constexpr std::array<std::pair<std::string_view, int64_t>, 4> kShown{
       {{"TiB", 1LL << 40}, {"GiB", 1LL << 30}, {"MiB", 1LL << 20}, {"KiB", 1LL << 10}}};

@@ -20,6 +20,11 @@ Result<int64_t> parse_size(std::string_view text);
 /// "30s", "1h30m", "2d", "1.5s", "0": numbers with ns, us, ms, s, m, h, d, w.
 Result<std::chrono::nanoseconds> parse_time(std::string_view text);
 
+/// Bytes a second: "200KiB/s", or bits as links are sold, in powers of 1000: "512kbit/s", "10Mbit/s".
+Result<int64_t> parse_rate(std::string_view text);
+/// Minutes since midnight: "00:00" to "24:00".
+Result<std::chrono::minutes> parse_time_of_day(std::string_view text);
+
 std::string format_size(int64_t bytes);
 std::string format_time(std::chrono::nanoseconds time);
 

@@ -47,6 +47,14 @@ std::string adapters_page(const AdapterHost* adapters) {
 
 namespace {
 
+Json link_json(const LinkTraffic& traffic) {
+  return {{"compressed", traffic.compressed},
+          {"sent", traffic.sent},
+          {"sent_on_wire", traffic.sent_on_wire},
+          {"received", traffic.received},
+          {"received_on_wire", traffic.received_on_wire}};
+}
+
 Json copy_json(const Replicator::CopyView& view) {
   const CopyFigures& figures = view.figures;
   const Ledger& ledger = figures.position.ledger;
@@ -76,6 +84,9 @@ Json copy_json(const Replicator::CopyView& view) {
                {"in_flight", figures.in_flight},
                {"waiting", figures.waiting},
                {"window_bytes", figures.window_bytes},
+               {"sent_bytes", figures.sent_bytes},
+               {"link", {{"source", link_json(figures.source_link)}, {"target", link_json(figures.target_link)}}},
+               {"pace", figures.pace_rate == 0 ? Json(nullptr) : Json(figures.pace_rate)},
                {"latency_seconds", figures.last_latency_seconds},
                {"repeated", figures.repeated},
                {"renamed_ids", figures.renamed_ids},

@@ -35,6 +35,23 @@ struct TlsFiles {
   std::string key;
 };
 
+inline constexpr const char* kLocalZone = "Local";
+
+/// Another rate between two times of the day; `from` later than `to`: over midnight.
+struct PaceWindow {
+  std::chrono::minutes from{0};  ///< since midnight; the minute `to` is not in
+  std::chrono::minutes to{0};
+  uint64_t rate = 0;
+};
+
+/// Bytes a second that a copy may send to its target.
+struct PaceOptions {
+  uint64_t rate = 0;              ///< outside of the schedule; 0 = no bound
+  std::string zone = kLocalZone;  ///< of the schedule's times; IANA's name
+  std::vector<PaceWindow> schedule{};  ///< the first that fits holds
+  bool enabled() const { return rate != 0 || !schedule.empty(); }
+};
+
 struct AdvisoryOptions {
   std::string subject{};    ///< `%s` becomes the event, `%v` the value; empty = no advisories
   bool reliable = false;  ///< ask for the stream's ack and try again
@@ -87,8 +104,10 @@ struct StreamCopyOptions {
   uint32_t max_hops = 0;       ///< leave out what was copied so often already; 0 = never
   std::string leader_election_name;
 
-  size_t window_messages = 1000;               ///< on their way to the target, not yet acknowledged
+  size_t window_messages = 16'384;             ///< on their way to the target, not yet acknowledged
   size_t window_bytes = 8 * 1024 * 1024;
+  PaceOptions pace;
+  std::optional<LinkCompression> compression;  ///< of both links; none = as each says itself
   OnGap on_gap = OnGap::kContinue;
   TargetWriters target_writers = TargetWriters::kAuto;
   bool message_ids = true;          ///< give a Nats-Msg-Id to messages without one

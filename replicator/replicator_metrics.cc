@@ -1,5 +1,7 @@
 // The replicator's figures for /metrics: ours, and on request under Stream Replicator's names.
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "replicator/replicator.h"
 
@@ -38,6 +40,17 @@ void collect_copy(MetricSink& sink, const View& view) {
   gauge("sluice_replicator_paused", "1 while it rests: by a person's word, or another one leads.", f.state == CopyState::kPaused ? 1 : 0);
   gauge("sluice_replicator_in_flight_messages", "On their way to the target.", number(f.in_flight));
   gauge("sluice_replicator_window_bytes", "What may be on its way at once, by the link's measured rate.", number(f.window_bytes));
+  gauge("sluice_replicator_pace_bytes_per_second", "What may be sent now, by the pace; 0 = no bound.", number(f.pace_rate));
+  for (const auto& [end, traffic] : {std::pair("source", &f.source_link), std::pair("target", &f.target_link)}) {
+    const std::tuple<const char*, const char*, uint64_t> flows[] = {{"sent", "plain", traffic->sent},
+                                                                    {"sent", "wire", traffic->sent_on_wire},
+                                                                    {"received", "plain", traffic->received},
+                                                                    {"received", "wire", traffic->received_on_wire}};
+    for (const auto& [direction, form, bytes] : flows) {
+      sink.counter("sluice_replicator_link_bytes_total", "Bytes of the copy's connections, as they are and as they cross the network.",
+                   {{"copy", id}, {"end", end}, {"direction", direction}, {"form", form}}, number(bytes));
+    }
+  }
   gauge("sluice_replicator_latency_seconds", "From the source's store to the target's ack, of the newest copy.", f.last_latency_seconds);
   // No figure rather than a wrong one: the lag is left out while the source can't be asked.
   if (view.lag.messages)

@@ -19,6 +19,7 @@ constexpr auto kLongestBackOff = 5s;
 constexpr auto kBlockedRetry = 30s;
 constexpr auto kPositionInterval = 1s;
 constexpr auto kStopDeadline = 2s;
+constexpr size_t kLeastReadWindow_bytes = 16 * 1024;
 
 /// One source message, as counted.
 void count(Ledger& ledger, const CopyItem& item) {
@@ -88,6 +89,11 @@ Status StreamCopy::start(bool is_leading) {
   auto rewrite = SubjectRewrite::make(options_);
   if (!rewrite) return std::unexpected(rewrite.error());
   rewrite_ = *std::move(rewrite);
+  if (options_.pace.enabled()) {
+    auto pace = Pace::make(options_.pace);
+    if (!pace) return std::unexpected(pace.error());
+    pace_ = *std::move(pace);
+  }
   begin_anew_ = options_.ephemeral;
   if (!state_dir_.empty() && !options_.ephemeral) {
     auto found = read_position(env_.disk, state_dir_ + "/" + position_file());
@@ -114,6 +120,10 @@ const CopyFigures& StreamCopy::figures() {
   figures_.in_flight = writer_ ? writer_->in_flight_messages() : 0;
   figures_.waiting = (writer_ ? writer_->waiting_messages() : 0) + held_.size();
   figures_.window_bytes = writer_ ? writer_->window_bytes() : 0;
+  figures_.sent_bytes = sent_before_bytes_ + (writer_ ? writer_->sent_bytes() : 0);
+  figures_.source_link = sites_.source.link().traffic();
+  figures_.target_link = sites_.target.link().traffic();
+  figures_.pace_rate = pace_ ? pace_->rate_at(env_.clock.wall()) : 0;
   return figures_;
 }
 
@@ -180,6 +190,12 @@ void StreamCopy::locate() {
   resume_->ask();
 }
 
+/// With a pace the source's link is not to carry in one burst what then takes minutes to send.
+size_t StreamCopy::read_window_bytes() const {
+  const uint64_t rate = pace_ ? pace_->largest_rate() : 0;
+  return rate == 0 ? options_.window_bytes : std::clamp<size_t>(2 * rate, kLeastReadWindow_bytes, std::max(options_.window_bytes, kLeastReadWindow_bytes));
+}
+
 void StreamCopy::begin(ResumePlan plan) {
   if (!plan.gap.empty()) note_gap(plan.gap);
   target_attempt_id_ = plan.target.last_seq.value();
@@ -214,17 +230,20 @@ void StreamCopy::begin(ResumePlan plan) {
                  .shared = plan.position.shared,
                  .alone = options_.target_writers == TargetWriters::kExclusive,
                  .max_messages = options_.window_messages,
-                 .max_bytes = options_.window_bytes},
+                 .max_bytes = options_.window_bytes,
+                 .pace = pace_ ? &*pace_ : nullptr},
       TargetWriter::Events{
           .on_settled = [this](const CopyItem& item, StreamSeq target_seq) { on_settled(item, target_seq); },
           .on_progress = [this] { on_progress(); },
+          .on_paced = [this] { lag_.progressed(); },
           .on_failed = [this](const WriteFailure& failure) { on_failed(failure); }});
   ReadPlan reading{.stream = options_.stream,
                    .filters = options_.filters(),
                    .created = plan.source.created,
                    .first = plan.is_anchored ? plan.position.source_seq.next() : StreamSeq(0),
                    .start_time = plan.start_time,
-                   .window_messages = std::max<size_t>(options_.window_messages / 2, 1),
+                   .window_messages = options_.window_messages,
+                   .window_bytes = read_window_bytes(),
                    .consumer_prefix = "SR_" + options_.name,
                    .description = "Sluice replicator " + copy_.replicator + " " + options_.name};
   reader_ = std::make_unique<StreamReader>(
@@ -516,6 +535,7 @@ void StreamCopy::note_gap(const std::string& gap) {
 
 void StreamCopy::drop_session() {
   if (reader_) figures_.repeated += reader_->repeated();
+  if (writer_) sent_before_bytes_ += writer_->sent_bytes();
   first_of_source_.cancel();
   asking_first_ = false;
   reading_paused_ = false;

@@ -27,6 +27,7 @@
 #include "replicator/lag_watch.h"
 #include "replicator/limiter.h"
 #include "replicator/options.h"
+#include "replicator/pace.h"
 #include "replicator/position.h"
 #include "replicator/resume_point.h"
 #include "replicator/subject_rewrite.h"
@@ -65,6 +66,10 @@ struct CopyFigures {
   size_t in_flight = 0;
   size_t waiting = 0;
   size_t window_bytes = 0;
+  uint64_t sent_bytes = 0;     ///< given to the target's link: subjects, headers, payloads
+  uint64_t pace_rate = 0;      ///< bytes a second that are allowed now; 0 = no bound
+  LinkTraffic source_link;     ///< all that went over these connections, in this process
+  LinkTraffic target_link;
 };
 
 /// Loop thread only. The clients must outlive it.
@@ -79,7 +84,7 @@ class StreamCopy {
              std::unique_ptr<Limiter> limiter = nullptr);
   ~StreamCopy();
 
-  /// kInvalidArgument for a subject transform that can't be. `is_leading` false: waits for set_leading().
+  /// kInvalidArgument for a subject transform that can't be, or a time zone that isn't. `is_leading` false: waits for set_leading().
   Status start(bool is_leading = true);
   /// Takes nothing more, waits up to 2 s for what is on its way, writes the position, reports once.
   void stop(std::move_only_function<void()> done);
@@ -133,6 +138,7 @@ class StreamCopy {
   void schedule_position_write();
   void write_position_now();
   void finish_stop();
+  size_t read_window_bytes() const;
   std::string position_file() const { return options_.id() + ".position"; }
 
   Env& env_;
@@ -149,6 +155,7 @@ class StreamCopy {
   bool leads_ = true;
   bool paused_ = false;
   bool ready_ = true;
+  std::optional<Pace> pace_;     ///< across sessions: a new one must not begin without debt
   std::unique_ptr<DiskWorker> worker_;
   std::optional<CopyPosition> remembered_;  ///< from the position file, or of the last session
   bool begin_anew_ = false;
@@ -169,6 +176,7 @@ class StreamCopy {
   bool reading_paused_ = false;
 
   // Across sessions:
+  uint64_t sent_before_bytes_ = 0;  ///< by writers of earlier ones
   std::map<uint64_t, std::string> chosen_;  ///< beyond the position: judged, and to be copied; with the value
   std::set<std::string> vanished_;          ///< values whose chosen message went: the next one up to judged_through_ is judged anew
   uint64_t judged_through_ = 0;

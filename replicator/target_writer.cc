@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -14,6 +15,8 @@ using Kind = WriteFailure::Kind;
 
 constexpr uint16_t kStreamFull = 10077;
 constexpr uint16_t kInsufficientResources = 10023;
+/// "HPUB … <inbox> <sizes>\r\n" and the last line end, about.
+constexpr size_t kProtocol_bytes = 64;
 
 bool is_fence_error(const Error& error) {
   return error.api_code == 10070 || error.api_code == 10071 || error.api_code == 10164;
@@ -36,7 +39,24 @@ TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Even
       window_(plan_.max_messages, plan_.max_bytes),
       window_max_bytes_(plan_.max_bytes),
       next_target_(plan_.target_last.next()),
-      probing_(!plan_.shared && plan_.taken_after < plan_.target_last) {}
+      probing_(!plan_.shared && plan_.taken_after < plan_.target_last) {
+  if (plan_.pace != nullptr) pace_timer_ = env_.timers.make([this] { pump(); });
+}
+
+/// What waits is of no use in memory: with a pace no more than a second's worth is read ahead.
+size_t TargetWriter::most_waiting_bytes() const {
+  const uint64_t rate = plan_.pace == nullptr ? 0 : plan_.pace->rate_at(env_.clock.wall());
+  return rate == 0 ? window_max_bytes_ : std::clamp<size_t>(rate, 1, window_max_bytes_);
+}
+
+bool TargetWriter::must_wait_for_pace() {
+  if (plan_.pace == nullptr) return false;
+  const auto wait = plan_.pace->wait(env_.clock.now(), env_.clock.wall());
+  if (wait.count() == 0) return false;
+  pace_timer_->start(wait);
+  if (in_flight_ == 0) events_.on_paced();
+  return true;
+}
 
 void TargetWriter::add(CopyItem item) {
   if (dead_) return;
@@ -53,6 +73,7 @@ void TargetWriter::pump() {
     if (place.item.needs_writing()) {
       if (!window_.has_room(in_flight_, in_flight_bytes_)) break;
       if (must_go_alone() && in_flight_ != 0) break;
+      if (must_wait_for_pace()) break;
       if (plan_.shared && !subjects_in_flight_.insert(place.item.subject).second) break;
       waiting_bytes_ -= place.bytes;
       ++published_;
@@ -77,6 +98,9 @@ void TargetWriter::publish(Place& place, uint64_t number) {
     place.target_seq = next_target_;
     next_target_ = next_target_.next();
   }
+  const size_t bytes = place.item.subject.size() + headers.size() + place.item.payload.size() + kProtocol_bytes;
+  sent_bytes_ += bytes;
+  if (plan_.pace != nullptr) plan_.pace->sent(bytes);
   place.sent = env_.clock.now();
   ++in_flight_;
   in_flight_bytes_ += place.bytes;

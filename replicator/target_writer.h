@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <unordered_set>
 
@@ -22,6 +23,7 @@
 #include "io/env.h"
 #include "replicator/copy_window.h"
 #include "replicator/ledger.h"
+#include "replicator/pace.h"
 #include "replicator/position.h"
 #include "replicator/provenance.h"
 
@@ -72,6 +74,7 @@ struct WriterPlan {
   bool alone = false;          ///< by configuration nobody else writes: nothing waits for want of an id
   size_t max_messages = 1000;
   size_t max_bytes = 8 * 1024 * 1024;
+  Pace* pace = nullptr;        ///< outlives the writer; null = as fast as the window lets
 };
 
 /// Loop thread only.
@@ -82,6 +85,8 @@ class TargetWriter {
     std::move_only_function<void(const CopyItem&, StreamSeq target_seq)> on_settled;
     /// After each batch of on_settled: there may be room again.
     std::move_only_function<void()> on_progress;
+    /// Everything sent is acknowledged and the next one waits for its pace, looked at again within a second: no stall.
+    std::move_only_function<void()> on_paced;
     /// Once. The writer is on the stack: whoever hears this destroys it later.
     std::move_only_function<void(const WriteFailure&)> on_failed;
   };
@@ -90,7 +95,7 @@ class TargetWriter {
   void add(CopyItem item);
   /// A whole window waits that is not yet on its way: read no more for now.
   bool is_full() const {
-    return waiting_messages() >= window_.max_messages() || waiting_bytes_ >= window_max_bytes_;
+    return waiting_messages() >= window_.max_messages() || waiting_bytes_ >= most_waiting_bytes();
   }
   bool idle() const { return line_.empty(); }
   /// Drops what was not published yet; what is on its way settles.
@@ -100,6 +105,8 @@ class TargetWriter {
   size_t in_flight_messages() const { return in_flight_; }
   size_t waiting_messages() const { return line_.size() - published_; }
   size_t window_bytes() const { return window_.bytes(); }
+  /// Subjects, headers and payloads given to the link.
+  uint64_t sent_bytes() const { return sent_bytes_; }
 
  private:
   struct Place {
@@ -113,7 +120,9 @@ class TargetWriter {
   };
 
   bool must_go_alone() const { return probing_ || (!plan_.shared && !plan_.alone && last_id_.empty()); }
+  size_t most_waiting_bytes() const;
   void pump();
+  bool must_wait_for_pace();
   void publish(Place& place, uint64_t number);
   void on_answer(uint64_t number, Result<PubAck> ack);
   void check_duplicate(uint64_t number, StreamSeq target_seq);
@@ -140,6 +149,8 @@ class TargetWriter {
   bool probing_;                   ///< it may know the next ids (plan_.taken_after): one after the other
   bool dead_ = false;
   bool settling_ = false;
+  uint64_t sent_bytes_ = 0;
+  std::unique_ptr<Timer> pace_timer_;  ///< null without a pace
 };
 
 }  // namespace sluice

@@ -119,10 +119,11 @@ std::string encode_last_by_subject(std::string_view subject) {
 
 std::string encode_get_seq(StreamSeq seq) { return dump(Json{{"seq", seq.value()}}); }
 
-std::string encode_pull(size_t batch, std::chrono::nanoseconds expires,
+std::string encode_pull(size_t batch, size_t most_bytes, std::chrono::nanoseconds expires,
                         std::chrono::nanoseconds heartbeat) {
-  return dump(
-      Json{{"expires", expires.count()}, {"batch", batch}, {"idle_heartbeat", heartbeat.count()}});
+  Json pull{{"expires", expires.count()}, {"batch", batch}, {"idle_heartbeat", heartbeat.count()}};
+  if (most_bytes != 0) pull["max_bytes"] = most_bytes;
+  return dump(pull);
 }
 
 Result<PubAck> parse_pub_ack(std::string_view json) {

@@ -16,7 +16,8 @@ std::string encode_stream_config(const StreamSpec& spec);
 std::string encode_consumer_request(const ConsumerSpec& spec, const std::string& name);
 std::string encode_last_by_subject(std::string_view subject);
 std::string encode_get_seq(StreamSeq seq);
-std::string encode_pull(size_t batch, std::chrono::nanoseconds expires,
+/// `most_bytes` 0 = however many.
+std::string encode_pull(size_t batch, size_t most_bytes, std::chrono::nanoseconds expires,
                         std::chrono::nanoseconds heartbeat);
 
 /// Each parse_* gives the reply's own error as Error{code, err_code, description}: kNotFound for a

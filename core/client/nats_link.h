@@ -24,6 +24,15 @@ struct LinkMessage {
 
 enum class LinkState : uint8_t { kConnecting, kConnected, kReconnecting, kClosed };
 
+/// Bytes of all connections of a link, as the protocol has them and as they crossed the network.
+struct LinkTraffic {
+  uint64_t sent = 0;
+  uint64_t sent_on_wire = 0;
+  uint64_t received = 0;
+  uint64_t received_on_wire = 0;
+  bool compressed = false;  ///< the present connection
+};
+
 class LinkSubscription {
  public:
   virtual ~LinkSubscription() = default;  ///< unsubscribes
@@ -31,9 +40,9 @@ class LinkSubscription {
   /// (TCP pushes back). resume() goes on. Used when the target is full.
   virtual void pause() = 0;
   virtual void resume() = 0;
-  /// Unsubscribes, but what was taken already is still handed out while this lives. A link that hands out at once has
-  /// nothing to do.
-  virtual void drain() {}
+  /// Takes no more from the far end, but what it had sent already is still handed out while this lives: at once over the
+  /// bus, over a network when it comes.
+  virtual void drain() = 0;
 };
 
 /// Loop thread only; all callbacks come on the loop. Survives broken connections: subscriptions are
@@ -60,6 +69,8 @@ class NatsLink {
   virtual std::string peer() const = 0;
   /// Messages this link knows it lost (a client library's own bounded queue).
   virtual uint64_t dropped() const = 0;
+  /// Zeros where nothing crosses a network.
+  virtual LinkTraffic traffic() const { return {}; }
 };
 
 }  // namespace sluice

@@ -39,21 +39,32 @@ void PullLoop::resume() {
   refill();
 }
 
+bool PullLoop::has_enough_open() const {
+  if (outstanding_ <= options_.window / 2) return false;
+  return options_.window_bytes == 0 || outstanding_bytes_ > options_.window_bytes / 2;
+}
+
 void PullLoop::refill() {
   if (dead_ || paused_ || retry_timer_->active()) return;
   if (link_.state() != LinkState::kConnected) return;  // on_link_state comes back here
-  if (outstanding_ > options_.window / 2) return;
-  const size_t batch = options_.window - outstanding_;
-  const std::string inbox = inbox_prefix_ + std::to_string(next_request_);
-  const std::string body = encode_pull(batch, options_.expires, options_.heartbeat);
-  if (!link_.publish({options_.next_subject, inbox, {}, body})) {
-    retry_later();
-    return;
+  while (!has_enough_open()) {
+    const bool alone = std::exchange(too_large_, false);
+    const size_t half = std::max<size_t>(options_.window / 2, 1);
+    const size_t batch = alone ? 1 : options_.window_bytes != 0 ? half : options_.window - outstanding_;
+    if (!ask(batch, alone ? 0 : options_.window_bytes / 2)) return retry_later();
   }
+  if (!heartbeat_timer_->active()) heartbeat_timer_->start(options_.heartbeat);
+}
+
+bool PullLoop::ask(size_t batch, size_t most_bytes) {
+  const std::string inbox = inbox_prefix_ + std::to_string(next_request_);
+  const std::string body = encode_pull(batch, most_bytes, options_.expires, options_.heartbeat);
+  if (!link_.publish({options_.next_subject, inbox, {}, body})) return false;
   ++next_request_;
   if (outstanding_ == 0) last_heard_ = env_.clock.now();
   outstanding_ += batch;
-  if (!heartbeat_timer_->active()) heartbeat_timer_->start(options_.heartbeat);
+  outstanding_bytes_ += most_bytes;
+  return true;
 }
 
 void PullLoop::retry_later() {
@@ -63,6 +74,7 @@ void PullLoop::retry_later() {
 void PullLoop::forget_requests() {
   first_valid_request_ = next_request_;
   outstanding_ = 0;
+  outstanding_bytes_ = 0;
 }
 
 void PullLoop::on_message(const LinkMessage& message) {
@@ -78,6 +90,9 @@ void PullLoop::on_message(const LinkMessage& message) {
   missed_ = 0;
   unanswered_ = 0;
   if (outstanding_ > 0) --outstanding_;
+  outstanding_bytes_ -= std::min(outstanding_bytes_, message.subject.size() + message.reply.size() +
+                                                         message.headers.size() + message.payload.size());
+  delivered_ = true;
   refill();
   consumed->subject = message.subject;
   consumed->headers = message.headers;
@@ -111,6 +126,7 @@ void PullLoop::on_conflict(const HeaderStatus& status, const LinkMessage& messag
   const std::string_view text = status.text;
   if (text == "Batch Completed" || text.starts_with("Message Size Exceeds")) {
     give_back(message);
+    if (text != "Batch Completed") too_large_ = !std::exchange(delivered_, false);
     return refill();
   }
   if (text == "Consumer Deleted") return die({Errc::kNotFound, 0, "the consumer was deleted"});
@@ -127,6 +143,10 @@ void PullLoop::give_back(const LinkMessage& message) {
   // Without a count the request's remainder is unknown: count too low rather than too high, the
   // server then has at most one window more to fill.
   outstanding_ = unserved ? outstanding_ - std::min<uint64_t>(outstanding_, *unserved) : 0;
+  const auto bytes = find_header(message.headers, "Nats-Pending-Bytes");
+  const auto unused = bytes ? parse_decimal<uint64_t>(*bytes) : std::nullopt;
+  // Who is served to the last message does not tell what it left of the bytes.
+  outstanding_bytes_ = unused && outstanding_ != 0 ? outstanding_bytes_ - std::min<uint64_t>(outstanding_bytes_, *unused) : 0;
 }
 
 void PullLoop::on_link_state(LinkState state) {

@@ -13,12 +13,14 @@ namespace sluice {
 struct PullOptions {
   std::string next_subject;  ///< <api prefix>.CONSUMER.MSG.NEXT.<stream>.<consumer>
   size_t window = 256;       ///< messages asked for and not yet delivered
+  size_t window_bytes = 0;   ///< their bytes, in two requests of half as many; 0 = no bound
   std::chrono::nanoseconds expires = std::chrono::seconds(30);
   std::chrono::nanoseconds heartbeat = std::chrono::seconds(5);
 };
 
 /// Happy path: one request for the whole window; when half of it has been delivered the next
-/// request fills it up. Each request has an inbox of its own below one wildcard subscription, so a
+/// request fills it up. With a window of bytes: two requests of half as many, so that the next one is there when the
+/// server closes one as full. A message larger than that is asked for alone. Each request has an inbox of its own below one wildcard subscription, so a
 /// status tells which request it ends.
 ///
 /// Failures, mildest first: a request expires → another one. The server moves, stops or is too busy
@@ -45,6 +47,9 @@ class PullLoop final : public PullSubscription {
   void refill();
   void retry_later();
   void give_back(const LinkMessage& message);
+  bool has_enough_open() const;
+  /// False: not now.
+  bool ask(size_t batch, size_t most_bytes);
   /// Last act: the callback may destroy this.
   void die(Error why);
 
@@ -57,6 +62,9 @@ class PullLoop final : public PullSubscription {
   uint64_t next_request_ = 0;
   uint64_t first_valid_request_ = 0;
   size_t outstanding_ = 0;  ///< asked for and not delivered, as far as we know
+  size_t outstanding_bytes_ = 0;
+  bool delivered_ = false;   ///< since the last request that was closed as full
+  bool too_large_ = false;   ///< the next message does not fit into a request
   MonoTime last_heard_{};
   int missed_ = 0;
   int unanswered_ = 0;

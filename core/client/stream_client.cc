@@ -118,13 +118,14 @@ class LinkedStreamClient final : public StreamClient {
   }
 
   std::unique_ptr<PullSubscription> pull(
-      std::string_view stream, std::string_view consumer, size_t window,
+      std::string_view stream, std::string_view consumer, PullWindow window,
       std::move_only_function<void(const ConsumedMessage&)> handler,
       std::move_only_function<void(const Error&)> trouble) override {
     PullOptions options;
     options.next_subject = api_prefix_ + ".CONSUMER.MSG.NEXT.";
     options.next_subject.append(stream).append(".").append(consumer);
-    options.window = std::max<size_t>(window, 1);
+    options.window = std::max<size_t>(window.messages, 1);
+    if (window.bytes != 0) options.window_bytes = std::max<size_t>(window.bytes, 1024);
     return std::make_unique<PullLoop>(env_, link_, std::move(options), std::move(handler),
                                       std::move(trouble));
   }

@@ -93,6 +93,13 @@ struct StoredCopy {
   WallNanos time = 0;
 };
 
+/// What a pull subscription asks for ahead.
+struct PullWindow {
+  PullWindow(size_t most_messages, size_t most_bytes = 0) : messages(most_messages), bytes(most_bytes) {}  // NOLINT
+  size_t messages;
+  size_t bytes;  ///< 0 = however many that many messages have; one message comes whatever its size
+};
+
 /// A pull subscription that keeps requests open: `window` messages in flight. Survives reconnects.
 class PullSubscription {
  public:
@@ -141,7 +148,7 @@ class StreamClient {
   /// Pulls from an existing consumer. `handler` for each message; `trouble` for statuses that need the
   /// owner (consumer deleted, missed heartbeats twice in a row): the subscription is then dead.
   virtual std::unique_ptr<PullSubscription> pull(
-      std::string_view stream, std::string_view consumer, size_t window,
+      std::string_view stream, std::string_view consumer, PullWindow window,
       std::move_only_function<void(const ConsumedMessage&)> handler,
       std::move_only_function<void(const Error&)> trouble) = 0;
   /// Acks without waiting, or (done given) waits until the server has it on disk.

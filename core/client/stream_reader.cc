@@ -88,7 +88,7 @@ void StreamReader::on_looked_at(const Result<StreamFigures>& stream) {
 
 void StreamReader::pull() {
   pull_ = client_.pull(
-      plan_.stream, consumer_, std::max<size_t>(plan_.window_messages, 1),
+      plan_.stream, consumer_, PullWindow(std::max<size_t>(plan_.window_messages, 1), plan_.window_bytes),
       [this](const ConsumedMessage& message) { on_message(message); },
       [this](const Error& why) { trouble(fmt::format("reading '{}': {}", plan_.stream, why.detail)); });
   if (paused_) pull_->pause();

@@ -18,6 +18,7 @@ struct ReadPlan {
   WallNanos start_time = 0;
   bool headers_only = false;
   size_t window_messages = 1000;  ///< asked for ahead
+  size_t window_bytes = 0;        ///< and their bytes; 0 = no bound
   std::string consumer_prefix;    ///< of its name, for people who list consumers
   std::string description{};
 };

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "compression/compressed_transport.h"
 #include "wire/client_parser.h"
 #include "wire/encoder.h"
 
@@ -15,6 +16,8 @@ constexpr size_t kMaxSend_bytes = 32 * kMiB;
 constexpr size_t kFlushNow_bytes = 64 * kKiB;
 constexpr std::chrono::seconds kPingInterval{20};
 constexpr int kMaxPingsOut = 2;
+/// With LinkCompression::kAuto, from dialling to INFO: a shorter way to the server carries more than we compress.
+constexpr std::chrono::milliseconds kWorthCompressing{10};
 /// Above any max_payload a server may have, as messages of a server are taken whole.
 constexpr size_t kMaxIncoming_bytes = 64 * kMiB + kMaxHeaderBlock_bytes;
 
@@ -31,6 +34,7 @@ class NatsConnection final : public RemoteConnection, private TransportHandler {
         handler_(handler),
         timer_(env.timers.make([this] { on_timer(); })) {
     timer_->start(options_.connect_timeout);
+    dialled_at_ = env.clock.now();
     dial_ = env.network.connect(server_.host, server_.port,
                                 [this](Result<std::unique_ptr<Transport>> got) {
                                   dial_.release();
@@ -67,6 +71,12 @@ class NatsConnection final : public RemoteConnection, private TransportHandler {
     transport_->pause_reading();
   }
 
+  LinkTraffic traffic() const override {
+    if (!transport_) return {};
+    const ByteFlow& flow = transport_->flow();
+    return {flow.sent, flow.sent_packed, flow.received, flow.received_packed, transport_->compressed()};
+  }
+
   void resume_reading() override {
     if (!std::exchange(stopped_, false) || !transport_) return;
     pings_out_ = 0;
@@ -91,9 +101,35 @@ class NatsConnection final : public RemoteConnection, private TransportHandler {
 
   void on_dialled(Result<std::unique_ptr<Transport>> got) {
     if (!got) return lost(got.error());
-    transport_ = make_upgradable(std::move(*got));
+    auto upgradable = make_upgradable(std::move(*got));
+    upgradable_ = upgradable.get();
+    transport_ = std::make_unique<CompressedTransport>(std::move(upgradable), env_.executor);
     phase_ = Phase::kAwaitInfo;
     transport_->start(*this);
+    if (options_.tls_first) begin_tls();
+  }
+
+  /// False: it can't, and the connection is lost.
+  bool begin_tls() {
+    if (!tls_) {
+      auto context = make_tls_client_context(tls_options(options_));
+      if (!context) {
+        lost(context.error());
+        return false;
+      }
+      tls_ = std::move(*context);
+    }
+    upgradable_->begin_tls(tls_, server_.tls_name);
+    return true;
+  }
+
+  bool wants_compression() const {
+    switch (options_.compression) {
+      case LinkCompression::kAuto: return info_.sluice_zstd && is_long_way_;
+      case LinkCompression::kZstd: return true;
+      case LinkCompression::kNone: return false;
+    }
+    return false;
   }
 
   /// A paused link keeps what it has read in the parser.
@@ -136,20 +172,20 @@ class NatsConnection final : public RemoteConnection, private TransportHandler {
     if (!info) return lost(info.error());
     info_ = std::move(*info);
     if (phase_ != Phase::kAwaitInfo) return handler_.on_server_info(info_);
-    const bool tls = server_.tls || info_.tls_required;
-    if (tls && !info_.tls_required && !info_.tls_available)
+    is_long_way_ = env_.clock.now() - dialled_at_ >= kWorthCompressing;
+    const bool tls = server_.tls || info_.tls_required || options_.tls_first;
+    if (tls && !options_.tls_first && !info_.tls_required && !info_.tls_available)
       return lost({Errc::kDenied, 0, "the server offers no TLS"});
+    if (options_.compression == LinkCompression::kZstd && !info_.sluice_zstd)
+      return lost({Errc::kRefused, 0, "the server offers no zstd compression (it is no Sluice, or has max_compressed of them)"});
     auto connect = make_connect_line(env_.disk, options_, server_, info_, tls);
     if (!connect) return lost(connect.error());
     phase_ = Phase::kAwaitPong;
-    if (tls && !tls_) {
-      auto context = make_tls_client_context(tls_options(options_));
-      if (!context) return lost(context.error());
-      tls_ = std::move(*context);
-    }
-    if (tls) transport_->begin_tls(tls_, server_.tls_name);
-    connect->append(kPingLine);
+    if (tls && !options_.tls_first && !begin_tls()) return;
     transport_->write(*connect);
+    if (wants_compression()) transport_->begin();
+    std::string ping(kPingLine);
+    transport_->write(ping);
     handler_.on_server_info(info_);
   }
 
@@ -211,6 +247,8 @@ class NatsConnection final : public RemoteConnection, private TransportHandler {
   Phase phase_ = Phase::kDialling;
   bool stopped_ = false;
   bool flush_enlisted_ = false;
+  MonoTime dialled_at_{};
+  bool is_long_way_ = false;
   int pings_out_ = 0;
   ServerInfo info_;
   ClientParser parser_{kMaxIncoming_bytes};
@@ -218,7 +256,8 @@ class NatsConnection final : public RemoteConnection, private TransportHandler {
   std::string last_error_;
   std::unique_ptr<Timer> timer_;
   Ticket dial_;
-  std::unique_ptr<UpgradableTransport> transport_;
+  UpgradableTransport* upgradable_ = nullptr;  ///< inside of transport_
+  std::unique_ptr<CompressedTransport> transport_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

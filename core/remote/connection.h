@@ -32,7 +32,7 @@ class ConnectionHandler {
 
 /// Loop thread only. Destroying it closes at once.
 ///
-/// Happy path: dial → INFO → (TLS) → CONNECT and PING → PONG → ready. All of it within the options'
+/// Happy path: dial → INFO → (TLS) → CONNECT and PING → PONG → ready; with tls_first the handshake stands before INFO. All of it within the options'
 /// connect_timeout. Then our PINGs find a dead peer; none are counted while reading is stopped.
 class RemoteConnection {
  public:
@@ -51,6 +51,8 @@ class RemoteConnection {
   /// No on_message after this until resume_reading(), which goes on in a later callback.
   virtual void stop_reading() = 0;
   virtual void resume_reading() = 0;
+  /// Of this connection.
+  virtual LinkTraffic traffic() const = 0;
 };
 
 }  // namespace sluice

@@ -17,6 +17,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kMaxCredentials_bytes = 64 * 1024;
 constexpr size_t kMaxConnectUrls_count = 64;
+constexpr std::string_view kJwtBlock = "BEGIN NATS USER JWT";
+constexpr std::string_view kSeedBlock = "BEGIN USER NKEY SEED";
 
 template <class T>
 T field(simdjson::dom::element from, std::string_view key, T otherwise) {
@@ -48,10 +50,35 @@ Result<std::string> read_file(Disk& disk, const std::string& path) {
   return text;
 }
 
-Status sign_in(Disk& disk, const LinkOptions& options, const ServerInfo& info, Json& connect) {
-  const auto text = read_file(disk, options.credentials_file);
+/// A file that holds one thing: in its block of a credentials file, or bare.
+Result<std::string> read_one(Disk& disk, const std::string& path, std::string_view begin) {
+  const auto text = read_file(disk, path);
   if (!text) return std::unexpected(text.error());
-  const auto credentials = parse_credentials(*text);
+  std::string_view found = block(*text, begin);
+  if (found.empty() && !text->contains("-----BEGIN")) {
+    const size_t start = std::min(text->find_first_not_of(" \t\r\n"), text->size());
+    found = std::string_view(*text).substr(start);
+    found = found.substr(0, found.find_first_of(" \t\r\n"));
+  }
+  if (found.empty()) return fail(Errc::kInvalidArgument, path + " does not hold what it should");
+  return std::string(found);
+}
+
+Result<Credentials> read_credentials(Disk& disk, const LinkOptions& options) {
+  if (!options.credentials_file.empty()) {
+    const auto text = read_file(disk, options.credentials_file);
+    if (!text) return std::unexpected(text.error());
+    return parse_credentials(*text);
+  }
+  auto jwt = read_one(disk, options.jwt_file, kJwtBlock);
+  if (!jwt) return std::unexpected(jwt.error());
+  auto seed = read_one(disk, options.nkey_seed_file, kSeedBlock);
+  if (!seed) return std::unexpected(seed.error());
+  return Credentials{*std::move(jwt), *std::move(seed)};
+}
+
+Status sign_in(Disk& disk, const LinkOptions& options, const ServerInfo& info, Json& connect) {
+  const auto credentials = read_credentials(disk, options);
   if (!credentials) return std::unexpected(credentials.error());
   const auto seed = decode_user_seed(credentials->seed);
   if (!seed) return fail(Errc::kInvalidArgument, "the credentials' seed is no user seed");
@@ -92,6 +119,7 @@ Result<ServerInfo> parse_server_info(std::string_view json) {
   info.tls_required = field(root, "tls_required", false);
   info.tls_available = field(root, "tls_available", false);
   info.lame_duck = field(root, "ldm", false);
+  info.sluice_zstd = field(root, "sluice_zstd", false);
   info.nonce = field<std::string_view>(root, "nonce", "");
   info.server_name = field<std::string_view>(root, "server_name", "");
   simdjson::dom::array urls;
@@ -106,8 +134,8 @@ Result<ServerInfo> parse_server_info(std::string_view json) {
 }
 
 Result<Credentials> parse_credentials(std::string_view text) {
-  Credentials credentials{std::string(block(text, "BEGIN NATS USER JWT")),
-                          std::string(block(text, "BEGIN USER NKEY SEED"))};
+  Credentials credentials{std::string(block(text, kJwtBlock)),
+                          std::string(block(text, kSeedBlock))};
   if (credentials.jwt.empty() || credentials.seed.empty())
     return fail(Errc::kInvalidArgument, "the credentials file holds no user JWT and seed");
   return credentials;
@@ -139,7 +167,7 @@ Result<std::string> make_connect_line(Disk& disk, const LinkOptions& options, co
                   {"name", options.name}, {"lang", "sluice"},  {"version", "0.1.0"},
                   {"protocol", 1},        {"echo", true},      {"headers", true},
                   {"no_responders", true}};
-  if (!options.credentials_file.empty()) {
+  if (!options.credentials_file.empty() || !options.jwt_file.empty()) {
     if (auto signed_in = sign_in(disk, options, info, connect); !signed_in)
       return std::unexpected(signed_in.error());
   } else if (!options.choria_token_file.empty()) {

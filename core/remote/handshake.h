@@ -19,6 +19,7 @@ struct ServerInfo {
   bool tls_required = false;
   bool tls_available = false;
   bool lame_duck = false;
+  bool sluice_zstd = false;  ///< it is a Sluice that offers compression
   std::string nonce;
   std::string server_name;
   std::vector<std::string> connect_urls;  ///< "host:port"

@@ -36,6 +36,7 @@ struct Subscribed {
   std::string subject;
   std::string queue;
   InboundQueues::SourcePtr source;
+  bool draining = false;  ///< the server was told; what it sent before still comes
 };
 
 class RemoteLink final : public NatsLink, private ConnectionHandler {
@@ -76,6 +77,14 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   std::string new_inbox() override { return inbox_prefix_ + std::to_string(++inboxes_); }
   std::string peer() const override { return server().text(); }
   uint64_t dropped() const override { return 0; }  // pushed back instead
+  LinkTraffic traffic() const override {
+    LinkTraffic all = connection_ ? connection_->traffic() : LinkTraffic{};
+    all.sent += ended_.sent;
+    all.sent_on_wire += ended_.sent_on_wire;
+    all.received += ended_.received;
+    all.received_on_wire += ended_.received_on_wire;
+    return all;
+  }
 
  private:
   class Subscription;
@@ -96,6 +105,7 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   void pause(uint64_t sid);
   void resume(uint64_t sid);
   void unsubscribe(uint64_t sid);
+  void drain(uint64_t sid);
   /// Stops or resumes the socket by what waits in paused subscriptions.
   void adjust_reading();
 
@@ -116,6 +126,7 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   std::unordered_map<uint64_t, Subscribed> subscriptions_;
   InboundQueues queues_;
   bool reading_stopped_ = false;
+  LinkTraffic ended_;  ///< of earlier connections
   ReplyTable<RequestDone> requests_;
   std::unique_ptr<LinkSubscription> replies_;
   std::unique_ptr<Timer> reconnect_timer_;
@@ -135,6 +146,9 @@ class RemoteLink::Subscription final : public LinkSubscription {
   }
   void resume() override {
     if (!alive_.expired()) link_.resume(sid_);
+  }
+  void drain() override {
+    if (!alive_.expired()) link_.drain(sid_);
   }
 
  private:
@@ -201,9 +215,15 @@ std::unique_ptr<LinkSubscription> RemoteLink::subscribe(std::string_view subject
 void RemoteLink::unsubscribe(uint64_t sid) {
   const auto found = subscriptions_.find(sid);
   queues_.remove(found->second.source);
+  const bool told = found->second.draining;
   subscriptions_.erase(found);
-  if (state_ == LinkState::kConnected) connection_->unsubscribe(sid);
+  if (state_ == LinkState::kConnected && !told) connection_->unsubscribe(sid);
   adjust_reading();
+}
+
+void RemoteLink::drain(uint64_t sid) {
+  if (std::exchange(subscriptions_.at(sid).draining, true)) return;
+  if (state_ == LinkState::kConnected) connection_->unsubscribe(sid);
 }
 
 void RemoteLink::pause(uint64_t sid) { queues_.pause(subscriptions_.at(sid).source); }
@@ -276,7 +296,8 @@ void RemoteLink::on_ready() {
   SLUICE_LOG(kLog, kInfo, "connected name={} server={}", options_.name, peer());
   // In the order made, so that a server sees them as on the first connection.
   std::vector<uint64_t> sids;
-  for (const auto& [sid, subscribed] : subscriptions_) sids.push_back(sid);
+  for (const auto& [sid, subscribed] : subscriptions_)
+    if (!subscribed.draining) sids.push_back(sid);
   std::sort(sids.begin(), sids.end());
   for (const uint64_t sid : sids) {
     const Subscribed& subscribed = subscriptions_[sid];
@@ -304,6 +325,7 @@ void RemoteLink::on_server_info(const ServerInfo& info) {
 }
 
 void RemoteLink::on_lost(const Error& why) {
+  ended_ = traffic();
   // The connection is on the stack: it goes in a later callback.
   env_.executor.post([old = std::move(connection_)] {});
   try_next(why.detail);

@@ -111,6 +111,7 @@ Server::Server(Env& env, ServerOptions options)
       flushes_(env.executor),
       handshakes_(env.executor),
       tls_(env.clock, env.timers, handshakes_),
+      compression_{.executor = env.executor, .max_streams = options_.max_compressed},
       tracer_(env.clock, env.random, [this] { return events_->server_json(); }),
       world_{.options = options_,
              .outbox = outbox_options_,
@@ -171,6 +172,8 @@ Status Server::start_websocket() {
 void Server::accept(std::unique_ptr<Transport> transport) {
   const bool throttled = tls_.enabled() && !tls_.admit();
   if (tls_.enabled()) transport = tls_.wrap(std::move(transport));
+  if (compression_.max_streams != 0)
+    transport = std::make_unique<CompressedTransport>(std::move(transport), compression_);
   begin_session(std::move(transport), ConnectionKind::kStandard, nullptr, throttled);
 }
 
@@ -255,6 +258,8 @@ std::string Server::info_line(const Connection& connection, InfoKind kind) {
     info.acc_is_sys = connection.account().is_system();
   }
   info.sluice_version = kSluiceVersion;
+  info.sluice_zstd = kind == InfoKind::kGreeting && !connection.websocket() &&
+                     compression_.streams < compression_.max_streams;
   return make_info_line(info);
 }
 
@@ -364,6 +369,22 @@ void Server::collect_routers(MetricSink& sink) const {
                static_cast<double>(too_deep));
 }
 
+void Server::collect_compression(MetricSink& sink) const {
+  const auto number = [](uint64_t value) { return static_cast<double>(value); };
+  const CompressionWorld& all = compression_;
+  sink.gauge("sluice_compressed_connections", "Open connections of other Sluices that are compressed.", {}, number(all.streams));
+  const char* const ended = "Such connections closed: at max_compressed, or for bytes that are not compressed ones.";
+  sink.counter("sluice_compressed_connections_failed_total", ended, {{"why", "max_compressed"}}, number(all.crowded_out));
+  sink.counter("sluice_compressed_connections_failed_total", ended, {{"why", "corrupt"}}, number(all.broken));
+  const std::tuple<const char*, const char*, uint64_t> flows[] = {{"in", "plain", all.flow.received},
+                                                                  {"in", "wire", all.flow.received_packed},
+                                                                  {"out", "plain", all.flow.sent},
+                                                                  {"out", "wire", all.flow.sent_packed}};
+  for (const auto& [direction, form, bytes] : flows)
+    sink.counter("sluice_compressed_bytes_total", "Bytes of compressed connections, as they are and as they cross the network.",
+                 {{"direction", direction}, {"form", form}}, number(bytes));
+}
+
 void Server::collect(MetricSink& sink) const {
   const auto counter = [&sink](std::string_view name, std::string_view help, uint64_t value,
                                const MetricLabels& labels = {}) {
@@ -413,6 +434,7 @@ void Server::collect(MetricSink& sink) const {
   counter("sluice_read_pauses_total", "Publishers that waited for a congested subscriber.",
           counters_.read_pauses);
   if (websocket_ != nullptr) websocket_->collect(sink);
+  collect_compression(sink);
   collect_routers(sink);
   counter("sluice_dropped_messages_total",
           "Messages not delivered to a congested subscriber (no_fast_producer_stall).",

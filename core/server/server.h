@@ -35,6 +35,7 @@
 #include "server/system_events.h"
 #include "server/system_services.h"
 #include "server/tracer.h"
+#include "compression/compressed_transport.h"
 #include "websocket/ws_acceptor.h"
 
 namespace sluice {
@@ -147,6 +148,7 @@ class Server final : public ConnectionHost, public ServerControl {
   void check_again(Connection& connection, const JwtAuthority& authority);
   void cut_surplus_of(Account& account);
   void collect_routers(MetricSink& sink) const;
+  void collect_compression(MetricSink& sink) const;
   void begin_session(std::unique_ptr<Transport> transport, ConnectionKind kind,
                      std::unique_ptr<const WsCookies> cookies, bool throttled);
   Status start_websocket();
@@ -176,6 +178,7 @@ class Server final : public ConnectionHost, public ServerControl {
   FlushList flushes_;
   HandshakeGate handshakes_;
   TlsAcceptor tls_;
+  CompressionWorld compression_;
   Tracer tracer_;
   std::unique_ptr<WsAcceptor> websocket_;  ///< null without
   ConnectionWorld world_;

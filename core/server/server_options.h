@@ -48,6 +48,7 @@ struct ServerOptions {
   size_t max_connections = 65'536;         ///< 0 = refuse everybody
   size_t max_subscriptions = 0;            ///< of one connection; 0 = without limit
   size_t max_subject_tokens = 0;           ///< of a subscription's subject; 0 = without limit
+  size_t max_compressed = 64;              ///< compressed connections, of other Sluices; 0 = not offered
   size_t max_closed_connections = 10'000;  ///< remembered for the monitor
 
   std::chrono::nanoseconds ping_interval = std::chrono::minutes(2);

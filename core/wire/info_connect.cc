@@ -124,6 +124,7 @@ std::string make_info_line(const InfoOptions& options) {
   if (options.api_lvl != 0) json["api_lvl"] = options.api_lvl;
   text("xkey", options.xkey);
   text("sluice_version", options.sluice_version);
+  flag("sluice_zstd", options.sluice_zstd);
   return "INFO " + json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
          " \r\n";
 }

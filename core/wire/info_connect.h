@@ -67,7 +67,8 @@ struct InfoOptions {
   bool acc_is_sys = false;                ///< ?
   int api_lvl = 0;                        ///< ?
   std::string xkey;                       ///< ?
-  std::string sluice_version;             ///< ? not a field of nats-server's
+  std::string sluice_version;             ///< ? not a field of nats-server's, nor the next
+  bool sluice_zstd = false;               ///< ? compression/compressed_transport.h
 };
 
 /// "INFO {…} \r\n", the blank before the line end included: nats-server sends it.

@@ -109,6 +109,14 @@ std::string state_of(const Json& copy) {
   return copy.value("stalled", false) ? "STALLED (" + copy.value("state", "") + ")" : copy.value("state", "");
 }
 
+/// Empty for a plain connection.
+std::string compression_of(const Json& copy, const char* end) {
+  const Json link = copy.value("link", Json::object()).value(end, Json::object());
+  if (!link.value("compressed", false)) return "";
+  const auto bytes = [&](const char* key) { return link.value(key, uint64_t{0}); };
+  return fmt::format("{} link: {} bytes as {}", end, bytes("sent") + bytes("received"), bytes("sent_on_wire") + bytes("received_on_wire"));
+}
+
 /// kExitFailure when one is blocked or has stalled, so that scripts can ask.
 int exit_code_of(const Json& page) {
   for (const Json& copy : page["copies"])
@@ -137,6 +145,8 @@ int status_verb(const ReplicatorWords& words) {
       if (!text.empty()) std::printf("%s: %s: %s\n", copy.value("id", "").c_str(), what, printable(text).c_str());
     };
     if (copy.value("state", "") != "copying") say("last error", copy.value("last_error", ""));
+    if (copy.contains("pace") && copy["pace"].is_number()) say("pace", format_size(copy["pace"].get<int64_t>()) + "/s at this time of day");
+    for (const char* end : {"source", "target"}) say("compressed", compression_of(copy, end));
     say("last gap", copy.value("last_gap", ""));
     for (const Json& d : copy["target_differs"])
       say("target differs", fmt::format("{} is {} at the source, {} here", d.value("field", ""), d.value("source", ""), d.value("target", "")));

@@ -86,7 +86,7 @@ class FakeStreamClient final : public StreamClient {
                          std::move_only_function<void(Status)>) override {
     return {};
   }
-  std::unique_ptr<PullSubscription> pull(std::string_view, std::string_view, size_t,
+  std::unique_ptr<PullSubscription> pull(std::string_view, std::string_view, PullWindow,
                                          std::move_only_function<void(const ConsumedMessage&)>,
                                          std::move_only_function<void(const Error&)>) override {
     return nullptr;

@@ -249,7 +249,7 @@ class PullTest : public StreamClientTest {
           requests_.push_back({std::string(m.reply), std::string(m.payload)});
         }));
   }
-  void start(size_t window) {
+  void start(PullWindow window) {
     pull_ = client_->pull(
         "S", "C", window,
         [this](const ConsumedMessage& m) {
@@ -297,6 +297,35 @@ TEST_F(PullTest, ExpiredRequestIsReplacedByWhatItLeftOver) {
   EXPECT_THAT(requests_[1].body, HasSubstr(R"("batch":10,)"));
   status(0, "404 No Messages");
   EXPECT_EQ(requests_.size(), 3U);
+}
+
+TEST_F(PullTest, AWindowOfBytesIsTwoRequests) {
+  start({10, 4000});
+  ASSERT_EQ(requests_.size(), 2U);
+  EXPECT_EQ(requests_[0].body, R"({"expires":30000000000,"batch":5,"idle_heartbeat":5000000000,"max_bytes":2000})");
+  EXPECT_EQ(requests_[1].body, requests_[0].body);
+  deliver(0, 1);
+  EXPECT_EQ(requests_.size(), 2U);
+  // Closed as full, by large messages: the second one is open, a third is asked for.
+  status(0, "409 Message Size Exceeds MaxBytes\r\nNats-Pending-Messages: 4\r\nNats-Pending-Bytes: 1960");
+  ASSERT_EQ(requests_.size(), 3U);
+  EXPECT_EQ(requests_[2].body, requests_[0].body);
+  for (uint64_t seq = 2; seq <= 5; ++seq) deliver(1, seq);
+  EXPECT_EQ(requests_.size(), 3U);
+  deliver(1, 6);
+  EXPECT_EQ(requests_.size(), 4U);
+  EXPECT_TRUE(trouble_.empty());
+}
+
+TEST_F(PullTest, AMessageLargerThanTheWindowIsAskedForAlone) {
+  start({10, 4000});
+  for (size_t request : {0, 1})
+    status(request, "409 Message Size Exceeds MaxBytes\r\nNats-Pending-Messages: 5\r\nNats-Pending-Bytes: 2000");
+  ASSERT_GE(requests_.size(), 4U);
+  EXPECT_EQ(requests_[2].body, R"({"expires":30000000000,"batch":1,"idle_heartbeat":5000000000})");
+  deliver(2, 1);
+  EXPECT_EQ(got_, std::vector<uint64_t>{1});
+  EXPECT_LT(requests_.size(), 8U) << "it does not ask for ever";
 }
 
 TEST_F(PullTest, PausedAsksForNothingMore) {

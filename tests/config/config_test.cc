@@ -354,6 +354,49 @@ replicator:
               HasSubstr("'stream' is missing"));
 }
 
+TEST(Config, ACopyMayHaveAPace) {
+  auto [config, problems] = read(R"(
+replicator:
+  streams:
+    - {stream: A, target: "nats://far:4222", pace: 512kbit/s}
+    - stream: B
+      target: "nats://far:4222"
+      pace:
+        rate: 200KiB/s
+        zone: Europe/Berlin
+        schedule:
+          - {from: "08:00", to: "18:00", rate: 50KiB/s}
+          - {from: "22:30", to: "06:00", rate: 1MiB/s}
+)");
+  EXPECT_EQ(problems, "");
+  ASSERT_EQ(config.replicator.streams.size(), 2u);
+  EXPECT_EQ(config.replicator.streams[0].pace.rate, 64'000u);
+  const PaceOptions& pace = config.replicator.streams[1].pace;
+  EXPECT_EQ(pace.rate, 200u << 10);
+  EXPECT_EQ(pace.zone, "Europe/Berlin");
+  ASSERT_EQ(pace.schedule.size(), 2u);
+  EXPECT_EQ(pace.schedule[1].from, 22h + 30min);
+  EXPECT_EQ(pace.schedule[1].to, 6h);
+  EXPECT_EQ(pace.schedule[1].rate, 1u << 20);
+  const auto problems_of = [](const std::string& text) {
+    return read("replicator:\n  streams:\n    - {stream: A, target: 'nats://x', pace: " + text + "}\n").problems;
+  };
+  for (const auto& [text, told] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"200KiB", "'200KiB' is not a rate"},
+           {"fast/s", "'fast/s' is not a rate"},
+           {"100B/s", "at least 128/s"},
+           {"[1MiB/s]", "must be a section"},
+           {"{rate: 1MiB/s, zone: Europe/Atlantis}", "no time zone 'Europe/Atlantis'"},
+           {"{speed: 1MiB/s}", "unknown key 'speed'"},
+           {"{schedule: [{from: '8:00', to: '18:00', rate: 1MiB/s}]}", "'8:00' is not a time of day"},
+           {"{schedule: [{from: '08:00', to: '24:01', rate: 1MiB/s}]}", "'24:01' is not a time of day"},
+           {"{schedule: [{from: '08:00', to: '08:00', rate: 1MiB/s}]}", "are the same time"},
+           {"{schedule: [{from: '08:00', to: '18:00'}]}", "'rate' is missing"}}) {
+    EXPECT_THAT(problems_of(text), HasSubstr(told)) << text;
+    EXPECT_THAT(problems_of(text), HasSubstr("f.yaml:3:")) << text;
+  }
+}
+
 TEST(Config, ExamplesAreRight) {
   auto env = variables({{"SLUICE_PASSWORD", "secret"}, {"STATE_DIRECTORY", "/var/lib/sluice"}});
   size_t count = 0;
@@ -390,6 +433,12 @@ TEST(Units, RoundTrips) {
   EXPECT_EQ(format_time(90min), "1h30m");
   EXPECT_EQ(format_size(64 << 20), "64MiB");
   EXPECT_EQ(format_size(1000), "1000");
+  EXPECT_EQ(parse_rate("200KiB/s").value(), 200 << 10);
+  EXPECT_EQ(parse_rate("10 Mbit/s").value(), 1'250'000);
+  for (auto bad : {"", "/s", "kbit/s", "10", "10KiB", "10KiB/h", "1.5Mbit/s", "99999999999999Gbit/s"})
+    EXPECT_FALSE(parse_rate(bad)) << bad;
+  EXPECT_EQ(parse_time_of_day("24:00").value(), 24h);
+  for (auto bad : {"", "8:00", "08.00", "24:01", "12:60", "ab:cd", "008:00"}) EXPECT_FALSE(parse_time_of_day(bad)) << bad;
 }
 
 }  // namespace

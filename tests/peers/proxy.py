@@ -86,14 +86,15 @@ class Link:
 
 
 class LongLink(Link):
-    """A link whose bytes are on their way for `delay` seconds and come at `rate` bytes a second, each way."""
+    """A link whose bytes are on their way for `delay` seconds and come at `rate` bytes a second, each way. `depth` parts of `chunk`
+    bytes are on their way at most."""
 
-    def __init__(self, target_port, delay, rate):
-        self.way, self.rate = delay, rate
+    def __init__(self, target_port, delay, rate, chunk=1024, depth=64):
+        self.way, self.rate, self.chunk, self.depth = delay, rate, chunk, depth
         super().__init__(target_port)
 
     async def _pump(self, reader, writer):
-        way = asyncio.Queue(maxsize=64)
+        way = asyncio.Queue(maxsize=self.depth)
 
         async def arrive():
             free = 0.0
@@ -108,7 +109,7 @@ class LongLink(Link):
 
         arriving = asyncio.ensure_future(arrive())
         try:
-            while (data := await reader.read(1024)) and not arriving.done():
+            while (data := await reader.read(self.chunk)) and not arriving.done():
                 await way.put((asyncio.get_running_loop().time() + self.way, data))
             await way.put((0, b""))
             await arriving

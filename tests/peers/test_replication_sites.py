@@ -304,7 +304,7 @@ state_store: {{dir}}
 streams:
   - stream: ORDERS
     source: nats://127.0.0.1:{source.port}
-    target: {{servers: ["nats://127.0.0.1:{link.port}"], connect_timeout: 30s}}
+    target: {{servers: ["nats://127.0.0.1:{link.port}"], connect_timeout: 30s, compression: none}}
 '''.replace("{dir}", str(farm.folder / "state")))
     at = 0
     for _ in range(cuts):

@@ -170,7 +170,7 @@ TEST_F(SimLinkTest, SilentServerIsLeft) {
   sim_.advance(15s);
   EXPECT_GE(server_.connections, 2);
   server_.answer_pings = true;
-  sim_.advance(10s);
+  sim_.advance(25s);
   EXPECT_EQ(link_->state(), LinkState::kConnected);
 }
 

@@ -83,6 +83,7 @@ class FakeLink : public NatsLink {
     ~FakeSubscription() override { handler->call = nullptr; }
     void pause() override {}
     void resume() override {}
+    void drain() override {}
     std::shared_ptr<Handler> handler;
   };
   Env& env_;
@@ -241,7 +242,7 @@ class FakeSite : public StreamClient {
     return {};
   }
 
-  std::unique_ptr<PullSubscription> pull(std::string_view stream, std::string_view consumer, size_t,
+  std::unique_ptr<PullSubscription> pull(std::string_view stream, std::string_view consumer, PullWindow,
                                          std::move_only_function<void(const ConsumedMessage&)> handler,
                                          std::move_only_function<void(const Error&)>) override {
     auto sub = std::make_unique<FakePull>();

@@ -80,6 +80,7 @@ class FakeGateway final : public NatsLink {
       ~Gone() override { end(); }
       void pause() override {}
       void resume() override {}
+      void drain() override {}
     };
     std::string prefix(subject);
     if (prefix.ends_with("*")) prefix.pop_back();
