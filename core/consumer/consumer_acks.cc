@@ -56,7 +56,7 @@ void Consumer::on_ack(const Message& message) {
   }
   if (body.verb == AckVerb::kNext) {
     pulls_->receive(body.rest, message.reply, {});
-  } else if (!message.reply.empty() && !(meta && delivery_was_lost(meta->stream_seq))) {
+  } else if (!message.reply.empty() && (body.verb == AckVerb::kNak || !meta || !delivery_was_lost(meta->stream_seq))) {
     confirmations_.emplace_back(message.reply);
   }
   enlist();
