@@ -83,7 +83,10 @@ class HttpChannel final : public Adapter {
     return figures_;
   }
 
-  std::string place() const override { return options_.endpoint; }
+  std::string place() const override {
+    const std::string why = delivery_ ? delivery_->trouble() : "";
+    return options_.endpoint + (why.empty() ? "" : ": ") + why;
+  }
 
  private:
   void begin() {

@@ -37,6 +37,8 @@ class ChannelDelivery {
   /// Runs whenever under_way() may have become 0.
   void on_settled(std::move_only_function<void()> told) { settled_ = std::move(told); }
   void on_room();
+  /// Why nothing is delivered, in words; empty = it is.
+  std::string trouble() const { return gone_ ? "gone for good (410): nothing more is sent until the adapter is changed or the daemon started again" : failing_; }
 
  private:
   enum class State : uint8_t {

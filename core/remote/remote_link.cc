@@ -19,6 +19,8 @@ namespace {
 constexpr Logger kLog{"remote"};
 constexpr std::chrono::milliseconds kFirstBackoff{100};
 constexpr std::chrono::milliseconds kLastBackoff{5000};
+constexpr size_t kMaxTold_count = 16;
+constexpr std::chrono::hours kTellAgain{1};
 constexpr size_t kMaxOpenRequests_count = 65536;
 constexpr size_t kMaxServers_count = 64;
 constexpr size_t kMaxQueued_bytes = 64 * kMiB;
@@ -99,6 +101,7 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   const ServerUrl& server() const { return found_.empty() ? servers_[server_] : found_.front(); }
   void look_up();
   void try_next(std::string_view why);
+  void tell_trouble(std::string_view why);
   void set_state(LinkState state);
   void fail_requests();
   void on_reply(const LinkMessage& reply);
@@ -121,6 +124,8 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   uint64_t inboxes_ = 0;
   uint64_t last_sid_ = 0;
   int failures_ = 0;
+  std::vector<std::string> told_;  ///< why, in the log since it was connected last
+  MonoTime told_at_{};
   LinkState state_ = LinkState::kConnecting;
   std::vector<std::shared_ptr<std::move_only_function<void(LinkState)>>> listeners_;
   std::unordered_map<uint64_t, Subscribed> subscriptions_;
@@ -293,6 +298,7 @@ void RemoteLink::look_up() {
 
 void RemoteLink::on_ready() {
   failures_ = 0;
+  told_.clear();
   SLUICE_LOG(kLog, kInfo, "connected name={} server={}", options_.name, peer());
   // In the order made, so that a server sees them as on the first connection.
   std::vector<uint64_t> sids;
@@ -336,8 +342,23 @@ void RemoteLink::on_lost(const Error& why) {
   if (!alive.expired()) set_state(LinkState::kReconnecting);
 }
 
+/// Each reason once, and hourly that it still is so: a link may be down for weeks.
+void RemoteLink::tell_trouble(std::string_view why) {
+  const MonoTime now = env_.clock.now();
+  const bool is_new = std::find(told_.begin(), told_.end(), why) == told_.end() && told_.size() < kMaxTold_count;
+  if (is_new) {
+    told_.emplace_back(why);
+    SLUICE_LOG(kLog, kWarn, "connection lost name={} server={} why=\"{}\"", options_.name, peer(), why);
+  } else if (now - told_at_ >= kTellAgain) {
+    SLUICE_LOG(kLog, kWarn, "still not connected name={} server={} tries={} why=\"{}\"", options_.name, peer(), failures_, why);
+  } else {
+    return;
+  }
+  told_at_ = now;
+}
+
 void RemoteLink::try_next(std::string_view why) {
-  SLUICE_LOG(kLog, kWarn, "connection lost name={} server={} why=\"{}\"", options_.name, peer(), why);
+  tell_trouble(why);
   if (!found_.empty()) found_.erase(found_.begin());
   if (found_.empty()) server_ = (server_ + 1) % servers_.size();
   const auto full = std::min(kFirstBackoff * (1 << std::min(failures_, 6)), kLastBackoff);

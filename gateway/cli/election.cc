@@ -45,6 +45,20 @@ bool is_marker(std::string_view headers) {
          find_header(headers, "Nats-Marker-Reason").has_value();
 }
 
+int complain_of(const ElectionWords& words, const Error& why) {
+  if (why.api_code != 10059) return complain(why);
+  return complain(fmt::format("there is no election bucket '{0}'; auto_streams.leader_election of the daemon's configuration makes Choria's, "
+                              "or: sluice kv add {0} --ttl 1m",
+                              words.bucket));
+}
+
+bool is_pattern(const std::string& text) {
+  regex_t compiled;
+  if (::regcomp(&compiled, text.c_str(), REG_EXTENDED | REG_NOSUB) != 0) return false;
+  ::regfree(&compiled);
+  return true;
+}
+
 bool matches(const std::string& pattern, const std::string& text) {
   if (pattern.empty()) return true;
   regex_t compiled;
@@ -67,8 +81,9 @@ void warn_of(const Json& config) {
 }
 
 int info_verb(Session& session, const ElectionWords& words) {
+  if (!is_pattern(words.pattern)) return complain(fmt::format("'{}' is no regular expression", words.pattern));
   auto info = session.api("STREAM.INFO", kv_stream(words.bucket), R"({"subjects_filter":">"})");
-  if (!info) return complain(info.error());
+  if (!info) return complain_of(words, info.error());
   const Json root = Json::parse(*info, nullptr, false);
   const std::string prefix = kv_subject(words.bucket, "");
   struct Row {
@@ -110,7 +125,7 @@ int info_verb(Session& session, const ElectionWords& words) {
 int evict_verb(Session& session, const ElectionWords& words) {
   const std::string subject = kv_subject(words.bucket, words.name);
   auto held = session.last_message(kv_stream(words.bucket), subject);
-  if (!held && held.error().api_code != 10037) return complain(held.error());
+  if (!held && held.error().api_code != 10037) return complain_of(words, held.error());
   if (!held || is_marker(held->headers)) return complain(fmt::format("the election '{}' has no leader", words.name));
   if (!words.force && !confirm(fmt::format("Evict {} as leader of {}?", printable(held->payload), words.name)))
     return kExitFailure;
@@ -150,9 +165,9 @@ void resign(Session& session, Election& election) {
 
 void write_mark(const std::string& path, uint64_t count, WallNanos now) {
   const std::string fresh = path + ".new";
-  std::ofstream(fresh) << fmt::format(R"({{"count":{},"timestamp":"{}"}})", count, format_rfc3339(now)) << '\n';
-  ::chmod(fresh.c_str(), 0644);
-  if (::rename(fresh.c_str(), path.c_str()) != 0)
+  std::ofstream out(fresh);
+  out << fmt::format(R"({{"count":{},"timestamp":"{}"}})", count, format_rfc3339(now)) << std::endl;
+  if (!out || ::chmod(fresh.c_str(), 0644) != 0 || ::rename(fresh.c_str(), path.c_str()) != 0)
     complain(fmt::format("cannot write '{}': {}", path, std::strerror(errno)));
 }
 
@@ -174,7 +189,7 @@ int file_verb(Session& session, const ElectionWords& words) {
   });
   Signals signals(session.loop(), {SIGINT, SIGTERM}, [&](int) { ended = true; });
   while (!ended && !refused) (void)session.loop().run_until([&] { return ended || refused; }, 1h);
-  if (refused) return complain(*refused);
+  if (refused) return complain_of(words, *refused);
   resign(session, election);
   ::unlink(words.file.c_str());
   return kExitOk;
@@ -243,7 +258,7 @@ int run_election_verb(Session& session, const ElectionWords& words) {
   });
   const auto over = [&] { return refused || interrupted || command.over(); };
   while (!over()) (void)session.loop().run_until(over, 1h);
-  if (refused) return complain(*refused);
+  if (refused) return complain_of(words, *refused);
   resign(session, election);
   return interrupted ? kExitFailure : command.code();
 }

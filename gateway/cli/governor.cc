@@ -63,7 +63,7 @@ Result<GovernorSpec> load(Session& session, const std::string& name) {
   auto info = session.api("STREAM.INFO", governor_stream(name));
   if (!info) {
     if (info.error().api_code == 10059)
-      return fail(Errc::kNotFound, fmt::format("there is no governor '{}'; make it with: sluice governor add", name));
+      return fail(Errc::kNotFound, fmt::format("there is no governor '{}'; make it with: sluice governor add {} CAPACITY EXPIRY", name, name));
     return std::unexpected(info.error());
   }
   return parse_governor(*info);

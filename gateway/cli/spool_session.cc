@@ -157,7 +157,7 @@ Result<std::unique_ptr<SpoolSession>> SpoolSession::open(const SpoolConfig& conf
     auto fd = connect_to(config.socket);
     if (fd) return std::make_unique<SocketSession>(*fd);
     if (fd.error().code != Errc::kClosed || access == SpoolAccess::kRunning) {
-      if (fd.error().code == Errc::kClosed) fd.error().detail += ": no sluice-spool listens there";
+      if (fd.error().code == Errc::kClosed) fd.error().detail += ": no sluice-spool listens there (--socket or --config names another)";
       return std::unexpected(fd.error());
     }
   }

@@ -82,7 +82,9 @@ def test_election_run_hands_over_and_fails_over(either_server, tmp_path):
 
 def test_election_evict_and_errors(either_server, tmp_path):
     missing = cli(either_server, "election", "info", check=False)
-    assert missing.returncode == 1 and "10059" in missing.stderr
+    assert missing.returncode == 1 and "sluice kv add CHORIA_LEADER_ELECTION" in missing.stderr
+    led = cli(either_server, "election", "run", "E", "--", "true", check=False)
+    assert led.returncode == 1 and "there is no election bucket" in led.stderr
     make_bucket(either_server, 5)
     a, out = lead(either_server, "a", tmp_path)
     try:
@@ -137,6 +139,7 @@ def test_governor(either_server, tmp_path):
         for run in runs:
             run.wait(30)
     assert "make it with" in cli(either_server, "governor", "info", "NOPE", check=False).stderr
+    assert "governor add NOPE CAPACITY EXPIRY" in cli(either_server, "governor", "run", "NOPE", "--", "true", check=False).stderr
     cli(either_server, "governor", "rm", "PUPPET", "--force")
     assert json.loads(cli(either_server, "governor", "ls", "--json").stdout) == []
 

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <fstream>
 #include <map>
 
+#include "base/log.h"
 #include "remote/remote_link.h"
 #include "sim/sim_env.h"
 
@@ -172,6 +175,35 @@ TEST(SrvLink, DnsThatFailsIsAskedAgainAndTheNextUrlIsTried) {
   spare.die();
   sim.advance(60s);
   EXPECT_GT(asked, 2);
+}
+
+/// A node may be cut off for weeks: its log must not be filled by that.
+TEST(RemoteLinkLog, ALinkThatIsDownForADayTellsWhyOnceAndThenHourly) {
+  const std::string path = testing::TempDir() + "sluice_remote_link.log";
+  std::remove(path.c_str());
+  configure_logging({.file = path});
+  sim::SimEnv sim(1);
+  LinkOptions options;
+  options.urls = {"nats://local:4222", "nats://local:4223"};
+  const auto link = std::move(*make_remote_link(sim.env(), options));
+  sim.advance(24h);
+  {
+    Peer back(sim, 4222);
+    sim.advance(10s);
+    EXPECT_EQ(link->state(), LinkState::kConnected);
+    back.die();
+    sim.advance(1s);
+  }
+  configure_logging({});
+  std::ifstream file(path);
+  size_t lines = 0, still = 0, connected = 0;
+  for (std::string line; std::getline(file, line); ++lines) {
+    still += line.contains("still not connected") ? 1 : 0;
+    connected += line.contains(": connected") ? 1 : 0;
+  }
+  EXPECT_EQ(connected, 1U);
+  EXPECT_GE(still, 20U);
+  EXPECT_LE(lines, still + 8);
 }
 
 }  // namespace
