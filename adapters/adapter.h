@@ -63,6 +63,8 @@ class Adapter {
   virtual bool may_overlap() const { return false; }
   virtual AdapterHealth health() const = 0;
   virtual const AdapterFigures& figures() const = 0;
+  /// Why it is degraded, in words for a person; "" when it is not, or nobody knows.
+  virtual std::string trouble() const { return {}; }
   /// Where it listens, or what it delivers to; "" when that says nothing more than its configuration.
   virtual std::string place() const { return {}; }
 };

@@ -138,11 +138,9 @@ void StreamIngest::prepared(Status outcome) {
   prepared_ = outcome.has_value();
   const bool first = prepare_done_ != nullptr;
   if (!outcome) {
-    SLUICE_LOG(kLog, kWarn, "streams not ready adapter={} why=\"{}\"", options_.adapter,
-               outcome.error().detail);
-    if (!first || may_pass(outcome.error()) || target_.name.empty()) back_off();
+    if (!first || may_pass(outcome.error()) || target_.name.empty()) back_off(outcome.error(), "");
   } else {
-    failures_ = 0;
+    if (ready_.empty()) trouble_.clear();  // else those that are sent now tell
     send_ready();
   }
   if (auto done = std::exchange(prepare_done_, nullptr)) done(std::move(outcome));
@@ -213,6 +211,7 @@ void StreamIngest::on_answer(Place place, Result<PubAck> answer) {
   place->publish.release();
   if (answer) {
     failures_ = 0;
+    trouble_.clear();
     if (place->is_dead_letter) {
       ++figures_.dead_letters;
     } else {
@@ -227,7 +226,7 @@ void StreamIngest::on_answer(Place place, Result<PubAck> answer) {
   // A stream that was there and is gone is made again.
   if (answer.error().code == Errc::kNoResponders) prepared_ = false;
   ready_.emplace(place->number, place);
-  back_off();
+  back_off(answer.error(), place->subject);
 }
 
 void StreamIngest::bury(Place place, const Error& why) {
@@ -263,8 +262,13 @@ void StreamIngest::finish(Place place, Result<PubAck> outcome) {
   tell_room();
 }
 
-void StreamIngest::back_off() {
+/// Tried again after a pause; what is wrong is in the log once, until it is something else or over.
+void StreamIngest::back_off(const Error& why, std::string_view subject) {
   if (stopped_ || retry_timer_->active()) return;
+  std::string told = why.code == Errc::kNoResponders && !subject.empty() ? "no stream takes the subject '" + std::string(subject) + "'" : why.detail;
+  if (told != trouble_)
+    SLUICE_LOG(kLog, kWarn, "messages wait, tried again adapter={} waiting={} why=\"{}\"", options_.adapter, items_.size(), told);
+  trouble_ = std::move(told);
   const auto full = std::min(kFirstBackoff * (1 << std::min(failures_, 6)), kLastBackoff);
   ++failures_;
   const auto half = std::chrono::nanoseconds(full) / 2;

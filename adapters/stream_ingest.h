@@ -66,6 +66,8 @@ class StreamIngest final : public IngestPort {
   void prepare_dead_letters(std::move_only_function<void(Status)> done) { prepare({}, std::move(done)); }
   /// Both streams are there and the last publish was not refused.
   bool healthy() const { return prepared_ && !retry_timer_->active(); }
+  /// Why it is not healthy, in words; empty = it is.
+  const std::string& trouble() const { return trouble_; }
   /// Takes nothing more; whoever waits for `stored` gets kClosed (later).
   void stop();
 
@@ -92,7 +94,7 @@ class StreamIngest final : public IngestPort {
   void on_answer(Place place, Result<PubAck> answer);
   void finish(Place place, Result<PubAck> outcome);
   void bury(Place place, const Error& why);
-  void back_off();
+  void back_off(const Error& why, std::string_view subject);
   void ensure_streams();
   void ensure_stream(const StreamSpec& spec, std::move_only_function<void(Status)> done);
   void prepared(Status outcome);
@@ -110,6 +112,7 @@ class StreamIngest final : public IngestPort {
   bool stopped_ = false;
   bool prepared_ = false;
   int failures_ = 0;
+  std::string trouble_;
   StreamSpec target_;
   std::move_only_function<void(Status)> prepare_done_;
   std::vector<std::move_only_function<void()>> room_;

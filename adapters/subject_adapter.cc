@@ -59,6 +59,11 @@ class SubjectAdapter final : public Adapter {
     return well ? AdapterHealth::kRunning : AdapterHealth::kDegraded;
   }
 
+  std::string trouble() const override {
+    if (network_.state() != LinkState::kConnected) return "not connected to " + network_.peer();
+    return ingest_.trouble();
+  }
+
   const AdapterFigures& figures() const override {
     figures_.duplicates = ingest_.figures().duplicates;
     figures_.in_flight = ingest_.in_flight() + (held_ ? 1 : 0);

@@ -19,6 +19,8 @@ std::string adapters_page(const AdapterHost* adapters) {
     adapters->each([&](const HostedAdapter& hosted) {
       const Adapter& adapter = hosted.adapter();
       const AdapterFigures& figures = adapter.figures();
+      std::string error = hosted.failed();
+      if (error.empty() && adapter.health() != AdapterHealth::kRunning) error = adapter.trouble();
       list.push_back({{"name", adapter.name()},
                       {"type", adapter.kind()},
                       {"state", to_string(adapter.health())},
@@ -32,7 +34,7 @@ std::string adapters_page(const AdapterHost* adapters) {
                       {"in_flight", figures.in_flight},
                       {"restarts", hosted.restarts()},
                       {"running_since", hosted.started_at() == 0 ? Json(nullptr) : Json(format_rfc3339(hosted.started_at()))},
-                      {"error", hosted.failed()}});
+                      {"error", std::move(error)}});
       if (figures.lost_at_source > 0) list.back()["lost_at_source"] = figures.lost_at_source;
       if (figures.lag_total) {
         list.back()["lag"] = *figures.lag_total;

@@ -111,6 +111,10 @@ class ChoriaAudit final : public Adapter {
     return figures_;
   }
   std::string place() const override { return options_.file; }
+  std::string trouble() const override {
+    if (!trouble_.empty()) return trouble_;
+    return spool_.connected() ? "" : "no connection to the spool's socket " + options_.spool;
+  }
 
  private:
   // ---- where we are in the log

@@ -176,6 +176,7 @@ class FileDrop final : public Adapter {
     return figures_;
   }
   std::string place() const override { return options_.folder; }
+  std::string trouble() const override { return trouble_.empty() ? ingest_.trouble() : trouble_; }
 
  private:
   Status begin() {

@@ -83,9 +83,14 @@ class HttpChannel final : public Adapter {
     return figures_;
   }
 
-  std::string place() const override {
-    const std::string why = delivery_ ? delivery_->trouble() : "";
-    return options_.endpoint + (why.empty() ? "" : ": ") + why;
+  std::string place() const override { return options_.endpoint; }
+  std::string trouble() const override {
+    if (!delivery_) return ingest_.trouble();
+    for (std::string why : {delivery_->trouble(), ingest_.trouble()})
+      if (!why.empty()) return why;
+    for (const auto& route : routes_)
+      if (!route->trouble().empty()) return route->trouble();
+    return {};
   }
 
  private:

@@ -45,6 +45,8 @@ class DurablePull {
   void pause();
   void resume();
   bool running() const { return pull_ != nullptr && !retry_timer_->active(); }
+  /// The last trouble, in words.
+  const std::string& trouble() const { return told_; }
 
  private:
   void look();

@@ -24,6 +24,7 @@ class RouteFeed {
             const ChannelRoute& route, AdapterFigures& figures);
 
   bool running() const { return source_.running(); }
+  std::string trouble() const { return source_.running() ? "" : "stream '" + stream_ + "': " + source_.trouble(); }
   void on_room();
   /// Takes nothing more; what is under way still settles.
   void stop();

@@ -137,6 +137,8 @@ class HttpEvents final : public Adapter, private HttpService {
     return ingest_.healthy() ? AdapterHealth::kRunning : AdapterHealth::kDegraded;
   }
 
+  std::string trouble() const override { return ingest_.trouble(); }
+
   const AdapterFigures& figures() const override {
     figures_.duplicates = ingest_.figures().duplicates;
     figures_.in_flight = ingest_.in_flight();

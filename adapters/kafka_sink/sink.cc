@@ -77,8 +77,9 @@ class KafkaSink final : public Adapter {
   }
 
   std::string place() const override {
-    return fmt::format("{} at {}{}{}", options_.topic, fmt::join(options_.brokers, ","), trouble_.empty() ? "" : ": ", trouble_);
+    return fmt::format("{} at {}", options_.topic, fmt::join(options_.brokers, ","));
   }
+  std::string trouble() const override { return trouble_; }
 
  private:
   struct Held {

@@ -107,18 +107,16 @@ class KafkaSource final : public Adapter {
   }
 
   std::string place() const override {
-    const std::string why = trouble();
-    return fmt::format("{} from {}{}{}", fmt::join(options_.topics, ","), fmt::join(options_.brokers, ","),
-                       why.empty() ? "" : ": ", why);
+    return fmt::format("{} from {}", fmt::join(options_.topics, ","), fmt::join(options_.brokers, ","));
   }
 
- private:
-  std::string trouble() const {
+  std::string trouble() const override {
     for (const std::string& why : {trouble_, reader_ ? reader_->trouble() : "", writer_.trouble(), book_.trouble()})
       if (!why.empty()) return why;
     return {};
   }
 
+ private:
   // ---- beginning
 
   void open() {

@@ -434,6 +434,19 @@ TEST_P(AdapterContract, AFullTargetPausesTheSourceAndNothingIsLost) {
   EXPECT_EQ(adapter_->figures().accepted, uint64_t{kCount});
 }
 
+TEST_P(AdapterContract, ATargetThatDoesNotTakeIsToldInWords) {
+  start();
+  EXPECT_EQ(adapter_->trouble(), "");
+  target_.mode = Mode::kNoResponders;
+  send("n1", 1);
+  ASSERT_TRUE(sim_.run_until([&] { return adapter_->health() == AdapterHealth::kDegraded; }, 30s));
+  EXPECT_NE(adapter_->trouble(), "");
+  target_.mode = Mode::kAck;
+  ASSERT_TRUE(sim_.run_until([&] { return adapter_->figures().accepted == 1; }, 60s));
+  EXPECT_EQ(adapter_->trouble(), "");
+  EXPECT_EQ(adapter_->health(), AdapterHealth::kRunning);
+}
+
 TEST_P(AdapterContract, BadInputGoesToTheDeadLettersAndDisturbsNothing) {
   start();
   send("n1", 1);

@@ -221,7 +221,7 @@ TEST_F(HttpChannelTest, AnEndpointDownForHoursCostsNothingButTime) {
   }
   w_.sim.advance(6h);
   EXPECT_LT(endpoint_.seen.size(), 200u) << "backed off";
-  EXPECT_EQ(channel_->place(), "http://far/: connection refused");
+  EXPECT_EQ(channel_->trouble(), "connection refused");
   EXPECT_EQ(channel_->health(), AdapterHealth::kDegraded);
   EXPECT_EQ(waiting(), 300u);
   endpoint_.seen.clear();
@@ -257,7 +257,7 @@ TEST_F(HttpChannelTest, GoneEndsTheDeliveryAndLosesNothing) {
   EXPECT_EQ(waiting(), 2u);
   EXPECT_EQ(channel_->health(), AdapterHealth::kDegraded);
   EXPECT_EQ(channel_->figures().refused.at("gone"), 1u);
-  EXPECT_TRUE(channel_->place().starts_with("http://far/: gone for good")) << channel_->place();
+  EXPECT_TRUE(channel_->trouble().starts_with("gone for good")) << channel_->trouble();
   channel_.reset();
   endpoint_.respond = [](const HttpPost&) { return status(200); };
   start();

@@ -148,7 +148,7 @@ TEST_F(KafkaSourceTest, ATopicThatIsNotThereIsWaitedFor) {
   ASSERT_TRUE(*started_);
   w_.sim.advance(5s);
   EXPECT_EQ(adapter_->health(), AdapterHealth::kDegraded);
-  EXPECT_TRUE(adapter_->place().contains("is not there")) << adapter_->place();
+  EXPECT_TRUE(adapter_->trouble().contains("is not there")) << adapter_->trouble();
   kafka_.make_topic("t");
   produce(0, 1);
   ASSERT_TRUE(run([&] { return adapter_->figures().accepted == 1; }));

@@ -159,9 +159,12 @@ TEST_F(StreamIngestTest, AVanishedStreamIsMadeAgain) {
   client_.mode = Mode::kNoResponders;
   offer("a");
   sim_.run_until_idle();
+  EXPECT_FALSE(ingest_.healthy());
+  EXPECT_TRUE(ingest_.trouble().starts_with("no stream takes the subject '")) << ingest_.trouble();
   client_.mode = Mode::kAck;
   sim_.advance(1s);
   EXPECT_TRUE(client_.specs.contains("S"));
+  EXPECT_EQ(ingest_.trouble(), "");
   EXPECT_EQ(stored_, (std::vector<std::string>{"a"}));
 }
 

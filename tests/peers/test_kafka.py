@@ -228,7 +228,7 @@ def test_a_second_copy_fences_the_first(farm, broker):
     second.wait_running()
     asyncio.run(publish(range(20, 40)))
     wait_for(lambda: first.adapters()["out"]["state"] == "degraded", 60, "the first to give way")
-    assert "fenced" in first.adapters()["out"]["place"]
+    assert "fenced" in first.adapters()["out"]["error"]
     asyncio.run(publish(range(40, 60)))
     assert [int(m.value()) for m in consume(broker, "fence", 60)] == list(range(60))
     assert first.server.stop() == 0 and second.server.stop() == 0
@@ -243,7 +243,7 @@ def test_sasl_properties_and_secrets_are_passed_on(farm, broker):
     text = (f"  - {{type: kafka_source, name: in, brokers: ['{broker.sasl_url}'], topics: [sasl], stream: {{name: S}}, properties: {{security.protocol: SASL_PLAINTEXT, "
             f"sasl.mechanism: PLAIN, sasl.username: sluice}}, property_files: {{sasl.password: '{secret}'}}}}\n")
     gateway = Gateway(farm, text)
-    wait_for(lambda: "uthentication" in gateway.adapters()["in"]["place"], 60, "the refusal")
+    wait_for(lambda: "uthentication" in gateway.adapters()["in"]["error"], 60, "the refusal")
     assert gateway.adapters()["in"]["state"] != "running"
     assert gateway.server.stop() == 0
     secret.write_text("geheim\n")
