@@ -114,7 +114,7 @@ void GovernorCampaign::on_answer(Result<PubAck> answer) {
   if (why.code == Errc::kNoResponders) {
     finish(fail(Errc::kNotFound, "there is no governor '" + options_.governor +
                                      "' in the collective '" + options_.collective +
-                                     "'; make it with: sluice governor add"));
+                                     "'; make it with: sluice governor add " + options_.governor + " CAPACITY EXPIRY"));
     return;
   }
   if (!full_ && !may_pass(why)) {
