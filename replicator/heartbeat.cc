@@ -55,6 +55,8 @@ void Heartbeat::publish(Beat& beat) {
                                 beat.call.release();
                                 ++beat.figures.published;
                                 beat.figures.last_seconds = std::chrono::duration<double>(env_.clock.now() - sent).count();
+                                ++beat.figures.timed;
+                                beat.figures.sum_seconds += beat.figures.last_seconds;
                                 if (!ack) return note_failure(beat, ack.error().detail);
                                 beat.figures.last_error.clear();
                               });

@@ -28,6 +28,8 @@ class Heartbeat {
     uint64_t published = 0;
     uint64_t failed = 0;
     double last_seconds = 0;  ///< from sending to the ack
+    uint64_t timed = 0;       ///< answered ones
+    double sum_seconds = 0;   ///< of them
     std::string last_error;
   };
   /// `client` outlives this. `host` is told as the originator.

@@ -19,12 +19,6 @@ void sample(StreamCopy& copy, bool leads) {
 
 }  // namespace
 
-std::string worker_consumer_name(const std::string& worker) {
-  if (worker.empty()) return "stream_replicator";
-  // Its arguments are swapped there: a name that begins "SR_" gets it twice.
-  return std::string_view("SR_").starts_with(worker) ? worker : "SR_" + worker;
-}
-
 /// Links outlive the clients on them, those outlive the copy.
 struct Replicator::Copy {
   std::unique_ptr<NatsLink> source_link;

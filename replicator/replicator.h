@@ -75,7 +75,4 @@ class Replicator {
   std::move_only_function<void()> stopped_;
 };
 
-/// Name of a worker's consumers and elections, as Stream Replicator makes it.
-std::string worker_consumer_name(const std::string& worker);
-
 }  // namespace sluice

@@ -94,6 +94,8 @@ void collect_choria(MetricSink& sink, const View& view, const std::string& repli
   count("replicator_meta_parse_failed_count", "The number of times a message metadata could not be parsed", 0);
   count("replicator_ack_failed_count", "The number of times an ack failed", 0);
   count("replicator_consumer_recreated", "The number of times the consumer had to be recreated", f.sessions);
+  count("replicator_processing_time_seconds_count", "Messages whose processing was timed", f.processed);
+  sink.counter(prefix + "replicator_processing_time_seconds_sum", "How long they took from reading to settling, summed", labels, f.processing_seconds);
   const bool leads = view.leadership == nullptr || view.leadership->leads();
   sink.gauge(prefix + "replicator_stream_sequence", "The stream sequence of the last message received from the consumer", labels,
              leads ? number(f.position.source_seq.value()) : 0);
@@ -117,6 +119,16 @@ void collect_choria(MetricSink& sink, const View& view, const std::string& repli
   if (view.leadership != nullptr) {
     const ElectionOptions& e = view.leadership->options();
     sink.gauge(prefix + "election_leader", "1 while this candidate leads", {{"election", e.name}, {"identity", e.candidate}, {"replicator", replicator}}, leads ? 1 : 0);
+    if (const Election* election = view.leadership->election()) {
+      for (const bool led : {false, true}) {
+        sink.counter(prefix + "election_campaigns", "The number of campaigns a specific candidate voted in",
+                     {{"election", e.name}, {"identity", e.candidate}, {"state", led ? "leader" : "candidate"}, {"replicator", replicator}},
+                     number(election->campaigns(led)));
+      }
+      sink.gauge(prefix + "election_interval_seconds", "The number of seconds between campaigns",
+                 {{"election", e.name}, {"identity", e.candidate}, {"replicator", replicator}},
+                 std::chrono::duration<double>(election->interval()).count());
+    }
   }
 }
 
@@ -138,6 +150,8 @@ void Replicator::collect(MetricSink& sink) const {
     const MetricLabels theirs{{"replicator", options_.name}, {"subject", beat.subject}};
     sink.counter("choria_stream_replicator_heartbeat_published_count", "The number of heartbeats published", theirs, number(beat.published));
     sink.counter("choria_stream_replicator_heartbeat_published_error_count", "The number of heartbeats that failed", theirs, number(beat.failed));
+    sink.counter("choria_stream_replicator_heartbeat_publish_time_count", "Heartbeats whose publishing was timed", theirs, number(beat.timed));
+    sink.counter("choria_stream_replicator_heartbeat_publish_time_sum", "Seconds they took to be acknowledged, summed", theirs, beat.sum_seconds);
   }
   if (!options_.choria_metrics) return;
   sink.gauge("choria_stream_replicator_heartbeat_subjects_count", "The number of heartbeat subjects", {{"replicator", options_.name}}, number(options_.heartbeats.subjects.size()));

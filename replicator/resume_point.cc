@@ -255,7 +255,7 @@ void ResumePoint::begin_fresh(CopyPosition base, bool by_start_settings) {
   const uint64_t last = plan_.source.last_seq.value();
   uint64_t start = std::max<uint64_t>(first, 1);
   plan_.is_anchored = true;
-  if (known_.begin_at) {
+  if (known_.begin_at && plan_.source.retention == StreamRetention::kLimits) {
     start = std::min(std::max<uint64_t>(known_.begin_at->value(), 1), last + 1);
   } else if (by_start_settings) {
     if (options_.start_at_end) {
@@ -308,13 +308,21 @@ bool ResumePoint::pass_vanished_front(CopyPosition& position) {
   const uint64_t first = plan_.source.first_seq.value();
   if (first <= position.source_seq.value() + 1) return true;
   const uint64_t gone = first - position.source_seq.value() - 1;
+  const bool is_queue = plan_.source.retention != StreamRetention::kLimits;
   // Some of them the target had taken before.
-  const uint64_t queued = std::min(gone, plan_.to_skip);
+  const uint64_t queued = is_queue ? 0 : std::min(gone, plan_.to_skip);  // a queue keeps what this copy has not settled
   plan_.to_skip -= queued;
   const uint64_t marked = plan_.on_target.size();
   plan_.on_target.erase_below(first);
   const uint64_t copied = queued + marked - plan_.on_target.size();
   const uint64_t lost = gone - copied;
+  if (is_queue) {  // taken by others, who have their share of it, or removed
+    position.ledger.read += gone;
+    position.ledger.copied += copied;
+    (options_.filters().empty() ? position.ledger.removed : position.ledger.filtered) += lost;
+    position.source_seq = StreamSeq(first - 1);
+    return true;
+  }
   if (lost != 0) {
     plan_.gap = fmt::format("{} messages of source stream '{}' went before they were copied, the last one {}", lost,
                             options_.stream, first - 1);

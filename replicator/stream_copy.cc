@@ -19,7 +19,6 @@ constexpr auto kLongestBackOff = 5s;
 constexpr auto kBlockedRetry = 30s;
 constexpr auto kPositionInterval = 1s;
 constexpr auto kStopDeadline = 2s;
-constexpr size_t kLeastReadWindow_bytes = 16 * 1024;
 
 /// One source message, as counted.
 void count(Ledger& ledger, const CopyItem& item) {
@@ -190,13 +189,10 @@ void StreamCopy::locate() {
   resume_->ask();
 }
 
-/// With a pace the source's link is not to carry in one burst what then takes minutes to send.
-size_t StreamCopy::read_window_bytes() const {
-  const uint64_t rate = pace_ ? pace_->largest_rate() : 0;
-  return rate == 0 ? options_.window_bytes : std::clamp<size_t>(2 * rate, kLeastReadWindow_bytes, std::max(options_.window_bytes, kLeastReadWindow_bytes));
-}
-
 void StreamCopy::begin(ResumePlan plan) {
+  if (const std::string why = why_no_queue(plan); !why.empty()) return block(why);
+  is_queue_ = plan.source.retention != StreamRetention::kLimits;
+  written_ = StreamSeq();
   if (!plan.gap.empty()) note_gap(plan.gap);
   target_attempt_id_ = plan.target.last_seq.value();
   if (begin_anew_ || begin_at_) rename_through_ = plan.source.last_seq;
@@ -237,19 +233,7 @@ void StreamCopy::begin(ResumePlan plan) {
           .on_progress = [this] { on_progress(); },
           .on_paced = [this] { lag_.progressed(); },
           .on_failed = [this](const WriteFailure& failure) { on_failed(failure); }});
-  ReadPlan reading{.stream = options_.stream,
-                   .filters = options_.filters(),
-                   .created = plan.source.created,
-                   .first = plan.is_anchored ? plan.position.source_seq.next() : StreamSeq(0),
-                   .start_time = plan.start_time,
-                   .window_messages = options_.window_messages,
-                   .window_bytes = read_window_bytes(),
-                   .consumer_prefix = "SR_" + options_.name,
-                   .description = "Sluice replicator " + copy_.replicator + " " + options_.name};
-  reader_ = std::make_unique<StreamReader>(
-      env_, sites_.source, std::move(reading),
-      StreamReader::Events{[this](const ConsumedMessage& message) { on_message(message); },
-                           [this](const std::string& why) { end_session(why); }});
+  read_source(plan);
   figures_.state = CopyState::kCopying;
   SLUICE_LOG(log_, kInfo, "copying copy={} from={} source_seq={} target_seq={} shared={} skip={}", options_.id(),
              sites_.source.link().peer(), ahead_.source_seq.value(), plan.target.last_seq.value(), ahead_.shared,
@@ -267,6 +251,7 @@ void StreamCopy::on_message(const ConsumedMessage& m) {
   // Seen to be gone while it was on its way: overwritten, and counted as such.
   if (m.stream_seq <= (held_.empty() ? ahead_.source_seq : held_.back().seq)) {
     ++figures_.repeated;
+    if (m.stream_seq <= written_) reader_->settled(written_);
     return;
   }
   Read message{m.stream_seq, m.time, std::string(m.subject), std::string(m.headers), std::string(m.payload)};
@@ -275,6 +260,7 @@ void StreamCopy::on_message(const ConsumedMessage& m) {
     const uint64_t missing = m.stream_seq.value() - ahead_.source_seq.value() - 1;
     if (missing == 0) return take(std::move(message), {});
     if (!options_.filters().empty()) return take(std::move(message), {.filtered = missing});
+    if (is_queue_) return take(std::move(message), {.removed = missing});  // others take from it too
   }
   held_.push_back(std::move(message));
   if (!asking_first_) classify_held();
@@ -353,6 +339,7 @@ void StreamCopy::take(Read message, GapCounts gap) {
     item.on_target = true;
   }
   if (item.needs_writing()) address(item, std::move(message));
+  taken_at_.push_back(env_.clock.now());
   writer_->add(std::move(item));
   if (writer_ && reader_ && writer_->is_full() && !reading_paused_) {
     reading_paused_ = true;
@@ -443,6 +430,9 @@ void StreamCopy::address(CopyItem& item, Read message) {
 
 void StreamCopy::on_settled(const CopyItem& item, StreamSeq target_seq) {
   CopyPosition& position = figures_.position;
+  ++figures_.processed;
+  figures_.processing_seconds += std::chrono::duration<double>(env_.clock.now() - taken_at_.front()).count();
+  taken_at_.pop_front();
   position.source_seq = item.source_seq;
   count(position.ledger, item);
   // On a shared target nothing of ours may lie beyond target_seq that is not counted yet.
@@ -543,6 +533,7 @@ void StreamCopy::drop_session() {
   writer_.reset();
   resume_.reset();
   held_.clear();
+  taken_at_.clear();
   on_target_.clear();
 }
 
@@ -574,7 +565,12 @@ void StreamCopy::block(const std::string& why) {
 
 void StreamCopy::schedule_position_write() {
   position_dirty_ = true;
-  if (!state_dir_.empty() && !position_timer_->active()) position_timer_->start(kPositionInterval);
+  if (!state_dir_.empty() && !position_timer_->active()) position_timer_->start(position_interval());
+}
+
+/// A queue waits for it: there, one write follows the other.
+std::chrono::nanoseconds StreamCopy::position_interval() const {
+  return is_queue_ ? std::chrono::nanoseconds(0) : kPositionInterval;
 }
 
 void StreamCopy::write_position_now() {
@@ -587,14 +583,18 @@ void StreamCopy::write_position_now() {
       [&disk = env_.disk, dir = state_dir_, name = position_file(), text = encode_position(position)] {
         return write_state_file(disk, dir, name, text);
       },
-      [this](const Status& status) {
+      [this, settled = position.source_seq, life = position.origin_created](const Status& status) {
         position_writing_ = false;
+        if (status && is_queue_ && reader_ && life == figures_.position.origin_created) {
+          written_ = settled;
+          reader_->settled(settled);
+        }
         if (!status) {
           SLUICE_LOG(log_, kWarn, "position file could not be written copy={} error=\"{}\"", options_.id(),
                      status.error().detail);
         }
         if (stopped_ && !stop_timer_->active()) return finish_stop();
-        if (position_dirty_) position_timer_->start(kPositionInterval);
+        if (position_dirty_) position_timer_->start(status ? position_interval() : kPositionInterval);
       });
 }
 

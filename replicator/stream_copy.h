@@ -22,7 +22,6 @@
 
 #include "base/log.h"
 #include "client/stream_client.h"
-#include "client/stream_reader.h"
 #include "io/env.h"
 #include "replicator/lag_watch.h"
 #include "replicator/limiter.h"
@@ -30,6 +29,7 @@
 #include "replicator/pace.h"
 #include "replicator/position.h"
 #include "replicator/resume_point.h"
+#include "replicator/source_reader.h"
 #include "replicator/subject_rewrite.h"
 #include "replicator/target_writer.h"
 
@@ -61,6 +61,8 @@ struct CopyFigures {
   std::string last_gap;
   uint64_t failures = 0;       ///< sessions that ended by themselves
   std::string last_error;
+  uint64_t processed = 0;      ///< messages settled, with whatever outcome
+  double processing_seconds = 0;    ///< summed over them: from reading each to settling it
   double last_latency_seconds = 0;  ///< from the source's store to the target's ack
   std::vector<ConfigDifference> config_differences;
   size_t in_flight = 0;
@@ -117,6 +119,8 @@ class StreamCopy {
   void run_or_rest();
   void locate();
   void begin(ResumePlan plan);
+  std::string why_no_queue(const ResumePlan& plan) const;
+  void read_source(const ResumePlan& plan);
   void on_message(const ConsumedMessage& message);
   void classify_held();
   void on_first_of_source(const Result<StreamFigures>& info);
@@ -137,6 +141,7 @@ class StreamCopy {
   void drop_session();
   void schedule_position_write();
   void write_position_now();
+  std::chrono::nanoseconds position_interval() const;
   void finish_stop();
   size_t read_window_bytes() const;
   std::string position_file() const { return options_.id() + ".position"; }
@@ -162,6 +167,7 @@ class StreamCopy {
   std::optional<StreamSeq> begin_at_;
   bool position_dirty_ = false;
   bool position_writing_ = false;
+  StreamSeq written_;  ///< source sequence of the position on disk
 
   // Of one session:
   CopyPosition ahead_;           ///< position once all that was read has settled
@@ -172,7 +178,9 @@ class StreamCopy {
   SeqSet on_target_;
   uint64_t last_on_target_ = 0;
   std::deque<Read> held_;        ///< read, waiting until a gap before them is understood
+  std::deque<MonoTime> taken_at_;  ///< of what stands in the writer's line
   bool asking_first_ = false;
+  bool is_queue_ = false;        ///< the source: its messages are acknowledged once the position is on disk
   bool reading_paused_ = false;
 
   // Across sessions:
@@ -198,7 +206,7 @@ class StreamCopy {
   Ticket first_of_source_;
   std::unique_ptr<ResumePoint> resume_;
   std::unique_ptr<TargetWriter> writer_;
-  std::unique_ptr<StreamReader> reader_;
+  std::unique_ptr<SourceReader> reader_;
 };
 
 }  // namespace sluice

@@ -86,9 +86,12 @@ class Election {
   std::chrono::nanoseconds lease() const { return lease_; }
   /// Counters and gauges by Choria's names, with `election` and `identity`.
   void collect(MetricSink& sink) const;
+  /// Between two attempts.
+  std::chrono::nanoseconds interval() const { return lease_ / 4 * 3; }
+  /// Attempts as leader, or as candidate.
+  uint64_t campaigns(bool as_leader) const { return campaigns_[as_leader ? 1 : 0]; }
 
  private:
-  std::chrono::nanoseconds interval() const { return lease_ / 4 * 3; }
   std::chrono::nanoseconds patience() const;
   void read_bucket();
   void on_bucket(Result<std::string> info);

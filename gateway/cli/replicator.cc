@@ -291,6 +291,7 @@ void add_replicator_verbs(CLI::App& app, VerbRun& run) {
   state->add_option("FILE", words->file, "file or folder")->required();
   state->add_flag("--json", words->json, "print it as JSON");
   add_replicator_advisories_verb(*replicator, run);
+  add_replicator_gossip_verb(*replicator, run);
 }
 
 }  // namespace sluice

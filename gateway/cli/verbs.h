@@ -25,6 +25,7 @@ void add_spool_verbs(CLI::App& app, VerbRun& run);
 void add_replicate_verb(CLI::App& app, VerbRun& run);
 void add_replicator_verbs(CLI::App& app, VerbRun& run);
 void add_replicator_advisories_verb(CLI::App& replicator, VerbRun& run);
+void add_replicator_gossip_verb(CLI::App& replicator, VerbRun& run);
 void add_verify_verb(CLI::App& app, VerbRun& run);
 void add_store_verbs(CLI::App& app, VerbRun& run);
 void add_submit_verb(CLI::App& app, VerbRun& run);

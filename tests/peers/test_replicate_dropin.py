@@ -168,8 +168,10 @@ def test_plain(farm):
     labels = {"replicator": "PARITY", "stream": "ORDERS", "worker": "P1"}
     assert value_of(text, "choria_stream_replicator_replicator_copied_messages", labels) == len(expected)
     names = {line.split("{")[0] for line in (FIXTURES / "plain-metrics.txt").read_text().splitlines() if line.startswith("choria_")}
-    missing = {n for n in names if n + "{" not in text} - {n for n in names if "_processing_time_" in n}
+    missing = {n for n in names if n + "{" not in text}
     assert not missing, missing
+    assert value_of(text, "choria_stream_replicator_replicator_processing_time_seconds_count", labels) == len(expected)
+    assert value_of(text, "choria_stream_replicator_replicator_processing_time_seconds_sum", labels) > 0
     ours = json.loads(servers.http_get(copier.port, "/replicator"))["copies"][0]
     assert ours["ledger"]["read"] == ours["ledger"]["copied"] == len(expected) and ours["lag"] in (0, None)
     assert copier.stop() == 0
@@ -305,6 +307,32 @@ def test_heartbeats(farm):
         assert mask(fields_of(headers)) == mask(want[subject])
         assert abs(int(body) - time.time()) < 60
     assert value_of(metrics(copier.port), "choria_stream_replicator_heartbeat_subjects_count", {"replicator": "PARITY"}) == 2
+    timed = [value_of(metrics(copier.port), f"choria_stream_replicator_heartbeat_publish_time_{part}",
+                      {"replicator": "PARITY", "subject": copies[0][0]}) for part in ("count", "sum")]
+    assert timed[0] >= 1 and timed[1] > 0
+
+
+def test_gossip_is_printed(farm):
+    source = farm.nats_server("source").start()
+    item = recorded("inspect-gossip.json")[0]["data"]
+
+    def printed(*more):
+        async def run():
+            nc = await nats.connect(source.url)
+            process = subprocess.Popen([servers.SLUICE, "replicator", "gossip", "REG", "--count", "1", "--server", source.url, *more],
+                                       stdout=subprocess.PIPE, text=True)
+            while process.poll() is None:  # until it listens
+                await nc.publish("choria.stream-replicator.sync.OTHER.I1", b"{}")
+                await nc.publish("choria.stream-replicator.sync.REG.I1", json.dumps(item).encode())
+                await asyncio.sleep(0.02)
+            await nc.close()
+            assert process.returncode == 0
+            return process.stdout.read()
+
+        return asyncio.run(run())
+
+    assert re.fullmatch(rf"\[REG\.I1\] size: {item['size']} advised: false copied: \S+ {item['value']}\n", printed())
+    assert json.loads(printed("--json")) == {**item, "from": "REG.I1"}
 
 
 def test_bad_file_says_where(farm):

@@ -52,9 +52,9 @@ std::optional<Options> parse(int argc, char** argv) {
 void print(const SiteTally& t, double seconds, uint64_t violations, bool time_over, uint64_t seed) {
   fmt::print("prove_replication: {} worlds in {:.1f} s, {:.0f} simulated hours: {} messages, {} copies; power cuts {}, kills {}, "
              "orderly stops {}, partitions {}, resets {}, clock jumps {}, slow disks {}, purges and removals {}, recreations "
-             "{}, takeovers {}, gaps noticed {}, begun anew {}; {} violations{}, seed {}\n",
+             "{}, takeovers {}, gaps noticed {}, begun anew {}, stalls told {}; {} violations{}, seed {}\n",
              t.worlds, seconds, t.simulated_hours, t.messages, t.copies, t.power_cuts, t.kills, t.stops, t.partitions,
-             t.resets, t.clock_jumps, t.slow_disks, t.purges, t.recreations, t.takeovers, t.gaps, t.begun_anew, violations,
+             t.resets, t.clock_jumps, t.slow_disks, t.purges, t.recreations, t.takeovers, t.gaps, t.begun_anew, t.alarms, violations,
              time_over ? ", time over" : "", seed);
 }
 

@@ -20,6 +20,7 @@ struct SiteConfig {
   CopierPlace place = CopierPlace::kApart;
   StreamCopyOptions copy;
   bool others_write = false;      ///< to the target stream
+  bool source_is_queue = false;   ///< work-queue retention
   uint64_t source_max_msgs = 0;   ///< 0 = no limit
   uint64_t source_max_per_subject = 0;
   uint64_t messages = 0;          ///< published in all

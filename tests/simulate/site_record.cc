@@ -128,6 +128,12 @@ void SiteRecord::check_all_there(const Ending& ending) {
     if (copy.place.life != ending.life) values.insert(value_of(copy.subject));
     in_order[copy.place] = copy.number;
   }
+  // A queue gives away what was copied: all that was ever acknowledged there must be.
+  if (config_.source_is_queue && !ending.source_shortened && lives_.size() == 1) {
+    for (const auto& [number, sent] : sent_) {
+      if (sent.place) in_order[*sent.place] = number;
+    }
+  }
   for (const auto& [place, number] : in_order) {
     const Sent& sent = sent_.at(number);
     if (copied_times_.contains(number)) {

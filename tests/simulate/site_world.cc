@@ -136,7 +136,7 @@ std::string SiteWorld::call(SiteMachine& site, std::string_view verb, std::strin
 }
 
 void SiteWorld::make_source_stream() {
-  std::string limits;
+  std::string limits = config_.source_is_queue ? R"(,"retention":"workqueue")" : "";
   if (config_.source_max_msgs != 0) limits += fmt::format(R"(,"max_msgs":{})", config_.source_max_msgs);
   if (config_.source_max_per_subject != 0) limits += fmt::format(R"(,"max_msgs_per_subject":{})", config_.source_max_per_subject);
   call(*source_, "STREAM.CREATE", "ORDERS", fmt::format(R"({{"name":"ORDERS","subjects":["s.>"],"storage":"file"{}}})", limits));
@@ -216,6 +216,7 @@ void SiteWorld::revive() {
     for (const std::string& other : std::exchange(machine->cut_from, {})) sim_.net().heal(machine->host(), other);
     if (auto started = machine->start(); !started) violated(machine->host() + " does not start: " + started.error().detail);
     after_start(*machine);
+    note_disturbance(machine->host(), machine->host());
   }
 }
 
@@ -242,6 +243,7 @@ void SiteWorld::disturb() {
     SiteMachine& other = *machines_[random_.below(machines_.size())];
     note(fmt::format("connections of {} and {} are reset", any.host(), other.host()));
     sim_.net().reset(any.host(), other.host());
+    note_disturbance(any.host(), other.host());
   } else if (draw < 76) {
     ++tally_.slow_disks;
     any.machine().disk_workers().set_latency(0ns, millis(random_.chance(50) ? 5 : random_.below(3000)));
@@ -274,12 +276,14 @@ void SiteWorld::crash(SiteMachine& machine) {
     }
   }
   machine.crash(kind);
+  note_disturbance(machine.host(), machine.host());
   machine.up_at = sim_.clock().now() + millis(random_.below(random_.chance(20) ? 40'000 : 4'000));
 }
 
 void SiteWorld::stop(SiteMachine& machine) {
   ++tally_.stops;
   note("orderly stop of " + machine.host());
+  note_disturbance(machine.host(), machine.host());
   if (&machine == source_) settle_publishes();
   if (!machine.up() || !machine.powered()) return;
   if (&machine == source_) publishing_.clear();
@@ -295,6 +299,7 @@ void SiteWorld::settle_publishes() {
 
 void SiteWorld::restart_replicator(SiteMachine& machine) {
   const bool orderly = random_.chance(50);
+  note_disturbance(machine.host(), machine.host());
   ++(orderly ? tally_.stops : tally_.kills);
   note(fmt::format("replicator of {} is {} and begun again", machine.host(), orderly ? "stopped" : "killed"));
   if (auto started = machine.restart_replicator(orderly); !started) violated("replicator: " + started.error().detail);
@@ -308,6 +313,7 @@ void SiteWorld::partition() {
     if (other->host() == a || random_.chance(30)) continue;
     sim_.net().cut(a, other->host());
     cuts_.emplace_back(a, other->host());
+    note_disturbance(a, other->host());
     note(fmt::format("nothing passes between {} and {}", a, other->host()));
   }
   heal_at_ = sim_.clock().now() + millis(random_.below(random_.chance(30) ? 100'000 : 8'000));
@@ -320,6 +326,7 @@ void SiteWorld::heal_links() {
     };
     if (std::any_of(machines_.begin(), machines_.end(), is_dark)) continue;  // healed at its start
     sim_.net().heal(a, b);
+    note_disturbance(a, b);
     note(fmt::format("{} and {} reach each other again", a, b));
   }
 }
@@ -403,12 +410,42 @@ void SiteWorld::look_at_replicators() {
     if (!copier->replicator()) continue;
     for (const auto& view : copier->replicator()->copies()) {
       if (!view.figures.position.ledger.balanced()) violated("the ledger does not balance");
+      look_for_stall(*copier);
       if (view.leadership && view.figures.state == CopyState::kCopying && last_leader_ != copier->replicator()) {
         if (last_leader_) ++tally_.takeovers;
         last_leader_ = copier->replicator();
       }
     }
   }
+}
+
+/// Something happened to one of these, or between them.
+void SiteWorld::note_disturbance(const std::string& a, const std::string& b) {
+  const auto matters = [this](const std::string& host) {
+    return host == source_->host() || std::any_of(copiers_.begin(), copiers_.end(), [&](SiteMachine* c) { return c->host() == host; });
+  };
+  if (matters(a) && matters(b)) disturbed_at_ = sim_.clock().now();
+}
+
+/// A copy that does not move for 10 s while messages wait raises its alarm, however healthy its connections look.
+void SiteWorld::look_for_stall(SiteMachine& copier) {
+  const auto view = copier.replicator()->copies().front();
+  const MonoTime now = sim_.clock().now();
+  Standing& standing = standing_[&copier];
+  const StreamSeq at = view.figures.position.source_seq;
+  const bool runs = view.figures.state == CopyState::kCopying || view.figures.state == CopyState::kLocating ||
+                    view.figures.state == CopyState::kBackingOff;
+  const bool waits = source_->up() && life_ != 0 && view.figures.position.origin_created == life_ &&
+                     source_->node()->streams().find("ORDERS")->visible_last() > at;
+  if (standing.who != copier.replicator() || standing.at != at || !runs || !waits) {
+    standing = {copier.replicator(), at, now};
+    return;
+  }
+  // Where most is filtered or the link is narrow, standing still for a while is no stall; leaders may change unseen.
+  if (!config_.copy.filters().empty() || config_.bytes_per_second != 0 || view.leadership) return;
+  if (now - std::max(standing.since, disturbed_at_) < 10s + millis(4 * config_.latency_ms_max)) return;
+  if (!view.lag.stalled) violated(fmt::format("{} stands at {} for 10 s and says nothing", copier.host(), at.value()));
+  ++tally_.alarms;
 }
 
 bool SiteWorld::caught_up() {
@@ -463,6 +500,9 @@ void SiteWorld::finish() {
   }
   if (!caught_up()) violated("never catches up, though helped");
   look_at_replicators();
+  const auto drained = [this] { return source_->node()->streams().find("ORDERS")->store().state().messages == 0; };
+  if (config_.source_is_queue && config_.copy.filters().empty() && !sim_.run_until(drained, 120s))
+    violated("what was copied stays in the queue");
   for (const StoredCopy& message : read_all(*source_, "ORDERS", 1)) record_.source_holds(message, life_);
   observe_target();
   SiteRecord::Ending ending;

@@ -34,6 +34,7 @@ struct SiteTally {
   uint64_t takeovers = 0;   ///< leaders after the first
   uint64_t gaps = 0;
   uint64_t begun_anew = 0;
+  uint64_t alarms = 0;      ///< copies that stood for 10 s while there was something to copy, and said so
   double simulated_hours = 0;
 };
 
@@ -71,6 +72,8 @@ class SiteWorld {
   void help_the_blocked();
   void after_start(SiteMachine& machine);
   void look_at_replicators();
+  void look_for_stall(SiteMachine& copier);
+  void note_disturbance(const std::string& a, const std::string& b);
   void settle_publishes();
   SiteMachine& draw_copier();
   std::string story();
@@ -98,6 +101,14 @@ class SiteWorld {
   bool clock_jumped_ = false;
   uint64_t restarts_ = 0;           ///< times the copy began anew, by policy or by a person
   const Replicator* last_leader_ = nullptr;
+  /// Where a copy stood, and since when it stands there though messages wait.
+  struct Standing {
+    const Replicator* who = nullptr;
+    StreamSeq at;
+    MonoTime since{};
+  };
+  std::map<const SiteMachine*, Standing> standing_;
+  MonoTime disturbed_at_{};         ///< the link between source and copiers, or either of them
   std::vector<std::pair<std::string, std::string>> cuts_;
   MonoTime heal_at_{};
 };
