@@ -441,8 +441,11 @@ void SiteWorld::look_for_stall(SiteMachine& copier) {
     standing = {copier.replicator(), at, now};
     return;
   }
-  // Where most is filtered or the link is narrow, standing still for a while is no stall; leaders may change unseen.
-  if (!config_.copy.filters().empty() || config_.bytes_per_second != 0 || view.leadership) return;
+  // Where most is filtered or the link is narrow, standing still for a while is no stall; leaders may change
+  // unseen, and a start may wait for the sampling state.
+  if (!config_.copy.filters().empty() || config_.bytes_per_second != 0 || view.leadership ||
+      !config_.copy.inspect.state_bucket.empty())
+    return;
   if (now - std::max(standing.since, disturbed_at_) < 10s + millis(4 * config_.latency_ms_max)) return;
   if (!view.lag.stalled) violated(fmt::format("{} stands at {} for 10 s and says nothing", copier.host(), at.value()));
   ++tally_.alarms;
