@@ -56,6 +56,7 @@ std::chrono::nanoseconds Election::patience() const {
 
 void Election::start(std::move_only_function<void(Status)> ready) {
   ready_ = std::move(ready);
+  state_ = ElectionState::kStarting;  // also after a start that was refused
   if (!is_kv_bucket(options_.bucket) || !is_kv_key(options_.name)) {
     env_.executor.post([this, alive = std::weak_ptr<char>(alive_)] {
       if (alive.expired() || !ready_) return;
