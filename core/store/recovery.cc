@@ -88,6 +88,9 @@ Status Recovery::list_files() {
   for (const char* kind : {"journal", "segments"}) {
     const std::string folder = dir_ + "/" + kind;
     const bool is_journal = kind[0] == 'j';
+    // A name that a killed process gave may be in the kernel only. From here on it counts: the journal file that a segment
+    // was copied from may leave soon.
+    if (auto s = disk_.sync_dir(folder); !s) return s;
     auto names = disk_.list(folder);
     if (!names) return std::unexpected(names.error());
     for (const std::string& name : *names) {

@@ -119,6 +119,37 @@ TEST(FileStore, TornNewestBatchIsCutAndItsSequencesAreNotUsedAgain) {
   }
 }
 
+// A kill leaves what the process wrote and named in the kernel. The next one may let a journal file go for a segment of which the
+// power cut after it would take the name.
+TEST(FileStore, APowerCutAfterAKillTakesNothing) {
+  uint64_t kills = 0;
+  for (uint64_t op = 1; op <= 60; ++op) {
+    SCOPED_TRACE(op);
+    StoreWorld w(op);
+    w.open();
+    StreamStore& s = w.make("A");
+    const auto fill = [&](StreamStore& to, int from, int count) {
+      for (int i = from; i < from + count; ++i) w.put(to, "s", body(i) + std::string(1000, 'x'));
+    };
+    fill(s, 1, 200);  // the next file makes a journal file retire
+    w.run();
+    w.sim.disk().crash_after_ops(op, Crash::kKill);
+    fill(s, 201, 60);
+    w.run();
+    const bool killed = !w.sim.disk().powered();
+    kills += killed ? 1 : 0;
+    w.sim.disk().power_on();
+    w.crash(Crash::kKill);
+    const uint64_t seen = w.find("A").state().messages;
+    EXPECT_GE(seen, 200u);
+    w.run();
+    w.crash(Crash::kPower);
+    EXPECT_EQ(w.find("A").state().messages, seen);
+    for (uint64_t i = 1; i <= seen; ++i) ASSERT_TRUE(w.find("A").load(StreamSeq(i))) << i;
+  }
+  EXPECT_GT(kills, 20u);
+}
+
 // A stream whose creation was cut left its high-water record behind; the next stream must not inherit it.
 TEST(FileStore, StreamIdOfACutBatchIsNotUsedAgain) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
