@@ -200,11 +200,17 @@ def sluice_pulled_by_sluice(run):
     return to_sluice(run, run.farm.sluice(SLUICE, servers.free_port(), "source"))
 
 
-def third_process(run):
+def third_process(run, more=""):
     source = run.farm.sluice(SLUICE, servers.free_port(), "source").start()
     target = run.farm.sluice(SLUICE, servers.free_port(), "target").start()
-    copier = run.copier(source.port, run.long_way(target.port))
+    copier = run.copier(source.port, run.long_way(target.port), more)
     return run.measure(source, [source, target, copier], target, copier.start)
+
+
+def sampling(run):
+    """Each message of a sender of its own: all are copied, all are remembered."""
+    run.options = argparse.Namespace(**vars(run.options) | {"senders": run.options.messages})
+    return third_process(run, ", inspect_subject_token: -1, inspect_duration: 1h")
 
 
 def between_nats(run, kind):
@@ -234,6 +240,7 @@ CASES = {
     "sluice-to-sluice-zstd": sluice_to_sluice_zstd,
     "sluice-pulled-by-sluice": sluice_pulled_by_sluice,
     "third-process": third_process,
+    "sampling": sampling,
     "sluice-to-nats": sluice_to_nats,
     "nats-to-sluice": nats_to_sluice,
     "nats-mirror": lambda run: between_nats(run, "mirror"),

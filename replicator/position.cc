@@ -1,5 +1,6 @@
 #include "replicator/position.h"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <array>
@@ -37,7 +38,10 @@ auto counts_of(LedgerT& l) {
 
 std::string format_counts(const Ledger& ledger) {
   std::string text;
-  for (const uint64_t* count : counts_of(ledger)) text += fmt::format(" {}", *count);
+  for (const uint64_t* count : counts_of(ledger)) {
+    const fmt::format_int digits(*count);
+    text.append(1, ' ').append(digits.data(), digits.size());
+  }
   return text;
 }
 
@@ -99,7 +103,7 @@ std::optional<CopyPosition> decode_position(std::string_view text) {
 }
 
 std::string format_position_header(const CopyPosition& position) {
-  return fmt::format("{} {}{}", position.origin_created, position.source_seq.value(), format_counts(position.ledger));
+  return fmt::format(FMT_COMPILE("{} {}{}"), position.origin_created, position.source_seq.value(), format_counts(position.ledger));
 }
 
 std::optional<CopyPosition> parse_position_header(std::string_view value) {

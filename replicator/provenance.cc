@@ -1,5 +1,6 @@
 #include "replicator/provenance.h"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <vector>
@@ -9,6 +10,9 @@
 
 namespace sluice {
 namespace {
+
+/// Mark, position, id and fence are appended one by one.
+constexpr size_t kRoomForOurs_bytes = 400;
 
 std::optional<Provenance> parse_mark(std::string_view value) {
   std::string_view words[5];
@@ -28,7 +32,7 @@ std::optional<Provenance> parse_mark(std::string_view value) {
 }  // namespace
 
 std::string format_provenance(const Provenance& p) {
-  return fmt::format("{} {} {} {} {}", p.stream, p.seq.value(), p.replicator, p.worker, p.time_ms);
+  return fmt::format(FMT_COMPILE("{} {} {} {} {}"), p.stream, p.seq.value(), p.replicator, p.worker, p.time_ms);
 }
 
 std::optional<Provenance> find_provenance(std::string_view headers, const Provenance& copy) {
@@ -48,7 +52,9 @@ uint32_t count_hops(std::string_view headers) {
 }
 
 std::string copy_headers(std::string_view source_headers, const Provenance& mark, const CopyPosition& position) {
-  std::string block(source_headers);
+  std::string block;
+  block.reserve(source_headers.size() + kRoomForOurs_bytes);
+  block.append(source_headers);
   if (block.find("Nats-Expected-") != block.npos) remove_headers_with_prefix(block, "Nats-Expected-");
   if (block.find(kPositionHeader) != block.npos) remove_header(block, kPositionHeader);
   append_header(block, kProvenanceHeader, format_provenance(mark));
@@ -57,7 +63,7 @@ std::string copy_headers(std::string_view source_headers, const Provenance& mark
 }
 
 std::string copy_message_id(const Provenance& mark, WallNanos origin_created) {
-  return fmt::format("{}:{}:{}:{}:{:x}", mark.stream, mark.seq.value(), mark.replicator, mark.worker, origin_created);
+  return fmt::format(FMT_COMPILE("{}:{}:{}:{}:{:x}"), mark.stream, mark.seq.value(), mark.replicator, mark.worker, origin_created);
 }
 
 }  // namespace sluice

@@ -43,10 +43,11 @@ TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Even
   if (plan_.pace != nullptr) pace_timer_ = env_.timers.make([this] { pump(); });
 }
 
-/// What waits is of no use in memory: with a pace no more than a second's worth is read ahead.
+/// What waits is of no use in memory: a quarter of a window is there when acks make room, more is on its way from the source by
+/// then; with a pace no more than a second's worth.
 size_t TargetWriter::most_waiting_bytes() const {
   const uint64_t rate = plan_.pace == nullptr ? 0 : plan_.pace->rate_at(env_.clock.wall());
-  return rate == 0 ? window_max_bytes_ : std::clamp<size_t>(rate, 1, window_max_bytes_);
+  return rate == 0 ? std::max<size_t>(window_max_bytes_ / 4, 1) : std::clamp<size_t>(rate, 1, window_max_bytes_);
 }
 
 bool TargetWriter::must_wait_for_pace() {
@@ -92,7 +93,7 @@ void TargetWriter::publish(Place& place, uint64_t number) {
   const bool fenced = !plan_.shared && place.item.outcome == Outcome::kCopied;
   place.msg_id = find_header(headers, "Nats-Msg-Id").value_or("");
   if (fenced) {
-    append_header(headers, "Nats-Expected-Last-Sequence", fmt::format("{}", next_target_.value() - 1));
+    append_header(headers, "Nats-Expected-Last-Sequence", fmt::format_int(next_target_.value() - 1).str());
     if (in_flight_ != 0 && !last_id_.empty()) append_header(headers, "Nats-Expected-Last-Msg-Id", last_id_);
     last_id_ = place.msg_id;
     place.target_seq = next_target_;

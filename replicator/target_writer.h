@@ -13,6 +13,7 @@
 // asked anew.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -93,9 +94,9 @@ class TargetWriter {
   TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Events events);
 
   void add(CopyItem item);
-  /// A whole window waits that is not yet on its way: read no more for now.
+  /// Enough waits that is not yet on its way: read no more for now.
   bool is_full() const {
-    return waiting_messages() >= window_.max_messages() || waiting_bytes_ >= most_waiting_bytes();
+    return waiting_messages() >= std::max<size_t>(window_.max_messages() / 4, 1) || waiting_bytes_ >= most_waiting_bytes();
   }
   bool idle() const { return line_.empty(); }
   /// Drops what was not published yet; what is on its way settles.
