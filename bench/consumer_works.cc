@@ -123,7 +123,7 @@ Outcome push_acks(const Options& options) {
 /// all the way.
 Outcome work_queue(const Options& options) {
   Peer admin(options.port);
-  admin.request("$JS.API.STREAM.DELETE.QUEUE", "");
+  if (!options.keep) admin.request("$JS.API.STREAM.DELETE.QUEUE", "");
   ask(admin, "$JS.API.STREAM.CREATE.QUEUE",
       R"({"name":"QUEUE","subjects":["bench.QUEUE"],"storage":"file","retention":"workqueue","num_replicas":1})");
   ask(admin, "$JS.API.CONSUMER.DURABLE.CREATE.QUEUE.c",

@@ -56,6 +56,7 @@ Options parse(int argc, char** argv) {
     else if (key == "--streams") options.streams = std::max<size_t>(1, static_cast<size_t>(std::atol(value)));
     else if (key == "--subjects") options.subjects = std::max<size_t>(1, static_cast<size_t>(std::atol(value)));
     else if (key == "--max-msgs") options.max_msgs = std::atol(value);
+    else if (key == "--keep") options.keep = std::atoi(value) != 0;
     else if (key == "--messages") options.messages = static_cast<uint64_t>(std::atoll(value));
     else die("unknown option " + std::string(key));
   }

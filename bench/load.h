@@ -38,6 +38,7 @@ struct Options {
   size_t streams = 1;       ///< stream-pub: messages go round them
   size_t subjects = 1;      ///< of each stream
   long max_msgs = -1;       ///< of each stream; few: messages die young
+  bool keep = false;        ///< go on with the streams of an earlier run instead of making them anew
   uint64_t messages = 0;    ///< stream-pub: stop after so many; 0 = --seconds decides
 };
 

@@ -96,7 +96,7 @@ namespace {
 Outcome publish_round(const Options& options, size_t window) {
   Peer admin(options.port);
   const bool many = options.streams > 1;
-  for (size_t i = 0; i < options.streams; ++i)
+  for (size_t i = 0; i < options.streams && !options.keep; ++i)
     make_stream(admin, many ? "PUBLISH" + std::to_string(i) : "PUBLISH", options.max_msgs);
   const double seconds = options.messages > 0 ? 0 : options.seconds;
   return publish(options, window, seconds, options.messages, [&](uint64_t n, std::string& out) {

@@ -43,6 +43,7 @@ class Gathering {
 
   /// Writes the segment, if anything lives.
   Status write(Disk& disk) {
+    if (auto s = write_kept_ids(disk); !s) return s;
     if (items_.empty()) return {};
     std::sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) {
       return std::tuple(a.stream, a.seq, b.source) < std::tuple(b.stream, b.seq, a.source);  // of copies the newest first
@@ -71,6 +72,17 @@ class Gathering {
     size_t at;
     size_t size;
   };
+
+  Status write_kept_ids(Disk& disk) {
+    if (ids_.empty()) return {};
+    const auto key = [](const KeptId& id) { return std::pair(id.stream, id.seq); };
+    std::stable_sort(ids_.begin(), ids_.end(), [&](const KeptId& a, const KeptId& b) { return key(a) < key(b); });
+    ids_.erase(std::unique(ids_.begin(), ids_.end(), [&](const KeptId& a, const KeptId& b) { return key(a) == key(b); }), ids_.end());
+    auto written = write_ids(disk, job_.dir, job_.ids_number, job_.store_id, ids_, sealer_.get());
+    if (!written) return std::unexpected(written.error());
+    job_.ids = std::move(*written);
+    return {};
+  }
 
   Status write_items(SegmentWriter& writer) {
     if (auto s = writer.begin(); !s) return s;
@@ -111,7 +123,14 @@ class Gathering {
       }
       return;
     }
-    if (is_alive(r) && format::open_record(bytes.data(), seed_, sealer_.get())) take_message(r, bytes);
+    if ((is_alive(r) || may_keep_id(r)) && format::open_record(bytes.data(), seed_, sealer_.get())) take_message(r, bytes);
+  }
+
+  /// Whether the record's id, if it has one, is still in the stream's duplicate window.
+  bool may_keep_id(const Record& r) const {
+    if (r.type != RecordType::kMessage && r.type != RecordType::kSkip) return false;
+    const auto since = job_.ids_since.find(r.stream);
+    return since != job_.ids_since.end() && r.time >= since->second;
   }
 
   bool is_alive(const Record& r) const {
@@ -121,7 +140,10 @@ class Gathering {
   }
 
   void take_message(const Record& r, std::span<const std::byte> bytes) {
-    if (!is_alive(r)) return;
+    if (!is_alive(r)) {
+      if (!r.msg_id.empty() && may_keep_id(r)) ids_.push_back({r.stream, r.seq, r.time, std::string(r.msg_id)});
+      return;
+    }
     items_.push_back({r.stream, r.seq, source_, arena_.size(), bytes.size()});
     arena_.insert(arena_.end(), bytes.begin(), bytes.end());
   }
@@ -186,6 +208,7 @@ class Gathering {
   uint64_t seed_ = 0;
   std::vector<std::byte> arena_;
   std::vector<Item> items_;
+  std::vector<KeptId> ids_;
 };
 
 }  // namespace
@@ -197,7 +220,12 @@ Status run_copy(Disk& disk, CopyJob& job) {
     if (!file) return std::unexpected(file.error());
     if (auto s = gathering.read(**file, source); !s) return s;
   }
-  return gathering.write(disk);
+  Status result = gathering.write(disk);
+  if (!result && job.ids) {
+    (void)disk.remove(job.ids->path);
+    job.ids.reset();
+  }
+  return result;
 }
 
 }  // namespace sluice

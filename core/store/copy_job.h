@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -12,6 +13,7 @@
 #include "base/error.h"
 #include "base/seq_set.h"
 #include "io/disk.h"
+#include "store/kept_ids.h"
 #include "store/segment.h"
 
 namespace sluice {
@@ -38,6 +40,8 @@ struct CopyJob {
   std::shared_ptr<const SealingKeys> keys;  ///< null: the copy is not encrypted
   std::vector<Source> sources;
   std::unordered_map<uint32_t, Alive> alive;
+  std::unordered_map<uint32_t, WallNanos> ids_since;  ///< by stream: ids from then on are kept although their message goes
+  uint64_t ids_number = 0;                            ///< of the file for them
   std::unordered_set<uint32_t> compress;  ///< streams whose messages are compressed in the copy
 
   // -- results
@@ -48,6 +52,7 @@ struct CopyJob {
   std::vector<std::byte> summary;
   std::vector<SegmentEntry> entries;  ///< sorted by (stream, sequence)
   uint64_t accounted_bytes = 0;
+  std::optional<IdFile> ids;            ///< written, when there were any to keep
   std::map<uint32_t, SeqSet> removals;  ///< that journal sources state
   bool damaged = false;                 ///< a journal source had a batch that is not as it was written
 

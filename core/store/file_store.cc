@@ -67,6 +67,7 @@ Status FileStore::open() {
   if (options_.sync == SyncMode::kInterval) need_interval_sync();
   journal_->start(recovery.next_batch, recovery.commit);
   if (auto s = adopt(recovery); !s) return s;
+  if (auto s = adopt_ids(recovery); !s) return s;
 
   std::erase_if(spares_, [&](const std::string& path) {
     auto file = disk.open(path, OpenMode::kRead);
@@ -93,6 +94,30 @@ Status FileStore::open() {
              by_id_.size(), consumers_.size(), report_.journal_batches, report_.lost_records, report_.cut_bytes);
   maintain_soon();
   return {};
+}
+
+/// Ids are hints: a file of them that can't be read only lets a message in twice.
+Status FileStore::adopt_ids(const Recovery& recovery) {
+  for (const auto& [number, path] : recovery.id_files) {
+    auto opened = open_ids(env_.disk, path, number, store_id_, sealer_.get());
+    if (opened) {
+      id_files_.push_back(std::move(*opened));
+      continue;
+    }
+    if (opened.error().code == Errc::kUnsupported) return std::unexpected(opened.error());
+    SLUICE_LOG(kLog, kWarn, "message ids of {} are not remembered error={}", path, opened.error().detail);
+  }
+  return {};
+}
+
+void FileStore::each_kept_id(uint32_t stream, WallNanos since, const std::function<void(const Record&)>& visit) {
+  for (const IdFile& file : id_files_) {
+    if (file.newest < since) continue;
+    const Status read = read_ids(env_.disk, file, stream, store_id_, sealer_.get(), [&](const Record& r) {
+      if (r.time >= since) visit(r);
+    });
+    if (!read) SLUICE_LOG(kLog, kWarn, "message ids of {} are not remembered error={}", file.path, read.error().detail);
+  }
 }
 
 /// The names of the folders must outlive a power cut too: the store's own and its parent's entries for
@@ -658,6 +683,7 @@ void FileStore::collect(MetricSink& sink) const {
   sink.counter("sluice_store_read_errors_total", "Reads that the disk refused.", {}, number(read_errors_));
   sink.counter("sluice_store_retired_files_total", "Journal files and segments retired.", {}, number(retired_files_));
   sink.counter("sluice_store_copied_bytes_total", "Bytes of live messages copied by retiring.", {}, number(copied_bytes_));
+  sink.counter("sluice_store_kept_ids_bytes_total", "Bytes written of message ids whose message is removed.", {}, number(ids_bytes_));
   sink.counter("sluice_store_cache_hits_total", "Reads served by the block cache.", {}, number(cache_.hits()));
   sink.counter("sluice_store_cache_misses_total", "Reads that went to the disk.", {}, number(cache_.misses()));
   sink.gauge("sluice_store_cache_bytes", "Tail and block cache.", {}, number(j.tail_bytes + cache_.size_bytes()));

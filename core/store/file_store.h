@@ -77,6 +77,8 @@ class FileStore final : public Store, public JournalOwner {
   void message_lost(const std::string& stream, uint64_t seq, const Error& why);
   /// Overwrites a removed message wherever it stands, once its intent is on disk and the batch of the message proved.
   void begin_erasure(const Erasure& erasure);
+  /// Ids of removed messages that retirements have kept, with time ≥ `since`.
+  void each_kept_id(uint32_t stream, WallNanos since, const std::function<void(const format::Record&)>& visit);
   uint64_t read_errors() const { return read_errors_; }
   SyncMode sync_mode() const { return options_.sync; }
   void need_interval_sync();
@@ -121,6 +123,7 @@ class FileStore final : public Store, public JournalOwner {
   Status sync_folders();
   Status adopt(Recovery& recovery);
   Status adopt_segments(Recovery& recovery);
+  Status adopt_ids(const Recovery& recovery);
   Status open_for_reading(StoreFile& file);
   struct IndexPage {
     std::shared_ptr<const void> pin;
@@ -155,6 +158,8 @@ class FileStore final : public Store, public JournalOwner {
   static bool worth_rewriting(const StoreFile& segment);
   void state_removals(uint64_t number, FileStream& stream);
   bool facts_matter(const StoreFile& file) const;
+  bool plan_ids(const StoreFile& file);
+  void drop_old_ids();
   void copied(const Status& result);
   void adopt_segment();
   void compare_copy(StoreFile& segment);
@@ -225,6 +230,7 @@ class FileStore final : public Store, public JournalOwner {
   std::shared_ptr<const void> held_;
   std::deque<uint64_t> open_segments_;
   std::vector<std::string> spares_;
+  std::vector<IdFile> id_files_;
   std::optional<Error> failure_;
   CommitNo durable_at_failure_{0};
   bool no_space_ = false;
@@ -243,6 +249,7 @@ class FileStore final : public Store, public JournalOwner {
   uint64_t read_errors_ = 0;
   uint64_t retired_files_ = 0;
   uint64_t copied_bytes_ = 0;
+  uint64_t ids_bytes_ = 0;
   uint64_t scrubbed_bytes_ = 0;
   uint64_t scrub_passes_ = 0;
   uint64_t repaired_pages_ = 0;

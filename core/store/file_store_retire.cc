@@ -84,6 +84,7 @@ void FileStore::space_checked(const Status& result, uint64_t free_bytes, const s
   if (made) spares_.push_back(spare);
   uint64_t total = 0;
   for (const auto& [number, file] : files_.all()) total += file->size;
+  for (const IdFile& file : id_files_) total += file.size;
   const bool over = options_.max_bytes != 0 && total > options_.max_bytes;
   const bool full = !result || free_bytes < options_.reserve_bytes || over;
   if (!spares_.empty() || !full) journal_->retry();
@@ -190,6 +191,48 @@ bool FileStore::facts_matter(const StoreFile& file) const {
   });
 }
 
+/// Sees to it that ids within their stream's duplicate window are kept when the file goes. @return whether there may be any.
+bool FileStore::plan_ids(const StoreFile& file) {
+  bool any = false;
+  const WallNanos now = env_.clock.wall();
+  const auto plan = [&](uint32_t id, WallNanos newest) {
+    const auto stream = by_id_.find(id);
+    if (stream == by_id_.end() || stream->second->id_window().count() <= 0) return;
+    const WallNanos since = now - stream->second->id_window().count();
+    if (newest < since || stream->second->newest_id() < since) return;
+    retire_->copy->ids_since[id] = since;
+    any = true;
+  };
+  for (const auto& [id, span] : file.streams) plan(id, file.ids_until);
+  for (const SegmentPart& part : file.parts) plan(part.stream, part.last_time);
+  return any;
+}
+
+/// Files of ids that every window has passed.
+void FileStore::drop_old_ids() {
+  const WallNanos now = env_.clock.wall();
+  std::vector<std::string> old;
+  std::erase_if(id_files_, [&](const IdFile& file) {
+    const bool needed = std::any_of(file.streams.begin(), file.streams.end(), [&](const auto& entry) {
+      const auto stream = by_id_.find(entry.first);
+      return stream != by_id_.end() && file.newest >= now - stream->second->id_window().count();
+    });
+    if (!needed) old.push_back(file.path);
+    return !needed;
+  });
+  if (old.empty()) return;
+  background(
+      [old, &disk = env_.disk]() -> Status {
+        for (const std::string& path : old) {
+          if (auto s = disk.remove(path); !s) return s;
+        }
+        return {};
+      },
+      [](const Status& result) {
+        if (!result) SLUICE_LOG(kLog, kWarn, "a file of ids could not be removed error={}", result.error().detail);
+      });
+}
+
 void FileStore::begin_retire(std::vector<uint64_t> sources) {
   retire_ = std::make_unique<Retire>();
   retire_->sources = std::move(sources);
@@ -209,7 +252,10 @@ void FileStore::begin_retire(std::vector<uint64_t> sources) {
     if (file.live_messages != 0) plan_file(file);
     facts |= file.is_journal && facts_matter(file);
   }
-  if (retire_->expected == 0 && !facts) {
+  bool ids = false;
+  for (uint64_t number : retire_->sources) ids |= plan_ids(*files_.find(number));
+  if (ids) job.ids_number = take_file_number();
+  if (retire_->expected == 0 && !facts && !ids) {
     drop_sources();
     retire_->adopted = true;
     state_again();
@@ -251,6 +297,10 @@ void FileStore::adopt_segment() {
   segment.shape = job.shape;
   if (job.made) segment.take_parts(job.summary);
   copied_bytes_ += job.accounted_bytes;
+  if (job.ids) {
+    ids_bytes_ += job.ids->size;
+    id_files_.push_back(std::move(*job.ids));
+  }
   if (job.entries.size() == retire_->expected) {
     for (SegmentPart& part : segment.parts) {
       const auto dropped = retire_->dropped.find(part.stream);
@@ -440,6 +490,7 @@ void FileStore::recycled(const Status& result) {
     files_.erase(number);
   }
   retire_.reset();
+  drop_old_ids();
   bound_journal();
   if (no_space_) check_space();
   maintain_soon();

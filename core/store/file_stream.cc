@@ -24,6 +24,7 @@ FileStream::FileStream(FileStore& store, uint32_t id, std::string name, std::str
 void FileStream::set_traits(const StreamTraits& traits) {
   sync_ = traits.sync.value_or(store_.sync_mode());
   compress_ = traits.compress;
+  id_window_ = traits.id_window;
   if (sync_ == SyncMode::kInterval) store_.need_interval_sync();
 }
 
@@ -69,6 +70,7 @@ StreamSeq FileStream::append(const AppendRequest& request) {
   file.message_bytes += place.accounted_bytes;
   file.live_bytes += place.accounted_bytes;
   span(file).widen(seq);
+  note_id(file, r);
   note_append(seq, place, r.subject, r.time);
   return StreamSeq(seq);
 }
@@ -105,11 +107,19 @@ StreamSeq FileStream::skip(WallNanos time, std::string_view msg_id) {
   r.seq = seq;
   r.time = time;
   r.msg_id = msg_id;
-  StreamSpan& here = span(*write(r, seq).file);
+  StoreFile& file = *write(r, seq).file;
+  StreamSpan& here = span(file);
   here.widen(seq);
   here.states_facts = true;
+  note_id(file, r);
   note_skip(seq, time);
   return StreamSeq(seq);
+}
+
+void FileStream::note_id(StoreFile& file, const Record& record) {
+  if (record.msg_id.empty()) return;
+  file.ids_until = std::max(file.ids_until, record.time);
+  newest_id_ = std::max(newest_id_, record.time);
 }
 
 /// One record: recovery counts every sequence below the highest that has no message as a gap.
@@ -326,7 +336,7 @@ void FileStream::message_lost(uint64_t seq, const Error& why) { store_.message_l
 
 void FileStream::each_msg_id(WallNanos since,
                              const std::function<void(std::string_view, StreamSeq, WallNanos)>& visit) {
-  // Removed and skipped messages keep their ids as long as their journal file is there.
+  // Removed and skipped messages keep their ids: in their file, and when that has gone in one of ids.
   std::vector<std::pair<uint64_t, std::pair<std::string, WallNanos>>> found;
   IndexedStream::each_msg_id(since, [&](std::string_view id, StreamSeq seq, WallNanos time) {
     found.push_back({seq.value(), {std::string(id), time}});
@@ -338,11 +348,31 @@ void FileStream::each_msg_id(WallNanos since,
     found.push_back({id.seq, {std::string(read->record.msg_id), read->record.time}});
   }
   std::vector<RecoveredId>().swap(ids_);
+  each_removed_id(since, [&](const Record& r) { found.push_back({r.seq, {std::string(r.msg_id), r.time}}); });
   std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   uint64_t last = 0;
   for (const auto& [seq, id] : found) {
     if (seq != last) visit(id.first, StreamSeq(seq), id.second);
     last = seq;
+  }
+}
+
+/// Of messages that stand in segments although they are removed, and of those that stand nowhere any more.
+void FileStream::each_removed_id(WallNanos since, const std::function<void(const Record&)>& visit) {
+  store_.each_kept_id(id_, since, visit);
+  for (const auto& [number, file] : store_.files().all()) {
+    const SegmentPart* part = file->is_journal ? nullptr : file->part_of(id_);
+    if (part == nullptr || part->live == part->entries || part->last_time < since) continue;
+    std::vector<format::IndexEntry> removed;
+    store_.each_entry(number, id_, part->first, part->last, [&](const format::IndexEntry& e) {
+      if (index_.find(e.seq) == nullptr) removed.push_back(e);
+    });
+    for (auto e = removed.rbegin(); e != removed.rend(); ++e) {
+      const auto read = store_.read_message(number, e->offset, e->seq);
+      if (!read || read->record.type != RecordType::kMessage || read->record.seq != e->seq) continue;
+      if (read->record.time < since) break;
+      if (!read->record.msg_id.empty()) visit(read->record);
+    }
   }
 }
 

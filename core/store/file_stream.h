@@ -59,6 +59,8 @@ class FileStream final : public IndexedStream, private ColdPlaces {
   void release_all();
   MessageIndex& index() { return index_; }
   uint64_t first() const { return first_; }
+  std::chrono::nanoseconds id_window() const { return id_window_; }
+  WallNanos newest_id() const { return newest_id_; }
   uint64_t meta_file() const { return meta_file_; }
   uint64_t last_file() const { return last_file_; }
 
@@ -76,6 +78,8 @@ class FileStream final : public IndexedStream, private ColdPlaces {
   bool load_places(uint64_t first, std::span<MessagePlace> places) override;
   void take_out_removed(StoreFile& file, SegmentPart& part, const format::PartSummary& summary,
                         const std::vector<format::SeqRange>& gone);
+  void note_id(StoreFile& file, const format::Record& record);
+  void each_removed_id(WallNanos since, const std::function<void(const format::Record&)>& visit);
   std::vector<format::SeqRange> merge_cold();
   void uncount_copies(const SeqSet& twice);
 
@@ -85,6 +89,8 @@ class FileStream final : public IndexedStream, private ColdPlaces {
   std::string meta_;
   SyncMode sync_ = SyncMode::kAlways;
   bool compress_ = false;
+  std::chrono::nanoseconds id_window_ = StreamTraits().id_window;
+  WallNanos newest_id_ = INT64_MIN;  ///< time of the newest message id; after opening at least that
   HighWaterMark mark_;
   Journal::Removal removal_;
   uint64_t last_commit_ = 0;

@@ -156,6 +156,7 @@ void FileStream::restore_end(const Recovery& recovery) {
   }
   stored.resize(stored.empty() ? 0 : kept + 1);
   restore_bounds(state.floor, state.last, state.last_time, stored);
+  newest_id_ = state.last_time;
   for (const SeqRange& range : cold) {
     if (!index_.add_cold(range.first, range.last)) {
       SLUICE_LOG(kLog, kError, "stream={} sequences {} to {} are too far from the others to be served", name_, range.first, range.last);

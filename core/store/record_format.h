@@ -26,6 +26,7 @@ inline constexpr size_t kShortHeader = 33;       ///< of a message without heade
 inline constexpr size_t kShortHeaderMore = 36;   ///< of one with either
 inline constexpr uint32_t kJournalMagic = 0x314A4C53;  // "SLJ1"
 inline constexpr uint32_t kSegmentMagic = 0x31534C53;  // "SLS1"
+inline constexpr uint32_t kIdsMagic = 0x31494C53;      // "SLI1"
 inline constexpr uint32_t kBatchMagic = 0x31424C53;    // "SLB1"
 inline constexpr uint16_t kRecordMark = 0xA55C;
 inline constexpr uint16_t kShortMark = 0xA55D;

@@ -107,6 +107,8 @@ Status Recovery::list_files() {
         if (is_journal) journals_.emplace_back().file = &file;
       } else if ((number = number_of(name, "spare-", ".jnl"))) {
         spares.push_back(path);
+      } else if ((number = number_of(name, "", ".ids"))) {
+        id_files.emplace_back(*number, path);
       } else if (name.ends_with(".tmp") || name.ends_with(".new") || name.ends_with(".wipe")) {
         leftovers_.push_back(path);
         for (const char* ending : {".tmp", ".jnl.wipe", ".seg.wipe"}) {
@@ -460,7 +462,7 @@ void Recovery::apply(StoreFile& file, const format::Record& r, uint64_t offset) 
       stream.last = std::max(stream.last, r.seq);
       stream.last_time = std::max(stream.last_time, r.time);
       stream.last_file = file.number;
-      if (!r.msg_id.empty()) stream.ids.push_back({r.seq, file.number, offset});
+      note_id(file, stream, r, offset);
       StreamSpan& span = file.streams[r.stream];
       span.widen(r.seq);
       span.states_facts = true;
@@ -510,6 +512,12 @@ void Recovery::apply(StoreFile& file, const format::Record& r, uint64_t offset) 
   }
 }
 
+void Recovery::note_id(StoreFile& file, RecoveredStreamState& stream, const format::Record& r, uint64_t offset) {
+  if (r.msg_id.empty()) return;
+  stream.ids.push_back({r.seq, file.number, offset});
+  file.ids_until = std::max(file.ids_until, r.time);
+}
+
 void Recovery::apply_message(StoreFile& file, const format::Record& r, uint64_t offset) {
   RecoveredStreamState& stream = streams[r.stream];
   file.streams[r.stream].widen(r.seq);
@@ -517,7 +525,7 @@ void Recovery::apply_message(StoreFile& file, const format::Record& r, uint64_t 
   file.message_bytes += format::accounted_bytes(r);
   stream.last_time = std::max(stream.last_time, r.time);
   stream.last_file = file.number;
-  if (!r.msg_id.empty()) stream.ids.push_back({r.seq, file.number, offset});
+  note_id(file, stream, r, offset);
   if (!stream.deleted && r.seq >= stream.floor && r.seq != 0) {
     const MessagePlace place = MessagePlace::on_file(file.number, offset, format::accounted_bytes(r), false, intern(r.subject));
     if (!stream.index.put(r.seq, place)) {

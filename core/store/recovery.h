@@ -79,6 +79,7 @@ class Recovery {
   std::map<uint32_t, RecoveredStreamState> streams;
   std::map<uint64_t, RecoveredConsumerState> consumers;
   std::vector<std::string> spares;
+  std::vector<std::pair<uint64_t, std::string>> id_files;  ///< number and path
   std::vector<Erasure> erasures;  ///< intents found; to be done (again)
 
  private:
@@ -114,6 +115,7 @@ class Recovery {
   };
   Salvaged salvage(JournalFile& journal, std::span<std::byte> bytes, uint64_t offset, uint64_t low, uint64_t high);
   void apply(StoreFile& file, const format::Record& record, uint64_t offset);
+  void note_id(StoreFile& file, RecoveredStreamState& stream, const format::Record& record, uint64_t offset);
   void apply_message(StoreFile& file, const format::Record& record, uint64_t offset);
   void apply_remove(RecoveredStreamState& stream, const format::Record& record);
   void apply_meta(StoreFile& file, RecoveredStreamState& stream, const format::Record& record);

@@ -48,6 +48,7 @@ struct SegmentPart {
   uint64_t first = 0;  ///< sequences, both in
   uint64_t last = 0;
   uint64_t live_bytes = 0;  ///< accounted
+  WallNanos last_time = 0;  ///< of its newest message
 };
 
 struct StoreFile {
@@ -61,6 +62,7 @@ struct StoreFile {
   uint64_t live_messages = 0;
   uint64_t message_bytes = 0;  ///< accounted
   uint64_t live_bytes = 0;
+  WallNanos ids_until = INT64_MIN;  ///< journal: newest time of a record with a message id
   uint32_t erases_pending = 0;
   bool leaving = false;        ///< its removal or recycling is on its way
   uint64_t full_commit = 0;    ///< journal: newest commit in it, once it is full
@@ -83,7 +85,7 @@ struct StoreFile {
   /// Its parts, from a summary that parses; all of them alive.
   void take_parts(std::span<const std::byte> summary) {
     format::read_summary_parts(summary, [this](const format::PartSummary& s) {
-      parts.push_back({s.stream, s.first_entry, s.entries, s.entries, s.ranges.front().first, s.ranges.back().last, s.bytes});
+      parts.push_back({s.stream, s.first_entry, s.entries, s.entries, s.ranges.front().first, s.ranges.back().last, s.bytes, s.last_time});
       messages += s.entries;
       message_bytes += s.bytes;
     });

@@ -4,6 +4,7 @@
 // bounded block cache (docs/decisions). Nothing here knows limits, dedup, consumers or KV.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -67,6 +68,7 @@ enum class SyncMode : uint8_t {
 /// What the stream asks of its storage beyond its messages.
 struct StreamTraits {
   bool compress = false;  ///< old messages may be kept compressed
+  std::chrono::nanoseconds id_window = std::chrono::minutes(2);  ///< how long message ids are kept, also of removed messages
   std::optional<SyncMode> sync = std::nullopt;  ///< when its messages count as durable; nullopt: as the store says
 };
 

@@ -86,7 +86,7 @@ void LocalStream::close() {
 }
 
 void LocalStream::tell_traits() {
-  StreamTraits traits{.compress = parts_.config.compression == Compression::kS2};
+  StreamTraits traits{.compress = parts_.config.compression == Compression::kS2, .id_window = parts_.config.duplicate_window};
   if (parts_.config.persist_mode == PersistMode::kAsync) traits.sync = SyncMode::kInterval;
   store_.set_traits(traits);
 }
@@ -120,7 +120,7 @@ void LocalStream::reconfigure(StreamConfig config) {
     subscribe();
   if (!parts_.config.allow_atomic) atomic_batches_.forget_all();
   if (!parts_.config.allow_batched) fast_batches_.forget_all();
-  if (was.compression != parts_.config.compression) tell_traits();
+  if (was.compression != parts_.config.compression || was.duplicate_window != parts_.config.duplicate_window) tell_traits();
   compile_transform();
   republisher_.reconfigure();
   newest_stamp_ = std::max(newest_stamp_, store_.state().last_time);  // a mirror's come from its origin
