@@ -199,6 +199,7 @@ void ResumePoint::on_scanned(std::string_view headers, StreamSeq seq) {
 void ResumePoint::scan_done() {
   scan_.reset();
   scan_timer_->stop();
+  step_ = {};  // look_at_scan() may have asked
   const auto& remembered = known_.remembered;
   // Of the life that the source has now, else of the one that came furthest.
   auto found = scanned_.find(plan_.source.created);

@@ -39,7 +39,7 @@ TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Even
       window_(plan_.max_messages, plan_.max_bytes),
       window_max_bytes_(plan_.max_bytes),
       next_target_(plan_.target_last.next()),
-      probing_(!plan_.shared && plan_.taken_after < plan_.target_last) {
+      probes_left_(plan_.shared || plan_.taken_after >= plan_.target_last ? 0 : plan_.target_last.value() - plan_.taken_after.value()) {
   if (plan_.pace != nullptr) pace_timer_ = env_.timers.make([this] { pump(); });
 }
 
@@ -48,6 +48,13 @@ TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Even
 size_t TargetWriter::most_waiting_bytes() const {
   const uint64_t rate = plan_.pace == nullptr ? 0 : plan_.pace->rate_at(env_.clock.wall());
   return rate == 0 ? std::max<size_t>(window_max_bytes_ / 4, 1) : std::clamp<size_t>(rate, 1, window_max_bytes_);
+}
+
+/// While the target may know the next ids, a message with one has an answer before another is sent; and a message can be fenced
+/// by the id of the one before it only if that has one.
+bool TargetWriter::must_go_alone(const CopyItem& item) const {
+  if (probes_left_ != 0 && (!last_id_.empty() || find_header(item.headers, "Nats-Msg-Id"))) return true;
+  return !plan_.shared && !plan_.alone && last_id_.empty();
 }
 
 bool TargetWriter::must_wait_for_pace() {
@@ -73,7 +80,7 @@ void TargetWriter::pump() {
     Place& place = line_[published_];
     if (place.item.needs_writing()) {
       if (!window_.has_room(in_flight_, in_flight_bytes_)) break;
-      if (must_go_alone() && in_flight_ != 0) break;
+      if (in_flight_ != 0 && must_go_alone(place.item)) break;
       if (must_wait_for_pace()) break;
       if (plan_.shared && !subjects_in_flight_.insert(place.item.subject).second) break;
       waiting_bytes_ -= place.bytes;
@@ -139,7 +146,8 @@ void TargetWriter::on_answer(uint64_t number, Result<PubAck> ack) {
     return failed(Kind::kMovedOn, seq,
                   fmt::format("stored as {} instead of {}", ack->seq.value(), place.target_seq.value()));
   }
-  probing_ = false;
+  // Taken in the source's order: where an id is new to the target, those behind it are.
+  probes_left_ = probes_left_ == 0 || !place.msg_id.empty() ? 0 : probes_left_ - 1;
   acknowledged(number, ack->seq);
 }
 
@@ -149,10 +157,11 @@ void TargetWriter::check_duplicate(uint64_t number, StreamSeq target_seq) {
   const StreamSeq seq = find(number)->item.source_seq;
   const std::string why = fmt::format("Nats-Msg-Id of source message {} is known to the target", seq.value());
   if (!plan_.shared) {
-    // Taken from an earlier session that never heard of it, and gone since: else that had been seen when this began.
-    if (target_seq > plan_.taken_after && target_seq <= plan_.target_last) {
-      find(number)->target_seq = target_seq;
-      next_target_ = plan_.target_last.next();  // nothing was stored: alone on its way, by probing_
+    // Taken from an earlier session that never heard of it, and gone since: else that had been seen when this began. Only when it
+    // went alone: what is on its way behind it counts on its place.
+    if (in_flight_ == 1 && target_seq > plan_.taken_after && target_seq <= plan_.target_last) {
+      next_target_ = std::exchange(find(number)->target_seq, target_seq);
+      if (probes_left_ != 0) --probes_left_;
       return acknowledged(number, target_seq);
     }
     return failed(Kind::kDuplicate, seq, why);

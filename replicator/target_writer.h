@@ -120,7 +120,7 @@ class TargetWriter {
     Ticket ticket{};
   };
 
-  bool must_go_alone() const { return probing_ || (!plan_.shared && !plan_.alone && last_id_.empty()); }
+  bool must_go_alone(const CopyItem& item) const;
   size_t most_waiting_bytes() const;
   void pump();
   bool must_wait_for_pace();
@@ -147,7 +147,7 @@ class TargetWriter {
   size_t in_flight_ = 0;
   size_t in_flight_bytes_ = 0;
   std::unordered_set<std::string> subjects_in_flight_;  ///< shared target only
-  bool probing_;                   ///< it may know the next ids (plan_.taken_after): one after the other
+  uint64_t probes_left_;  ///< so many messages the target may have taken already (plan_.taken_after)
   bool dead_ = false;
   bool settling_ = false;
   uint64_t sent_bytes_ = 0;

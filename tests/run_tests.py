@@ -88,6 +88,8 @@ def run_proofs(program, tally):
 
 def run_sites(program, tally, worlds, time_box):
     """Pairs of sites with everything between them; fails below that many worlds. A target that lies must be found out."""
+    for seed in (ROOT / "tests/simulate/fixed_site_seeds.txt").read_text().split():  # each once failed
+        run_simulate(program, ["--world-seed", seed], tally)
     run_simulate(program, ["--worlds", str(worlds), "--time-box", str(time_box)], tally)
     run_simulate(program, ["--worlds", "1000", "--lying-disk", "--seed", "1"], tally, blind_if_kept=True)
 

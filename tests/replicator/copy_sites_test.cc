@@ -133,6 +133,40 @@ TEST(FoundBySites, APersonWhoResetsKeepsTheCountOfWhatTheFileDidNotKnow) {
   EXPECT_EQ(w.ledger(), (Ledger{.read = 40, .copied = 40}));
 }
 
+// What was taken and is gone is told by the ids of some: an id that the target knows, behind a message without one that was written
+// again, must not shift the places of what is on its way.
+TEST(FoundBySites, AnIdThatTheTargetKnowsBehindMessagesWithoutIds) {
+  for (const size_t with_id : {8, 9, 10, 11}) {
+    SCOPED_TRACE(with_id);
+    auto options = copy_options();
+    options.message_ids = false;
+    options.target_writers = TargetWriters::kExclusive;
+    CopyWorld w(9 + with_id, options);
+    const auto put = [&](size_t from, size_t to) {
+      for (size_t n = from; n <= to; ++n)
+        w.source.store("SOURCE", "s.a", n == with_id ? "NATS/1.0\r\nNats-Msg-Id: known\r\n\r\n" : "", std::to_string(n) + std::string(1200, ' '),
+                       w.sim.clock().wall());  // large: the window is one of bytes, and opens with each answer
+    };
+    put(1, 7);
+    w.start();
+    ASSERT_TRUE(w.run_until_passed());
+    w.sim.advance(3s);
+    put(8, 11);
+    ASSERT_TRUE(w.run_until_passed());
+    w.kill();  // the file says 7
+    w.target.streams["TARGET"].messages.clear();
+    put(12, 100);
+    w.start();
+    ASSERT_TRUE(w.run_until_passed());
+    std::vector<std::string> to;
+    for (auto& [seq, message] : w.target.streams["TARGET"].messages) {
+      if (std::stoul(message.payload) > 11) to.push_back(message.payload);
+    }
+    ASSERT_EQ(to.size(), 89u);
+    for (size_t n = 12; n <= 100; ++n) EXPECT_EQ(std::stoul(to[n - 12]), n);
+  }
+}
+
 TEST(FoundBySites, AStandbyWithoutAFileSeesThatOthersWriteThere) {
   CopyWorld w(8);
   w.fill(10);

@@ -427,6 +427,13 @@ void SiteWorld::note_disturbance(const std::string& a, const std::string& b) {
   if (matters(a) && matters(b)) disturbed_at_ = sim_.clock().now();
 }
 
+/// A message, not only a sequence: what was purged waits for nobody.
+bool SiteWorld::waits_behind(StreamSeq at) {
+  Stream& stream = *source_->node()->streams().find("ORDERS");
+  const auto next = stream.store().load_next(at.next(), ">");
+  return next && next->seq <= stream.visible_last();
+}
+
 /// A copy that does not move for 10 s while messages wait raises its alarm, however healthy its connections look.
 void SiteWorld::look_for_stall(SiteMachine& copier) {
   const auto view = copier.replicator()->copies().front();
@@ -436,7 +443,7 @@ void SiteWorld::look_for_stall(SiteMachine& copier) {
   const bool runs = view.figures.state == CopyState::kCopying || view.figures.state == CopyState::kLocating ||
                     view.figures.state == CopyState::kBackingOff;
   const bool waits = source_->up() && life_ != 0 && view.figures.position.origin_created == life_ &&
-                     source_->node()->streams().find("ORDERS")->visible_last() > at;
+                     waits_behind(at);
   if (standing.who != copier.replicator() || standing.at != at || !runs || !waits) {
     standing = {copier.replicator(), at, now};
     return;

@@ -72,6 +72,7 @@ class SiteWorld {
   void help_the_blocked();
   void after_start(SiteMachine& machine);
   void look_at_replicators();
+  bool waits_behind(StreamSeq at);
   void look_for_stall(SiteMachine& copier);
   void note_disturbance(const std::string& a, const std::string& b);
   void settle_publishes();
