@@ -180,11 +180,19 @@ class Peer {
   }
 
   std::string request(const std::string& subject, const std::string& body) {
+    start_request(subject, body);
+    return answer();
+  }
+
+  /// The first half of a request; one at a time.
+  void start_request(const std::string& subject, const std::string& body) {
     if (!inbox_) {
-      send("SUB _INBOX.bench.* 900\r\n");
+      send("SUB _INBOX.bench" + std::to_string(fd_) + ".* 900\r\n");
       inbox_ = true;
     }
-    send("PUB " + subject + " _INBOX.bench.r " + std::to_string(body.size()) + "\r\n" + body + "\r\n");
+    send("PUB " + subject + " _INBOX.bench" + std::to_string(fd_) + ".r " + std::to_string(body.size()) + "\r\n" + body + "\r\n");
+  }
+  std::string answer() {
     std::string_view control, payload;
     do {
       take(control, payload);
