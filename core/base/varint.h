@@ -1,4 +1,4 @@
-// LEB128 numbers in records of consumers' state and runs of messages.
+// LEB128 numbers, and signed ones and differences that become such, in records of consumers' state and runs of messages.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,13 @@ inline void put_varint(std::string& out, uint64_t value) {
   }
   out.push_back(static_cast<char>(value));
 }
+
+/// Near zero on either side → small.
+inline uint64_t zigzag(int64_t value) { return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63); }
+inline int64_t unzigzag(uint64_t value) { return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1); }
+/// Wrap instead of overflowing: the numbers come from disk or a clock, and what is added is what was taken away.
+inline int64_t wrapping_minus(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b)); }
+inline int64_t wrapping_plus(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
 
 /// Reads forward over bytes from disk. After a failure ok() is false and every value is 0.
 class VarintReader {

@@ -25,12 +25,6 @@ struct ByteFlow {
   uint64_t sent_packed = 0;
   uint64_t received = 0;
   uint64_t received_packed = 0;
-  void operator+=(const ByteFlow& other) {
-    sent += other.sent;
-    sent_packed += other.sent_packed;
-    received += other.received;
-    received_packed += other.received_packed;
-  }
 };
 
 /// What the compressed streams of a listener share; outlives them.

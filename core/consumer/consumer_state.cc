@@ -7,13 +7,6 @@ namespace {
 
 constexpr uint64_t kSnapshotVersion = 1;
 
-uint64_t zigzag(int64_t value) {
-  return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63);
-}
-int64_t unzigzag(uint64_t value) {
-  return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
-}
-
 void put_position(std::string& out, const ConsumerPosition& p) {
   put_varint(out, p.consumer.value());
   put_varint(out, p.stream.value());
@@ -26,10 +19,6 @@ ConsumerPosition get_position(VarintReader& in) {
   p.last_active = unzigzag(in.next());
   return p;
 }
-
-/// Wraps instead of overflowing: both come from disk or a clock.
-int64_t minus(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b)); }
-int64_t plus(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
 
 }  // namespace
 
@@ -145,7 +134,7 @@ void ConsumerState::purged_below(StreamSeq first_kept) {
 // -- the delta: op, sequence as difference, and for deliveries and acks the length of the run
 
 void ConsumerState::put_seq(StreamSeq seq) {
-  put_varint(delta_, zigzag(minus(static_cast<int64_t>(seq.value()), static_cast<int64_t>(last_seq_))));
+  put_varint(delta_, zigzag(wrapping_minus(static_cast<int64_t>(seq.value()), static_cast<int64_t>(last_seq_))));
   last_seq_ = seq.value();
 }
 
@@ -195,7 +184,7 @@ std::string ConsumerState::take_delta(WallNanos now) {
 
 bool ConsumerState::apply_op(Op op, VarintReader& in, WallNanos base, uint64_t& last) {
   const uint64_t first =
-      static_cast<uint64_t>(plus(static_cast<int64_t>(last), unzigzag(in.next())));
+      static_cast<uint64_t>(wrapping_plus(static_cast<int64_t>(last), unzigzag(in.next())));
   if (!in.ok()) return false;
   last = first;
   switch (op) {

@@ -13,12 +13,6 @@ constexpr uint64_t kErasedFlag = 1;  ///< in its first number
 constexpr uint64_t kMoreFlag = 2;
 constexpr int kFlagBits = 2;
 
-uint64_t zigzag(int64_t value) { return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63); }
-int64_t unzigzag(uint64_t value) { return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1); }
-/// Differences may wrap around: what is added is what was taken away.
-int64_t difference(WallNanos a, WallNanos b) { return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b)); }
-WallNanos sum(WallNanos a, int64_t b) { return static_cast<WallNanos>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
-
 /// A message of a run, and where in the payload it stands.
 struct Entry {
   Record message;  ///< an erased one has type kErased
@@ -46,7 +40,7 @@ std::optional<Entry> parse_entry(const Record& run, size_t at) {
   m.type = (head & kErasedFlag) != 0 ? RecordType::kErased : RecordType::kMessage;
   m.stream = run.stream;
   m.seq = run.seq + (head >> kFlagBits);
-  m.time = sum(run.time, unzigzag(in.next()));
+  m.time = wrapping_plus(run.time, unzigzag(in.next()));
   const uint64_t subject = in.next();
   if (m.seq < run.seq || subject > at) return std::nullopt;
   if (subject == 0) {
@@ -121,7 +115,7 @@ bool RunBuilder::add(const Record& m) {
   const bool more = !m.headers.empty() || !m.msg_id.empty();
   payload_.append(kCheck, '\0');
   put_varint(payload_, step << kFlagBits | (more ? kMoreFlag : 0));
-  put_varint(payload_, zigzag(difference(m.time, run_.time)));
+  put_varint(payload_, zigzag(wrapping_minus(m.time, run_.time)));
   const size_t slot = subject_hash(m.subject) % kSlots;
   const size_t known = find_subject(m.subject, slot);
   put_varint(payload_, known);
