@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 
 class RawPublisher:
@@ -71,6 +72,7 @@ async def read_stream(port, stream, first=1):
     """All messages from `first` on as a list of (seq, subject, headers, payload), by an ack-none pull consumer."""
     import nats
     from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+    from nats.js.errors import ServiceUnavailableError
 
     nc = await nats.connect(f"nats://127.0.0.1:{port}")
     try:
@@ -83,8 +85,16 @@ async def read_stream(port, stream, first=1):
             "", stream=stream, config=ConsumerConfig(
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=max(first, 1),
                 ack_policy=AckPolicy.NONE, inactive_threshold=60))
+        deadline = time.monotonic() + 30
         while not out or out[-1][0] < info.state.last_seq:
-            for m in await sub.fetch(500, timeout=20):
+            try:
+                fetched = await sub.fetch(500, timeout=20)
+            except ServiceUnavailableError:
+                # The new consumer's leader in a cluster may not listen yet; one server has no such excuse.
+                if "cluster" not in nc._server_info or time.monotonic() > deadline:
+                    raise
+                continue
+            for m in fetched:
                 out.append((m.metadata.sequence.stream, m.subject, m.headers, m.data))
         return out
     finally:
