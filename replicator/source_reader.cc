@@ -72,6 +72,7 @@ class QueueReader : public SourceReader {
   void pull();
   void on_delivery(const ConsumedMessage& message);
   void on_message(const ConsumedMessage& message);
+  uint64_t come() const;
   void release_early();
   void tick();
   void trouble(const std::string& why);
@@ -122,11 +123,10 @@ void QueueReader::on_info(const Result<std::string>& reply) {
     last_delivery_ = ConsumerSeq(sent.get<uint64_t>());
     return look_at_stream();
   }
-  // Some may have gone from the stream instead of coming again.
-  uint64_t newer = 0;
-  for (const auto& [seq, early] : early_) newer += seq > through_ ? 1 : 0;
-  outstanding_ = std::min(outstanding_, pending.get<uint64_t>() - std::min(newer, pending.get<uint64_t>()));
-  release_early();
+  // Each that is here and each that is waited for is out, and newer ones under way. When fewer are, some went from the stream;
+  // which ones is not told, so that only a new look, from what is out then, can't pass over one that will still come.
+  if (pending.get<uint64_t>() < early_.size() + outstanding_ - come())
+    return trouble(fmt::format("messages went from '{}' while they were waited for", plan_.stream));
 }
 
 void QueueReader::make() {
@@ -187,11 +187,14 @@ void QueueReader::on_message(const ConsumedMessage& message) {
   events_.on_message(message);
 }
 
+/// Of those that were waited for.
+uint64_t QueueReader::come() const {
+  return static_cast<uint64_t>(std::distance(early_.begin(), early_.upper_bound(through_)));
+}
+
 /// Once all that was waited for is here.
 void QueueReader::release_early() {
-  uint64_t come = 0;
-  for (auto it = early_.begin(); it != early_.end() && it->first <= through_; ++it) ++come;
-  if (come < outstanding_) return;
+  if (come() < outstanding_) return;
   outstanding_ = 0;
   for (auto& [seq, early] : std::exchange(early_, {})) {
     if (dead_) return;
