@@ -56,6 +56,7 @@ std::string copy_headers(std::string_view source_headers, const Provenance& mark
   block.reserve(source_headers.size() + kRoomForOurs_bytes);
   block.append(source_headers);
   if (block.find("Nats-Expected-") != block.npos) remove_headers_with_prefix(block, "Nats-Expected-");
+  if (block.find("Nats-Batch-") != block.npos) remove_headers_with_prefix(block, "Nats-Batch-");
   if (block.find(kPositionHeader) != block.npos) remove_header(block, kPositionHeader);
   append_header(block, kProvenanceHeader, format_provenance(mark));
   append_header(block, kPositionHeader, format_position_header(position));

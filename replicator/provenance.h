@@ -35,7 +35,7 @@ std::optional<Provenance> find_provenance(std::string_view headers, const Proven
 uint32_t count_hops(std::string_view headers);
 
 /// Headers of a copy, but for the fence: the source's fields byte for byte, without `Nats-Expected-*` (they
-/// spoke of the source's sequences) and the previous hop's position; then mark and position.
+/// spoke of the source's sequences), `Nats-Batch-*` (they would begin a batch) and the previous hop's position; then mark and position.
 std::string copy_headers(std::string_view source_headers, const Provenance& mark, const CopyPosition& position);
 /// "<stream>:<sequence>:<replicator>:<worker>:<life>": the same for each attempt to copy one message, and neither that of
 /// another site's stream of the same name nor that of a stream made anew.

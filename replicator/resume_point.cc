@@ -158,7 +158,7 @@ void ResumePoint::scan_target(StreamSeq after, StreamSeq last) {
                 .description = fmt::format("Sluice replicator {}: looks for its copies", copy_.replicator)};
   scan_ = std::make_unique<StreamReader>(
       env_, target_, std::move(plan),
-      StreamReader::Events{[this](const ConsumedMessage& message) { on_scanned(message.headers, message.stream_seq); },
+      StreamReader::Events{[this](const ConsumedMessage& message) { on_scanned(message); },
                            [this](const std::string& why) { events_.on_failed(why); }});
   scan_->start();
   scan_timer_->start(kLookAtScan);
@@ -175,22 +175,23 @@ void ResumePoint::look_at_scan() {
   });
 }
 
-void ResumePoint::on_scanned(std::string_view headers, StreamSeq seq) {
+void ResumePoint::on_scanned(const ConsumedMessage& message) {
   if (later_->active()) return;
-  if (const auto mark = find_provenance(headers, copy_)) {
+  if (const auto mark = find_provenance(message.headers, copy_)) {
     CopyPosition record;
-    const auto header = find_header(headers, kPositionHeader);
+    const auto header = find_header(message.headers, kPositionHeader);
     if (auto parsed = header ? parse_position_header(*header) : std::nullopt)
       record = *parsed;
     else
       record.source_seq = mark->seq;  // Stream Replicator's own: it copies one after the other
     if (record.origin_created == 0) record.origin_created = plan_.source.created;
     Found& life = scanned_[record.origin_created];
-    life.marks.insert(mark->seq.value());
+    life.marks.insert_or_assign(mark->seq.value(), std::string(message.subject));
     if (record.source_seq >= life.record.source_seq) life.record = record;
+    life.marks.erase(life.marks.begin(), life.marks.upper_bound(life.record.source_seq.value()));
   }
-  scanned_to_ = seq;
-  if (seq >= scan_until_) {
+  scanned_to_ = message.stream_seq;
+  if (scanned_to_ >= scan_until_) {
     scan_->pause();
     later_->start({});  // the reader is on the stack
   }
@@ -221,8 +222,7 @@ void ResumePoint::scan_done() {
       position.target_seq = known;
       if (same_life) position.source_end = end;
     }
-    if (position.origin_created == record.origin_created) plan_.on_target = std::move(found->second.marks);
-    plan_.on_target.erase_below(position.source_seq.value() + 1);
+    if (position.origin_created == record.origin_created) take_marks(found->second, position.source_seq);
   }
   position.shared = options_.target_writers != TargetWriters::kExclusive;
   if (!remembered && scanned_.empty()) {
@@ -231,6 +231,13 @@ void ResumePoint::scan_done() {
   }
   if (plan_.on_target.empty()) position.target_seq = scan_end_;
   go_on_at(position);
+}
+
+void ResumePoint::take_marks(const Found& life, StreamSeq after) {
+  for (auto mark = life.marks.upper_bound(after.value()); mark != life.marks.end(); ++mark) {
+    plan_.on_target.insert(mark->first);
+    plan_.newest_on_target[mark->second] = mark->first;
+  }
 }
 
 /// What the target took beyond a position that is not gone on from.
@@ -243,6 +250,7 @@ void ResumePoint::count_what_was_taken(CopyPosition& position) {
   position.source_seq = StreamSeq(position.source_seq.value() + plan_.to_skip);
   plan_.to_skip = 0;
   plan_.on_target.clear();
+  plan_.newest_on_target.clear();
   position.target_seq = plan_.target.last_seq;
 }
 

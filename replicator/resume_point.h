@@ -13,6 +13,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 
 #include "base/seq_set.h"
 #include "client/stream_client.h"
@@ -35,6 +37,8 @@ struct ResumePlan {
   StreamFigures source;
   StreamFigures target;
   SeqSet on_target;      ///< beyond the position, written by us already (shared targets)
+  /// Of those the newest of each subject at the target: what lies before it there was decided, and is not written behind it.
+  std::unordered_map<std::string, uint64_t> newest_on_target;
   uint64_t to_skip = 0;  ///< next messages that the target took and, as a queue, has given away since
   std::string gap;       ///< in words, when something vanished before it was copied; empty = nothing
 };
@@ -62,6 +66,10 @@ class ResumePoint {
   void ask();
 
  private:
+  struct Found {
+    CopyPosition record;                    ///< the newest
+    std::map<uint64_t, std::string> marks;  ///< beyond it, with the target's subject
+  };
   void on_source(Result<StreamFigures> info);
   void on_target(Result<StreamFigures> info);
   void read_source_config(std::move_only_function<void(const std::string&)> then);
@@ -71,9 +79,10 @@ class ResumePoint {
   bool is_ordered_anew() const { return known_.begin_anew || known_.begin_at; }
   void on_target_last(Result<StoredCopy> last);
   void scan_target(StreamSeq after, StreamSeq last);
-  void on_scanned(std::string_view headers, StreamSeq seq);
+  void on_scanned(const ConsumedMessage& message);
   void look_at_scan();
   void scan_done();
+  void take_marks(const Found& life, StreamSeq after);
   bool waits_for_start(const CopyPosition& position) const;
   void count_what_was_taken(CopyPosition& position);
   void begin_fresh(CopyPosition base, bool by_start_settings);
@@ -91,10 +100,6 @@ class ResumePoint {
   Events events_;
   ResumePlan plan_;
   // Of a scan:
-  struct Found {
-    CopyPosition record;  ///< the newest
-    SeqSet marks;
-  };
   std::map<WallNanos, Found> scanned_;  ///< by the source's life
   StreamSeq scan_end_;
   StreamSeq scan_until_;  ///< less when the target lost its end meanwhile

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/check.h"
-#include "base/headers.h"
 #include "replicator/provenance.h"
 
 namespace sluice {
@@ -19,23 +17,6 @@ constexpr auto kLongestBackOff = 5s;
 constexpr auto kBlockedRetry = 30s;
 constexpr auto kPositionInterval = 1s;
 constexpr auto kStopDeadline = 2s;
-
-/// One source message, as counted.
-void count(Ledger& ledger, const CopyItem& item) {
-  ledger.read += 1 + item.copied_before + item.filtered_before + item.removed_before + item.purged_before;
-  ledger.copied += item.copied_before;
-  ledger.filtered += item.filtered_before;
-  ledger.removed += item.removed_before;
-  ledger.purged += item.purged_before;
-  switch (item.outcome) {
-    case Outcome::kCopied: ++ledger.copied; break;
-    case Outcome::kFiltered: ++ledger.filtered; break;
-    case Outcome::kSampled: ++ledger.sampled; break;
-    case Outcome::kExpired: ++ledger.expired; break;
-    case Outcome::kDeadLettered: ++ledger.dead_lettered; break;
-  }
-  SLUICE_CHECK(ledger.balanced());
-}
 
 }  // namespace
 
@@ -212,6 +193,7 @@ void StreamCopy::begin(ResumePlan plan) {
   to_skip_ = plan.to_skip;
   skip_target_ = plan.position.target_seq;
   on_target_ = std::move(plan.on_target);
+  newest_on_target_ = std::move(plan.newest_on_target);
   last_on_target_ = on_target_.empty() ? 0 : on_target_.ranges().rbegin()->second;
   schedule_position_write();
   write_position_now();
@@ -239,193 +221,6 @@ void StreamCopy::begin(ResumePlan plan) {
              sites_.source.link().peer(), ahead_.source_seq.value(), plan.target.last_seq.value(), ahead_.shared,
              to_skip_ + on_target_.size());
   reader_->start();
-}
-
-void StreamCopy::on_message(const ConsumedMessage& m) {
-  if (figures_.state != CopyState::kCopying || stopped_) return;
-  if (!is_anchored_) {
-    is_anchored_ = true;
-    ahead_.source_seq = m.stream_seq.prev();
-    figures_.position.source_seq = ahead_.source_seq;
-  }
-  // Seen to be gone while it was on its way: overwritten, and counted as such.
-  if (m.stream_seq <= (held_.empty() ? ahead_.source_seq : held_.back().seq)) {
-    ++figures_.repeated;
-    if (m.stream_seq <= written_) reader_->settled(written_);
-    return;
-  }
-  Read message{m.stream_seq, m.time, std::string(m.subject), std::string(m.headers), std::string(m.payload)};
-  figures_.read_bytes += message.payload.size();
-  if (held_.empty()) {
-    const uint64_t missing = m.stream_seq.value() - ahead_.source_seq.value() - 1;
-    if (missing == 0) return take(std::move(message), {});
-    if (!options_.filters().empty()) return take(std::move(message), {.filtered = missing});
-    if (is_queue_) return take(std::move(message), {.removed = missing});  // others take from it too
-  }
-  held_.push_back(std::move(message));
-  if (!asking_first_) classify_held();
-}
-
-/// Sequences are missing although nothing is filtered. Whether they were removed one by one or the stream's
-/// front went away is told by where it begins now.
-void StreamCopy::classify_held() {
-  asking_first_ = true;
-  first_of_source_ = sites_.source.stream_info(
-      options_.stream, [this](const Result<StreamFigures>& info) { on_first_of_source(info); });
-}
-
-void StreamCopy::on_first_of_source(const Result<StreamFigures>& info) {
-  asking_first_ = false;
-  if (figures_.state != CopyState::kCopying) return;
-  if (!info) return end_session(fmt::format("source stream '{}': {}", options_.stream, info.error().detail));
-  if (info->created != ahead_.origin_created) return end_session("the source stream was made anew");
-  const uint64_t first = info->first_seq.value();
-  while (!held_.empty()) {
-    const uint64_t expected = ahead_.source_seq.value() + 1;
-    const uint64_t got = held_.front().seq.value();
-    const uint64_t purged = first > expected ? std::min(first, got) - expected : 0;
-    if (purged != 0 && to_skip_ == 0) {
-      // Policy is applied where a session begins.
-      if (options_.on_gap != OnGap::kContinue) return end_session("the source's front went before it was copied");
-      note_gap(fmt::format("{} messages of source stream '{}' went before they were copied, from {} on", purged,
-                           options_.stream, expected));
-    }
-    Read message = std::move(held_.front());
-    held_.pop_front();
-    take(std::move(message), {.removed = got - expected - purged, .purged = purged});
-    if (figures_.state != CopyState::kCopying) return;
-  }
-}
-
-/// What went at the source between these sequences (the end is not in) and was copied before: an earlier session
-/// did, which never heard of it. `gap` is less by that.
-uint64_t StreamCopy::take_marks(uint64_t first, uint64_t end, GapCounts& gap) {
-  if (on_target_.empty()) return 0;
-  const auto drop_below = [this](uint64_t seq) {
-    const uint64_t before = on_target_.size();
-    on_target_.erase_below(seq);
-    return before - on_target_.size();
-  };
-  (void)drop_below(first);
-  const uint64_t purged = std::min(drop_below(first + gap.purged), gap.purged);
-  const uint64_t others = drop_below(end);
-  uint64_t& counted_as = gap.filtered != 0 ? gap.filtered : gap.removed;
-  SLUICE_CHECK(others <= counted_as);
-  gap.purged -= purged;
-  counted_as -= others;
-  return purged + others;
-}
-
-void StreamCopy::take(Read message, GapCounts gap) {
-  CopyItem item;
-  item.source_seq = message.seq;
-  item.source_time = message.time;
-  item.size_bytes = message.payload.size();
-  item.copied_before = take_marks(ahead_.source_seq.value() + 1, message.seq.value(), gap);
-  item.filtered_before = gap.filtered;
-  item.removed_before = gap.removed;
-  item.purged_before = gap.purged;
-  forget_chosen(ahead_.source_seq.value() + 1, message.seq.value(), false);
-  item.outcome = decide(message, item.value);
-  const bool is_on_target = on_target_.contains(message.seq.value());
-  if (is_on_target) item.outcome = Outcome::kCopied;  // whatever would be decided now
-  ahead_.source_seq = message.seq;
-  count(ahead_.ledger, item);
-  if (item.outcome == Outcome::kCopied && to_skip_ > 0 && !is_on_target) {
-    --to_skip_;
-    item.on_target = true;
-    item.target_seq = skip_target_ = skip_target_.next();
-  } else if (is_on_target) {
-    item.on_target = true;
-  }
-  if (item.needs_writing()) address(item, std::move(message));
-  taken_at_.push_back(env_.clock.now());
-  writer_->add(std::move(item));
-  if (writer_ && reader_ && writer_->is_full() && !reading_paused_) {
-    reading_paused_ = true;
-    reader_->pause();
-  }
-}
-
-/// Of messages between these sequences (the end is not in) that will not be read any more.
-void StreamCopy::forget_chosen(uint64_t first, uint64_t end, bool were_copied) {
-  const auto from = chosen_.lower_bound(first), until = chosen_.lower_bound(end);
-  for (auto it = from; it != until; ++it) {
-    if (were_copied) {
-      limiter_->copied(it->second);
-    } else {
-      limiter_->vanished(it->second);
-      vanished_.insert(it->second);
-    }
-  }
-  chosen_.erase(from, until);
-}
-
-Outcome StreamCopy::decide(const Read& message, std::string& value) {
-  const uint64_t seq = message.seq.value();
-  if (const auto unwanted = reason_to_leave_out(message)) {
-    if (limiter_) forget_chosen(seq, seq + 1, false);  // chosen in an earlier session, and not copied after all
-    return *unwanted;
-  }
-  if (!limiter_) return Outcome::kCopied;
-  if (seq > judged_through_) {
-    vanished_.clear();
-    judged_through_ = seq;
-    return note_verdict(seq, limiter_->judge(message.subject, message.headers, message.payload), value);
-  }
-  // What was judged in an earlier session stays so: asking again would see it as a repetition. Only where the value's
-  // choice went, another one takes its place.
-  if (const auto chosen = chosen_.find(seq); chosen != chosen_.end()) {
-    value = chosen->second;
-    vanished_.erase(value);
-    return Outcome::kCopied;
-  }
-  if (vanished_.empty() || !vanished_.contains(limiter_->value_of(message.subject, message.headers, message.payload)))
-    return Outcome::kSampled;
-  return note_verdict(seq, limiter_->judge_again(message.subject, message.headers, message.payload), value);
-}
-
-/// What holds whatever sampling says.
-std::optional<Outcome> StreamCopy::reason_to_leave_out(const Read& message) const {
-  if (refused_ == message.seq && refusals_ >= options_.max_tries && !options_.dead_letter_subject.empty())
-    return Outcome::kDeadLettered;
-  if (options_.max_hops != 0 && count_hops(message.headers) >= options_.max_hops) return Outcome::kFiltered;
-  if (options_.max_age.count() != 0 && env_.clock.wall() - message.time > options_.max_age.count())
-    return Outcome::kExpired;
-  return std::nullopt;
-}
-
-Outcome StreamCopy::note_verdict(uint64_t seq, Limiter::Verdict verdict, std::string& value) {
-  value = std::move(verdict.value);
-  if (!verdict.copy) return Outcome::kSampled;
-  chosen_.emplace(seq, value);
-  vanished_.erase(value);
-  return Outcome::kCopied;
-}
-
-/// Fills in what is written to the target.
-void StreamCopy::address(CopyItem& item, Read message) {
-  const Provenance mark{copy_.stream, message.seq, copy_.replicator, copy_.worker, message.time / 1'000'000};
-  item.headers = copy_headers(message.headers, mark, ahead_.shared ? figures_.position : ahead_);
-  item.payload = std::move(message.payload);
-  if (item.outcome == Outcome::kDeadLettered) {
-    item.subject = options_.dead_letter_subject;
-    set_header(item.headers, "Nats-Msg-Id", "dead:" + copy_message_id(mark, ahead_.origin_created));
-    append_header(item.headers, "Sluice-Original-Subject", message.subject);
-    append_header(item.headers, "Sluice-Dead-Letter-Reason", refusal_);
-    return;
-  }
-  item.subject = rewrite_.of_message(message.subject, rewrite_.has_transforms() ? env_.random() : 0);
-  const auto id = find_header(item.headers, "Nats-Msg-Id");
-  if (rename_ == message.seq || (id && message.seq <= rename_through_)) {
-    const std::string original(id.value_or(""));
-    set_header(item.headers, "Nats-Msg-Id",
-               fmt::format("{}:{}", copy_message_id(mark, ahead_.origin_created), target_attempt_id_));
-    if (!original.empty()) append_header(item.headers, kOriginalIdHeader, original);
-    ++figures_.renamed_ids;
-  } else if (!id && options_.message_ids && message.seq > rename_through_) {
-    append_header(item.headers, "Nats-Msg-Id", copy_message_id(mark, ahead_.origin_created));
-  }
 }
 
 void StreamCopy::on_settled(const CopyItem& item, StreamSeq target_seq) {
@@ -495,34 +290,6 @@ void StreamCopy::on_failed(const WriteFailure& failure) {
   end_session(failure.why);
 }
 
-/// The source holds nothing for this copy up to `through`: without this a filtered copy would never be
-/// seen to have caught up.
-void StreamCopy::pass_nothing(StreamSeq through) {
-  CopyPosition& position = figures_.position;
-  if (figures_.state != CopyState::kCopying || !writer_ || !writer_->idle() || !held_.empty() || !is_anchored_) return;
-  if (through <= position.source_seq || ahead_.source_seq != position.source_seq) return;
-  GapCounts gap;
-  uint64_t& nothing = options_.filters().empty() ? gap.removed : gap.filtered;
-  const uint64_t passed = nothing = through.value() - position.source_seq.value();
-  const uint64_t marked = take_marks(position.source_seq.value() + 1, through.value() + 1, gap);
-  for (CopyPosition* p : {&position, &ahead_}) {
-    p->source_seq = through;
-    p->source_end = through;
-    p->ledger.read += passed;
-    p->ledger.copied += marked;
-    p->ledger.removed += gap.removed;
-    p->ledger.filtered += gap.filtered;
-  }
-  remembered_ = position;
-  schedule_position_write();
-}
-
-void StreamCopy::note_gap(const std::string& gap) {
-  ++figures_.gaps;
-  figures_.last_gap = gap;
-  SLUICE_LOG(log_, kWarn, "gap at the source copy={} what=\"{}\"", options_.id(), gap);
-}
-
 void StreamCopy::drop_session() {
   if (reader_) figures_.repeated += reader_->repeated();
   if (writer_) sent_before_bytes_ += writer_->sent_bytes();
@@ -535,6 +302,7 @@ void StreamCopy::drop_session() {
   held_.clear();
   taken_at_.clear();
   on_target_.clear();
+  newest_on_target_.clear();
 }
 
 void StreamCopy::end_session(const std::string& why) {

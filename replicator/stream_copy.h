@@ -18,6 +18,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/log.h"
@@ -126,7 +127,9 @@ class StreamCopy {
   void on_first_of_source(const Result<StreamFigures>& info);
   uint64_t take_marks(uint64_t first, uint64_t end, GapCounts& gap);
   void take(Read message, GapCounts gap);
-  Outcome decide(const Read& message, std::string& value);
+  Outcome decide(const Read& message, CopyItem& item);
+  Outcome choose(const Read& message, CopyItem& item);
+  bool is_followed_on_target(const Read& message) const;
   std::optional<Outcome> reason_to_leave_out(const Read& message) const;
   Outcome note_verdict(uint64_t seq, Limiter::Verdict verdict, std::string& value);
   void forget_chosen(uint64_t first, uint64_t end, bool were_copied);
@@ -176,6 +179,7 @@ class StreamCopy {
   uint64_t to_skip_ = 0;
   StreamSeq skip_target_;
   SeqSet on_target_;
+  std::unordered_map<std::string, uint64_t> newest_on_target_;
   uint64_t last_on_target_ = 0;
   std::deque<Read> held_;        ///< read, waiting until a gap before them is understood
   std::deque<MonoTime> taken_at_;  ///< of what stands in the writer's line

@@ -1,9 +1,10 @@
-// Of a copy: how its source is read.
+// Of a copy: how its source is read, and what is made of sequences that are missing there.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "replicator/stream_copy.h"
 
 namespace sluice {
@@ -60,6 +61,109 @@ void StreamCopy::read_source(const ResumePlan& plan) {
                       .consumer_prefix = "SR_" + options_.name,
                       .description = description},
                      std::move(events));
+}
+
+void StreamCopy::on_message(const ConsumedMessage& m) {
+  if (figures_.state != CopyState::kCopying || stopped_) return;
+  if (!is_anchored_) {
+    is_anchored_ = true;
+    ahead_.source_seq = m.stream_seq.prev();
+    figures_.position.source_seq = ahead_.source_seq;
+  }
+  // Seen to be gone while it was on its way: overwritten, and counted as such.
+  if (m.stream_seq <= (held_.empty() ? ahead_.source_seq : held_.back().seq)) {
+    ++figures_.repeated;
+    if (m.stream_seq <= written_) reader_->settled(written_);
+    return;
+  }
+  Read message{m.stream_seq, m.time, std::string(m.subject), std::string(m.headers), std::string(m.payload)};
+  figures_.read_bytes += message.payload.size();
+  if (held_.empty()) {
+    const uint64_t missing = m.stream_seq.value() - ahead_.source_seq.value() - 1;
+    if (missing == 0) return take(std::move(message), {});
+    if (!options_.filters().empty()) return take(std::move(message), {.filtered = missing});
+    if (is_queue_) return take(std::move(message), {.removed = missing});  // others take from it too
+  }
+  held_.push_back(std::move(message));
+  if (!asking_first_) classify_held();
+}
+
+/// Sequences are missing although nothing is filtered. Whether they were removed one by one or the stream's
+/// front went away is told by where it begins now.
+void StreamCopy::classify_held() {
+  asking_first_ = true;
+  first_of_source_ = sites_.source.stream_info(
+      options_.stream, [this](const Result<StreamFigures>& info) { on_first_of_source(info); });
+}
+
+void StreamCopy::on_first_of_source(const Result<StreamFigures>& info) {
+  asking_first_ = false;
+  if (figures_.state != CopyState::kCopying) return;
+  if (!info) return end_session(fmt::format("source stream '{}': {}", options_.stream, info.error().detail));
+  if (info->created != ahead_.origin_created) return end_session("the source stream was made anew");
+  const uint64_t first = info->first_seq.value();
+  while (!held_.empty()) {
+    const uint64_t expected = ahead_.source_seq.value() + 1;
+    const uint64_t got = held_.front().seq.value();
+    const uint64_t purged = first > expected ? std::min(first, got) - expected : 0;
+    if (purged != 0 && to_skip_ == 0) {
+      // Policy is applied where a session begins.
+      if (options_.on_gap != OnGap::kContinue) return end_session("the source's front went before it was copied");
+      note_gap(fmt::format("{} messages of source stream '{}' went before they were copied, from {} on", purged,
+                           options_.stream, expected));
+    }
+    Read message = std::move(held_.front());
+    held_.pop_front();
+    take(std::move(message), {.removed = got - expected - purged, .purged = purged});
+    if (figures_.state != CopyState::kCopying) return;
+  }
+}
+
+/// What went at the source between these sequences (the end is not in) and was copied before: an earlier session
+/// did, which never heard of it. `gap` is less by that.
+uint64_t StreamCopy::take_marks(uint64_t first, uint64_t end, GapCounts& gap) {
+  if (on_target_.empty()) return 0;
+  const auto drop_below = [this](uint64_t seq) {
+    const uint64_t before = on_target_.size();
+    on_target_.erase_below(seq);
+    return before - on_target_.size();
+  };
+  (void)drop_below(first);
+  const uint64_t purged = std::min(drop_below(first + gap.purged), gap.purged);
+  const uint64_t others = drop_below(end);
+  uint64_t& counted_as = gap.filtered != 0 ? gap.filtered : gap.removed;
+  SLUICE_CHECK(others <= counted_as);
+  gap.purged -= purged;
+  counted_as -= others;
+  return purged + others;
+}
+
+/// The source holds nothing for this copy up to `through`: without this a filtered copy would never be
+/// seen to have caught up.
+void StreamCopy::pass_nothing(StreamSeq through) {
+  CopyPosition& position = figures_.position;
+  if (figures_.state != CopyState::kCopying || !writer_ || !writer_->idle() || !held_.empty() || !is_anchored_) return;
+  if (through <= position.source_seq || ahead_.source_seq != position.source_seq) return;
+  GapCounts gap;
+  uint64_t& nothing = options_.filters().empty() ? gap.removed : gap.filtered;
+  const uint64_t passed = nothing = through.value() - position.source_seq.value();
+  const uint64_t marked = take_marks(position.source_seq.value() + 1, through.value() + 1, gap);
+  for (CopyPosition* p : {&position, &ahead_}) {
+    p->source_seq = through;
+    p->source_end = through;
+    p->ledger.read += passed;
+    p->ledger.copied += marked;
+    p->ledger.removed += gap.removed;
+    p->ledger.filtered += gap.filtered;
+  }
+  remembered_ = position;
+  schedule_position_write();
+}
+
+void StreamCopy::note_gap(const std::string& gap) {
+  ++figures_.gaps;
+  figures_.last_gap = gap;
+  SLUICE_LOG(log_, kWarn, "gap at the source copy={} what=\"{}\"", options_.id(), gap);
 }
 
 }  // namespace sluice

@@ -25,7 +25,7 @@ std::optional<StreamSeq> sequence_of(std::string_view mark, std::string_view str
 
 bool is_copiers_own(std::string_view name) {
   return name == kProvenanceHeader || name == kPositionHeader || name == kOriginalIdHeader || name == kSourcedHeader ||
-         name == "Nats-Msg-Id" || name.starts_with("Nats-Expected-");
+         name == "Nats-Msg-Id" || name.starts_with("Nats-Expected-") || name.starts_with("Nats-Batch-");
 }
 
 CopyMark find_copy_mark(std::string_view headers, std::string_view stream) {

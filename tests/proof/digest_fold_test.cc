@@ -30,7 +30,7 @@ RangeDigest of_one(DigestRequest r, StreamSeq own, std::string_view subject, std
 }
 
 TEST(DigestFold, ACopyHasTheDigestOfItsOriginal) {
-  const std::string original = block({{"Trace", "7"}, {"Nats-Msg-Id", "a"}, {"Nats-Expected-Last-Sequence", "3"}});
+  const std::string original = block({{"Trace", "7"}, {"Nats-Msg-Id", "a"}, {"Nats-Expected-Last-Sequence", "3"}, {"Nats-Batch-Id", "b"}});
   const std::string copy = block({{"Trace", "7"}, {"Choria-SR-Source", "S 41 site worker 1"}, {"Sluice-Copy-Position", "x"},
                                   {"Nats-Msg-Id", "S:41:site:worker"}, {"Sluice-Original-Msg-Id", "a"}});
   EXPECT_EQ(of_one(request(), StreamSeq(41), "a", original, "one"), of_one(request("S"), StreamSeq(9), "a", copy, "one"));

@@ -87,5 +87,56 @@ TEST(SharedTarget, WhatIsPurgedWhileItIsLookedThroughIsNotWaitedFor) {
   expect_complete(w);
 }
 
+/// An earlier process copied this source message, having settled nothing.
+void store_copy_of(CopyWorld& w, uint64_t seq) {
+  const StoredCopy& original = w.source.streams["SOURCE"].messages[seq];
+  w.target.store("TARGET", original.subject,
+                 copy_headers(original.headers, {"SOURCE", StreamSeq(seq), "edge", "reg", 0}, {.origin_created = 1}), original.payload);
+}
+
+std::vector<uint64_t> copied(CopyWorld& w) {
+  std::vector<uint64_t> places;
+  for (auto& [seq, message] : w.target.streams["TARGET"].messages) {
+    if (const auto mark = find_provenance(message.headers, kCopyMark)) places.push_back(mark->seq.value());
+  }
+  return places;
+}
+
+TEST(SharedTarget, WhatWasRemovedThereIsNotWrittenBehindANewerOneOfItsSubject) {
+  CopyWorld w(4);
+  w.options.target_writers = TargetWriters::kShared;
+  w.fill(16);  // subjects of 1, 8 and 15 are the same
+  store_copy_of(w, 8);  // a bucket that keeps one value of a key: 1 was there
+  w.start();
+  ASSERT_TRUE(w.run_until_passed());
+  EXPECT_EQ(copied(w), (std::vector<uint64_t>{8, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16}));
+  EXPECT_EQ(w.ledger(), (Ledger{.read = 16, .copied = 16}));
+}
+
+TEST(SharedTarget, WhatWasSampledAwayStaysSoThoughTheNextProcessKnowsNothingOfIt) {
+  CopyWorld w(5);
+  w.options.target_writers = TargetWriters::kShared;
+  w.options.inspect.subject_token = 2;
+  w.options.inspect.duration = 1h;
+  w.fill(16);
+  store_copy_of(w, 8);   // its size had jumped
+  store_copy_of(w, 15);
+  w.start();
+  ASSERT_TRUE(w.run_until_passed());
+  EXPECT_EQ(copied(w), (std::vector<uint64_t>{8, 15, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(w.ledger(), (Ledger{.read = 16, .copied = 8, .sampled = 8}));
+}
+
+TEST(SharedTarget, WhatExpiredBeforeANewerOneWasCopiedStaysExpired) {
+  CopyWorld w(6);
+  w.options.target_writers = TargetWriters::kShared;
+  w.options.max_age = 1h;
+  w.fill(9);
+  store_copy_of(w, 8);
+  w.start();
+  ASSERT_TRUE(w.run_until_passed());
+  EXPECT_EQ(w.ledger(), (Ledger{.read = 9, .copied = 8, .expired = 1}));
+}
+
 }  // namespace
 }  // namespace sluice

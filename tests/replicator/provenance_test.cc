@@ -15,9 +15,9 @@ TEST(Provenance, AddsMarkAndPositionBehindTheSourcesFields) {
             "NATS/1.0\r\nb: 1\r\nA:x\r\nb: 2\r\n" + kTail);
 }
 
-TEST(Provenance, LeavesOutWhatSpokeOfTheSourcesSequencesAndOfTheHopBefore) {
+TEST(Provenance, LeavesOutWhatSpokeOfTheSourcesSequencesBatchesAndOfTheHopBefore) {
   EXPECT_EQ(copy_headers("NATS/1.0\r\nNats-Expected-Last-Sequence: 9\r\nNats-Msg-Id: i\r\n"
-                         "Nats-Expected-Stream: S\r\nSluice-Copy-Position: 1 1 1 0 0 0 0 0 0 0\r\n\r\n",
+                         "Nats-Expected-Stream: S\r\nNats-Batch-Id: b\r\nNats-Batch-Sequence: 2\r\nNats-Batch-Commit: 1\r\nSluice-Copy-Position: 1 1 1 0 0 0 0 0 0 0\r\n\r\n",
                          kMark, kPosition),
             "NATS/1.0\r\nNats-Msg-Id: i\r\n" + kTail);
 }

@@ -1,6 +1,7 @@
 // prove_replication: two sites with everything between them, from seeds: ledger and copies hold at each end.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -9,8 +10,10 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/log.h"
+#include "sim/sim_env.h"
 #include "simulate/program.h"
 #include "simulate/site_world.h"
 
@@ -23,16 +26,18 @@ struct Options {
   uint64_t worlds = 1;
   uint64_t time_box_s = 0;
   uint64_t violations = 1;
+  std::vector<std::string> only;
   bool trace = false;
   bool lying_disk = false;
 };
 
 constexpr const char* kUsage =
-    "prove_replication [--worlds N] [--seed N] [--time-box SECONDS] [--violations N] [--world-seed W] [--lying-disk] [--trace]\n"
+    "prove_replication [--worlds N] [--seed N] [--time-box SECONDS] [--violations N] [--only WORDS] [--world-seed W] [--lying-disk] [--trace]\n"
     "  --worlds N      worlds to run, each from a seed of its own\n"
     "  --seed N        of those seeds; a fresh one when left out\n"
     "  --time-box S    stop after S seconds of real time; exit 3 when not all was reached\n"
     "  --violations N  go on until that many were found\n"
+    "  --only WORDS    worlds whose description holds these words, put apart by commas, or does not (!word)\n"
     "  --world-seed W  that world alone\n"
     "  --lying-disk    the target does not sync: a violation must be found, or the checkers are blind\n"
     "  --trace         tell what happens, with the product's log\n"
@@ -45,8 +50,26 @@ std::optional<Options> parse(int argc, char** argv) {
                                     {"--world-seed", number(o.world)},
                                     {"--worlds", number(o.worlds)},
                                     {"--time-box", number(o.time_box_s)},
-                                    {"--violations", number(o.violations)}});
+                                    {"--violations", number(o.violations)},
+                                    {"--only", [&o](std::string_view words) {
+                                       while (!words.empty()) {
+                                         const size_t comma = std::min(words.find(','), words.size());
+                                         o.only.emplace_back(words.substr(0, comma));
+                                         words.remove_prefix(std::min(comma + 1, words.size()));
+                                       }
+                                       return !o.only.empty();
+                                     }}});
   return read ? std::optional(o) : std::nullopt;
+}
+
+bool is_wanted(uint64_t world, const Options& options) {
+  if (options.only.empty() || options.world) return true;
+  sim::SimEnv sim(world);
+  const std::string text = describe(draw_site_config(sim.random()));
+  return std::all_of(options.only.begin(), options.only.end(), [&](std::string_view word) {
+    const bool without = word.starts_with('!');
+    return text.contains(word.substr(without ? 1 : 0)) != without;
+  });
 }
 
 void print(const SiteTally& t, double seconds, uint64_t violations, bool time_over, uint64_t seed) {
@@ -75,6 +98,7 @@ int run(const Options& options) {
       break;
     }
     const uint64_t world = options.world ? *options.world : seeds.below(1ULL << 40);
+    if (!is_wanted(world, options)) continue;
     std::snprintf(last_words, sizeof last_words, "prove_replication: died; run again with --world-seed %llu\n",
                   static_cast<unsigned long long>(world));
     try {

@@ -104,9 +104,6 @@ void SiteRecord::check(const Ending& ending) {
 void SiteRecord::check_order(uint64_t begun_anew, bool source_shortened) {
   const bool whole = config_.copy.target_writers != TargetWriters::kShared && !config_.others_write;
   if (!whole && source_shortened) return;
-  // Open: after a kill what was left out is judged again by a state that knows of later messages, and may be copied behind
-  // them where others write (world 529969900911).
-  if (!whole && !config_.copy.inspect.state_bucket.empty()) return;
   std::map<std::string, SourcePlace> last;
   uint64_t back = 0;
   std::string where;

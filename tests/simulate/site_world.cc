@@ -502,9 +502,10 @@ void SiteWorld::finish() {
     });
     return blocked || caught_up();
   };
+  // A leader's key lasts until its time by a clock that may have gone back.
+  const auto patience = clock_jumped_ ? 10 * kTimeToCatchUp : kTimeToCatchUp;
   for (int help = 0; help < 4; ++help) {
-    // A leader's key lasts until its time by a clock that may have gone back.
-    if (!sim_.run_until(done, clock_jumped_ ? 10 * kTimeToCatchUp : kTimeToCatchUp)) violated("never catches up");
+    if (!sim_.run_until(done, patience)) violated("never catches up");
     if (caught_up()) break;
     help_the_blocked();
   }
@@ -517,7 +518,7 @@ void SiteWorld::finish() {
   observe_target();
   // Time passes while one looks: a leader that had not yet noticed a cut may lead no more, and the next one counts.
   for (int look = 0; look < 10 && !caught_up(); ++look) {
-    if (!sim_.run_until([this] { return caught_up(); }, kTimeToCatchUp)) violated("never catches up again");
+    if (!sim_.run_until([this] { return caught_up(); }, patience)) violated("never catches up again");
     observe_target();
   }
   if (!caught_up()) violated("nobody goes on leading");
