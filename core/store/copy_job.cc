@@ -168,7 +168,8 @@ class Gathering {
     return {};
   }
 
-  /// Batch by batch. Records of a good batch are believed; of a bad one those that are good by themselves.
+  /// Batch by batch. Records of a good batch are believed; of a bad one those that are good by themselves. What was cut is
+  /// believed in nothing: an id in it is that of a message which was never acknowledged.
   Status read_journal(File& file, const CopyJob::Source& source) {
     std::vector<std::byte> bytes(source.size);
     auto got = file.read_at(0, bytes);
@@ -179,14 +180,15 @@ class Gathering {
       const auto rest = std::span<std::byte>(bytes).subspan(at);
       const auto header = at % format::kBlock == 0 ? format::decode_batch_header(rest) : std::nullopt;
       if (header && header->generation == source.number && format::batch_body_matches(rest, *header)) {
-        take_all(rest.subspan(format::kBatchHeader, header->length - format::kBatchHeader));
+        if (header->number < source.end_batch) take_all(rest.subspan(format::kBatchHeader, header->length - format::kBatchHeader));
         at += format::align_block(header->length);
         continue;
       }
       job_.damaged = true;
       const auto record = format::decode_record(rest, source.seed);
       const size_t size = record ? format::record_size(*record) : 8;
-      if (record) take(*record, rest.first(size));
+      const bool counts = record && (source.end_batch == UINT64_MAX || static_cast<int32_t>(record->batch - static_cast<uint32_t>(source.end_batch)) < 0);
+      if (counts) take(*record, rest.first(size));
       at += size;
     }
     return {};

@@ -33,6 +33,7 @@ struct CopyJob {
     uint64_t size = 0;  ///< bytes in use
     uint64_t seed = 0;
     bool is_journal = false;
+    uint64_t end_batch = UINT64_MAX;  ///< of a journal: from this batch on nothing counts
   };
   std::string dir;  ///< of the segments
   uint64_t number = 0;

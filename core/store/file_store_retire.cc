@@ -247,7 +247,7 @@ void FileStore::begin_retire(std::vector<uint64_t> sources) {
     retire_->journal = file.is_journal;
     uint64_t size = file.is_journal ? file.used : file.size;
     if (file.shape != nullptr && file.shape->trailer) size = format::kBlock + file.shape->trailer->record_bytes;
-    job.sources.push_back({number, file.path, size, file.seed, file.is_journal});
+    job.sources.push_back({number, file.path, size, file.seed, file.is_journal, file.end_batch});
     retire_->expected += file.live_messages;
     if (file.live_messages != 0) plan_file(file);
     facts |= file.is_journal && facts_matter(file);

@@ -270,6 +270,7 @@ void Recovery::decide() {
   next_batch = accepted_ + 1;
   for (JournalFile& journal : journals_) {
     journal.file->used = journal.file->size;
+    journal.file->end_batch = std::min(journal.end_batch, next_batch);
     if (journal.batches.empty()) continue;
     const BatchAt& last = journal.batches.back();
     if (last.header.number + 1 != std::min(journal.end_batch, next_batch)) continue;  // something may lie behind it

@@ -67,6 +67,7 @@ struct StoreFile {
   bool leaving = false;        ///< its removal or recycling is on its way
   uint64_t full_commit = 0;    ///< journal: newest commit in it, once it is full
   uint64_t used = 0;           ///< journal: end of its last batch, once it is full
+  uint64_t end_batch = UINT64_MAX;  ///< journal: batches from this one on were cut at a start, whatever stands in them
   uint32_t version = 0;        ///< segment: of its format; 0 not known
   bool damaged = false;        ///< segment: has pages that can't be rebuilt; to be written anew
   std::vector<SegmentPart> parts;             ///< segment: by rising stream
