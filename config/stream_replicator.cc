@@ -122,6 +122,12 @@ void check_what_is_needed(const ReplicatorOptions& options, const YamlNode& root
 
 }  // namespace
 
+bool is_stream_replicator_file(const std::string& text) {
+  Problems ignored("");
+  const auto root = parse_yaml(text, ignored);
+  return root && std::ranges::any_of(root->entries, [](const YamlNode::Entry& entry) { return lower(entry.key) == "streams"; });
+}
+
 StreamReplicatorFile parse_stream_replicator(std::string_view text, const Environment& environment, Problems& problems,
                                              Problems& warnings) {
   FileTarget target;

@@ -20,6 +20,8 @@ struct StreamReplicatorFile {
   uint16_t monitor_port = 0;  ///< on all addresses; 0 = none
 };
 
+/// Whether it has `streams` at its top; Sluice's own file has not.
+bool is_stream_replicator_file(const std::string& text);
 StreamReplicatorFile parse_stream_replicator(std::string_view text, const Environment& environment, Problems& problems,
                                              Problems& warnings);
 /// The same from a file; one that can't be read is a problem.

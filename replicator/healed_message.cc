@@ -14,13 +14,14 @@ bool does_something(std::string_view header) {
 
 }  // namespace
 
-Result<std::string> healed_headers(const StoredCopy& original, const std::string& source_stream) {
+Result<std::string> healed_headers(const StoredCopy& original, const std::string& source_stream,
+                                   const std::string& replicator, const std::string& worker) {
   std::string acts;
   each_header(original.headers, [&acts](std::string_view name, std::string_view) {
     if (does_something(name)) acts = name;
   });
   if (!acts.empty()) return fail(Errc::kUnsupported, fmt::format("it carries {}, which would act once more", acts));
-  const Provenance mark{source_stream, original.seq, "sluice", "heal", original.time / 1'000'000};
+  const Provenance mark{source_stream, original.seq, replicator, worker, original.time / 1'000'000};
   std::string block = original.headers;
   remove_headers_with_prefix(block, "Nats-Expected-");
   remove_header(block, kPositionHeader);

@@ -8,10 +8,11 @@
 
 namespace sluice {
 
-/// The source's headers without `Nats-Expected-*` and earlier positions, a mark of the replicator `sluice`, worker `heal`
-/// (so that no copier takes it for its own place), and an id of its own: the original one may still be in the target's
+/// The source's headers without `Nats-Expected-*` and earlier positions, a mark of `replicator` and `worker` (a worker that no
+/// copier is, so that none takes it for its own place), and an id of its own: the original one may still be in the target's
 /// duplicate window.
 /// @return kUnsupported, with words, for a message that would do something again (roll up, count, schedule, end a batch).
-Result<std::string> healed_headers(const StoredCopy& original, const std::string& source_stream);
+Result<std::string> healed_headers(const StoredCopy& original, const std::string& source_stream,
+                                   const std::string& replicator = "sluice", const std::string& worker = "heal");
 
 }  // namespace sluice

@@ -23,7 +23,7 @@
 #include "replicator/options.h"
 #include "replicator/position.h"
 #include "replicator/provenance.h"
-#include "replicator/subject_rewrite.h"
+#include "subject/subject_rewrite.h"
 #include "replicator/target_config.h"
 
 namespace sluice {

@@ -57,13 +57,15 @@ StreamComparison::StreamComparison(ComparisonOptions options, StreamDigests& sou
     : options_(std::move(options)), source_(source), target_(target), wait_(std::move(wait)) {}
 
 DigestRequest StreamComparison::of_source(SequenceRange range, uint64_t span, SequenceRange own) const {
-  return {.key = options_.key, .subjects = options_.compare_subjects, .max_hops = options_.max_hops,
-          .filters = options_.filters, .own = own, .range = range, .span = span};
+  return {.key = options_.key, .subjects = options_.compare_subjects, .rewrite = options_.rewrite,
+          .max_hops = options_.max_hops, .filters = options_.filters, .own = own, .range = range, .span = span};
 }
 
 DigestRequest StreamComparison::of_target(SequenceRange range, uint64_t span, SequenceRange own) const {
-  return {.key = options_.key, .origin = options_.same_sequences ? std::string() : options_.source_stream,
-          .subjects = options_.compare_subjects, .own = own, .range = range, .span = span};
+  if (options_.same_sequences)
+    return {.key = options_.key, .subjects = options_.compare_subjects, .own = own, .range = range, .span = span};
+  return {.key = options_.key, .origin = options_.source_stream, .replicator = options_.replicator, .worker = options_.worker,
+          .hop = options_.hop, .subjects = options_.compare_subjects, .own = own, .range = range, .span = span};
 }
 
 /// Both at the same time; who is not asked has nothing.
@@ -231,6 +233,7 @@ void StreamComparison::settle_single(StreamSeq seq, const RangePart& source, con
     report_.doubled += target.count - 1;
     report_.doubled_seqs.push_back(seq);
   }
+  if (target.count > 1 || !same) report_.wrong_places.push_back({seq, target.own, target.count});
   if (same) {
     ++report_.equal;
   } else {
@@ -326,6 +329,7 @@ void StreamComparison::finish() {
   std::ranges::sort(report_.different_seqs);
   std::ranges::sort(report_.doubled_seqs);
   std::ranges::sort(report_.missing_parts, {}, [](const auto& part) { return part.range.first; });
+  std::ranges::sort(report_.wrong_places, {}, &ComparisonReport::WrongPlace::seq);
 }
 
 Result<std::vector<StreamSeq>> StreamComparison::list_missing(uint64_t max) {
@@ -344,6 +348,43 @@ Result<std::vector<StreamSeq>> StreamComparison::list_missing(uint64_t max) {
       from = page->next;
     }
   }
+  return out;
+}
+
+/// `count` 0: nothing of that message there.
+Result<RangePart> StreamComparison::ask_single(StreamSeq seq, bool of_the_source, SequenceRange own) {
+  const SequenceRange place{seq, seq};
+  std::optional<DigestRequest> source;
+  std::optional<DigestRequest> target;
+  if (of_the_source) source = of_source(place, 1, own);
+  if (!of_the_source) target = of_target(place, 1, own);
+  auto answers = ask(std::move(source), std::move(target));
+  if (!answers) return std::unexpected(answers.error());
+  const RangePart* part = find(of_the_source ? answers->source.parts : answers->target.parts, 0);
+  return part == nullptr ? RangePart{} : *part;
+}
+
+/// The outer two are known by the answer about all; between them is asked again.
+Result<std::vector<HeldCopy>> StreamComparison::copies_of(const ComparisonReport::WrongPlace& place) {
+  const auto original = ask_single(place.seq, true, {place.seq, place.seq});
+  if (!original) return std::unexpected(original.error());
+  if (original->count == 0) return fail(Errc::kNotFound, "gone at the source");
+  std::vector<HeldCopy> out;
+  for (SequenceRange left = place.target_own; left.first <= left.last;) {
+    const auto held = ask_single(place.seq, false, left);
+    if (!held) return std::unexpected(held.error());
+    if (held->count == 0) break;
+    std::vector<StreamSeq> outer{held->own.first};
+    if (held->count > 1) outer.push_back(held->own.last);
+    for (const StreamSeq own : outer) {
+      const auto one = ask_single(place.seq, false, {own, own});
+      if (!one) return std::unexpected(one.error());
+      if (one->count == 1) out.push_back({own, one->digest == original->digest});
+    }
+    if (held->count <= 2) break;
+    left = {held->own.first.next(), held->own.last.prev()};
+  }
+  std::ranges::sort(out, {}, &HeldCopy::own);
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "replicator/healing.h"
 #include "replicator/stream_digests.h"
 
 namespace sluice {
@@ -20,7 +21,11 @@ struct ComparisonOptions {
   bool same_sequences = false;     ///< the target is a mirror
   StreamSeq source_end{};          ///< the source's last sequence; copies of later ones are passed over
   StreamSeq target_end{};          ///< the target's own last sequence
+  std::string replicator{};        ///< whose marks count (MarkRule)
+  std::string worker{};
+  uint32_t hop = 0;
   bool compare_subjects = true;
+  SubjectRewriteRules rewrite{};   ///< what the copy makes of the source's subjects
   bool target_limited = false;     ///< the target lets its front go by its limits, and has
   bool sampled = false;            ///< the copy leaves messages out on purpose
   std::vector<std::string> filters{};  ///< subjects of the source that are copied; empty = all
@@ -51,6 +56,13 @@ struct ComparisonReport {
     uint64_t count = 0;
   };
   std::vector<MissingPart> missing_parts{};
+  /// Where the target holds something else, or more than once: for copies_of().
+  struct WrongPlace {
+    StreamSeq seq{};
+    SequenceRange target_own{};
+    uint64_t count = 0;
+  };
+  std::vector<WrongPlace> wrong_places{};
 
   /// Every copied message is there once, as it was. `exact`: and nothing else, in order.
   bool holds(bool exact) const;
@@ -72,6 +84,9 @@ class StreamComparison {
   const ComparisonReport& report() const { return report_; }
   /// The first `max` of the missing messages, by the source's sequences.
   Result<std::vector<StreamSeq>> list_missing(uint64_t max);
+  /// What the target holds in a wrong place, as it is now, by its own sequences, rising.
+  /// kNotFound: the source no longer has the message.
+  Result<std::vector<HeldCopy>> copies_of(const ComparisonReport::WrongPlace& place);
 
  private:
   using Parts = std::map<uint64_t, RangePart>;
@@ -87,6 +102,7 @@ class StreamComparison {
   DigestRequest of_source(SequenceRange range, uint64_t span, SequenceRange own) const;
   DigestRequest of_target(SequenceRange range, uint64_t span, SequenceRange own) const;
   Result<Answers> ask(std::optional<DigestRequest> source, std::optional<DigestRequest> target);
+  Result<RangePart> ask_single(StreamSeq seq, bool of_the_source, SequenceRange own);
   Result<DigestAnswer> ask_page(StreamDigests& side, DigestRequest request);
   void note_target(const DigestAnswer& whole);
   SequenceRange compared() const;

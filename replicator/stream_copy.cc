@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "replicator/copy_subjects.h"
 #include "replicator/provenance.h"
 
 namespace sluice {
@@ -66,7 +67,7 @@ StreamCopy::StreamCopy(Env& env, StreamCopyOptions options, std::string replicat
 StreamCopy::~StreamCopy() { drop_session(); }
 
 Status StreamCopy::start(bool is_leading) {
-  auto rewrite = SubjectRewrite::make(options_);
+  auto rewrite = SubjectRewrite::make(rewrite_rules(options_));
   if (!rewrite) return std::unexpected(rewrite.error());
   rewrite_ = *std::move(rewrite);
   if (options_.pace.enabled()) {

@@ -31,7 +31,7 @@
 #include "replicator/position.h"
 #include "replicator/resume_point.h"
 #include "replicator/source_reader.h"
-#include "replicator/subject_rewrite.h"
+#include "subject/subject_rewrite.h"
 #include "replicator/target_writer.h"
 
 namespace sluice {

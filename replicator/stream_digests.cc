@@ -21,6 +21,7 @@ constexpr auto kSilence = 60s;       ///< of a stream that is read
 constexpr auto kPause = 500ms;       ///< before it is tried again
 constexpr int kMaxTries = 120;       ///< in a row without an answer or a message
 constexpr uint16_t kTooManyRequests = 10167;
+constexpr uint16_t kBadRequest = 10003;
 
 class ServedDigests final : public StreamDigests {
  public:
@@ -59,6 +60,9 @@ class ServedDigests final : public StreamDigests {
   void on_failed(const Error& why) {
     const bool passes = why.code == Errc::kTimeout || why.code == Errc::kClosed || why.code == Errc::kFull ||
                         why.api_code == kTooManyRequests || (why.code == Errc::kNoResponders && answered_);
+    if (why.api_code == kBadRequest && request_.needs_newer_sluice())
+      return end(fail(Errc::kUnsupported, fmt::format("its Sluice is too old for rewritten subjects and chosen marks ({}): "
+                                                      "have the stream read instead", why.detail)));
     if (!passes || ++tries_ > kMaxTries) return end(std::unexpected(why));
     again_->start(kPause);
   }

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "replicator/options.h"
-#include "replicator/subject_rewrite.h"
+#include "subject/subject_rewrite.h"
 
 namespace sluice {
 

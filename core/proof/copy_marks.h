@@ -25,7 +25,17 @@ struct CopyMark {
   uint32_t hops = 0;                ///< how many replicators it went through
 };
 
-/// The newest mark of a copy of `stream`; a replicator's counts before that of a source.
-CopyMark find_copy_mark(std::string_view headers, std::string_view stream);
+/// Which mark of a message says what it is a copy of. Views are the caller's.
+struct MarkRule {
+  std::string_view stream;
+  std::string_view replicator{};  ///< who made the mark; empty = anybody
+  std::string_view worker{};      ///< the same; its healed messages (`<worker>.heal`) are its own
+  uint32_t hop = 0;               ///< of all replicators' marks only this one, 1 = the newest; 0 = the newest that fits
+  bool only_replicators() const { return hop != 0 || !replicator.empty() || !worker.empty(); }
+};
+inline constexpr std::string_view kHealedWorkerSuffix = ".heal";
+
+/// A replicator's mark counts before that of a sourced stream, which has neither replicator nor hops.
+CopyMark find_copy_mark(std::string_view headers, const MarkRule& rule);
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "base/endian.h"
 #include "base/headers.h"
 #include "proof/copy_marks.h"
@@ -26,6 +27,11 @@ void append_part(std::string& out, std::string_view part) {
 
 DigestFold::DigestFold(DigestRequest request) : request_(std::move(request)), hash_(request_.key) {
   answer_.newest = request_.seen;
+  if (!request_.rewrite.empty()) {
+    auto rewrite = SubjectRewrite::make(request_.rewrite);
+    SLUICE_CHECK(rewrite.has_value());
+    rewrite_ = *std::move(rewrite);
+  }
 }
 
 bool DigestFold::is_passed_over(const ProvedMessage& message, uint32_t hops) const {
@@ -55,7 +61,7 @@ void DigestFold::note_met(StreamSeq origin, StreamSeq own) {
 bool DigestFold::add(const ProvedMessage& message) {
   // Marks cost a look at the headers; a stream known by its own sequences needs none of it.
   CopyMark mark;
-  if (!request_.origin.empty() || request_.max_hops != 0) mark = find_copy_mark(message.headers, request_.origin);
+  if (!request_.origin.empty() || request_.max_hops != 0) mark = find_copy_mark(message.headers, {request_.origin, request_.replicator, request_.worker, request_.hop});
   if (request_.origin.empty()) mark.origin = message.own;
   const bool passed_over = is_passed_over(message, mark.hops);
   if (!passed_over && mark.origin && counts(*mark.origin)) {
@@ -85,7 +91,9 @@ bool DigestFold::add(const ProvedMessage& message) {
 /// Every length stands before what it is the length of, and the sum of all can be told from the first three: no input
 /// is the beginning of another.
 Sha256 DigestFold::digest_of(const ProvedMessage& message, StreamSeq origin) {
-  const std::string_view subject = request_.subjects ? message.subject : std::string_view();
+  std::string rewritten;
+  std::string_view subject = request_.subjects ? message.subject : std::string_view();
+  if (request_.subjects && !rewrite_.keeps_subjects()) subject = rewritten = rewrite_.of_message(message.subject, 0);
   scratch_.clear();
   append_size(scratch_, subject.size());
   append_size(scratch_, message.payload.size());

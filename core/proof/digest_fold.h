@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "proof/digest_request.h"
+#include "subject/subject_rewrite.h"
 
 namespace sluice {
 
@@ -39,6 +40,7 @@ class DigestFold {
   const DigestRequest request_;
   DigestAnswer answer_;
   KeyedSha256 hash_;
+  SubjectRewrite rewrite_;
   std::string scratch_;
 };
 

@@ -67,6 +67,14 @@ class Members {
   void wrong(const char* name) {
     if (wrong_.empty()) wrong_ = name;
   }
+  bool is_object(const char* name) const {
+    const Json* value = find(name);
+    return value != nullptr && value->is_object();
+  }
+  const Json& object(const char* name) const { return *find(name); }
+  void take_wrong(const Members& inside, const char* name) {
+    if (!inside.first_wrong().empty()) wrong(name);
+  }
   const std::string& first_wrong() const { return wrong_; }
 
  private:
@@ -77,6 +85,37 @@ class Members {
   const Json& object_;
   std::string wrong_;
 };
+
+/// The stream's name, or an object that also says which mark counts.
+void read_origin(Members& members, DigestRequest& r) {
+  if (!members.is_object("origin")) return members.text("origin", r.origin);
+  Members origin(members.object("origin"));
+  uint64_t hop = 0;
+  origin.text("stream", r.origin);
+  origin.text("replicator", r.replicator);
+  origin.text("worker", r.worker);
+  origin.number("hop", hop);
+  if (r.origin.empty() || hop > UINT32_MAX) origin.wrong("stream");
+  r.hop = static_cast<uint32_t>(std::min<uint64_t>(hop, UINT32_MAX));
+  members.take_wrong(origin, "origin");
+}
+
+/// Whether they count, or an object that says what the copy makes of them.
+void read_subjects(Members& members, DigestRequest& r) {
+  if (!members.is_object("subjects")) return members.flag("subjects", r.subjects);
+  Members subjects(members.object("subjects"));
+  subjects.text("prefix", r.rewrite.prefix);
+  subjects.text("remove", r.rewrite.remove);
+  if (const Json* transforms = subjects.list("transforms", DigestRequest::kMaxTransforms)) {
+    for (const Json& pair : *transforms) {
+      if (pair.is_array() && pair.size() == 2 && pair[0].is_string() && pair[1].is_string())
+        r.rewrite.transforms.emplace_back(pair[0].get<std::string>(), pair[1].get<std::string>());
+      else
+        subjects.wrong("transforms");
+    }
+  }
+  members.take_wrong(subjects, "subjects");
+}
 
 bool read_part(const Json& row, DigestAnswer& answer) {
   if (!row.is_array() || row.size() != 5 || !row[4].is_string()) return false;
@@ -148,6 +187,15 @@ Status check(const DigestRequest& r) {
   if (r.own.first.is_zero() || r.own.last < r.own.first) return bad("own_first must be at least 1 and at most own_last");
   if (r.span == 0) return bad("span must be at least 1");
   if (r.max_parts == 0) return bad("max_parts must be at least 1");
+  if (r.origin.empty() && r.picks_marks()) return bad("replicator, worker and hop pick a mark of an origin's copies");
+  if (!r.rewrite.empty()) {
+    if (!r.subjects) return bad("subjects are rewritten or left out");
+    if (std::max(r.rewrite.prefix.size(), r.rewrite.remove.size()) > DigestRequest::kMaxRewriteText_bytes)
+      return bad("prefix and remove have 4,096 bytes at most");
+    const auto rewrite = SubjectRewrite::make(r.rewrite);
+    if (!rewrite) return bad(rewrite.error().detail);
+    if (rewrite->uses_random()) return bad("a transform by chance gives other subjects each time");
+  }
   StreamSeq before{};
   for (const SequenceRange& some : r.only) {
     if (some.first <= before || some.last < some.first) return bad("only must be rising ranges");
@@ -159,8 +207,14 @@ Status check(const DigestRequest& r) {
 std::string encode(const DigestRequest& r) {
   Json json = {{"key", write_hex(r.key)}, {"own_first", r.own.first.value()}, {"own_last", r.own.last.value()},
                {"first", r.range.first.value()}, {"last", r.range.last.value()}, {"span", r.span}};
-  if (!r.origin.empty()) json["origin"] = r.origin;
-  if (!r.subjects) json["subjects"] = false;
+  if (r.picks_marks())
+    json["origin"] = {{"stream", r.origin}, {"replicator", r.replicator}, {"worker", r.worker}, {"hop", r.hop}};
+  else if (!r.origin.empty())
+    json["origin"] = r.origin;
+  if (!r.subjects)
+    json["subjects"] = false;
+  else if (!r.rewrite.empty())
+    json["subjects"] = {{"prefix", r.rewrite.prefix}, {"remove", r.rewrite.remove}, {"transforms", r.rewrite.transforms}};
   if (r.max_hops != 0) json["max_hops"] = r.max_hops;
   if (!r.filters.empty()) json["filters"] = r.filters;
   if (!r.seen.is_zero()) json["seen"] = r.seen.value();
@@ -177,8 +231,8 @@ Result<DigestRequest> parse_digest_request(std::string_view text) {
   std::string key;
   uint64_t max_hops = 0;
   members.text("key", key);
-  members.text("origin", r.origin);
-  members.flag("subjects", r.subjects);
+  read_origin(members, r);
+  read_subjects(members, r);
   members.number("max_hops", max_hops);
   members.sequence("own_first", r.own.first);
   members.sequence("own_last", r.own.last);

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/ids.h"
 #include "crypto/keyed_digest.h"
+#include "subject/subject_rewrite.h"
 
 namespace sluice {
 
@@ -53,7 +54,11 @@ struct DigestRequest {
   DigestKey key{};
   /// Messages are known by the marks of copies of this stream; empty: by their own sequences.
   std::string origin{};
+  std::string replicator{};  ///< with `origin`: whose marks count (MarkRule)
+  std::string worker{};
+  uint32_t hop = 0;
   bool subjects = true;    ///< are part of a message
+  SubjectRewriteRules rewrite{};  ///< what the copy makes of them; with `subjects`
   uint32_t max_hops = 0;   ///< messages that were copied so often are passed over; 0 = none
   std::vector<std::string> filters{};  ///< subjects as stored here; empty = all
   SequenceRange own{StreamSeq(1), StreamSeq(UINT64_MAX)};  ///< looked at
@@ -66,6 +71,12 @@ struct DigestRequest {
   static constexpr uint64_t kMaxParts = 1024;
   static constexpr size_t kMaxFilters = 256;
   static constexpr size_t kMaxOnly = 4096;
+  static constexpr size_t kMaxTransforms = 256;
+  static constexpr size_t kMaxRewriteText_bytes = 4096;
+
+  bool picks_marks() const { return hop != 0 || !replicator.empty() || !worker.empty(); }
+  /// A Sluice that can't do it refuses it: what it would read over stands in the place of something else.
+  bool needs_newer_sluice() const { return picks_marks() || !rewrite.empty(); }
 };
 
 struct DigestAnswer {

@@ -47,15 +47,6 @@ struct Place {
   uint16_t port = 0;
 };
 
-bool is_stream_replicator_file(const std::string& text) {
-  Problems ignored("");
-  const auto root = parse_yaml(text, ignored);
-  return root && std::any_of(root->entries.begin(), root->entries.end(), [](const YamlNode::Entry& entry) {
-           return entry.key.size() == 7 && std::equal(entry.key.begin(), entry.key.end(), "streams",
-                                                      [](char a, char b) { return (a | 0x20) == b; });
-         });
-}
-
 Result<Place> find_place(const ReplicatorWords& words) {
   Problems problems(words.config_path);
   const auto file = read_config_file(words.config_path, problems);

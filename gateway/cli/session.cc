@@ -115,10 +115,15 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, st
 }
 
 Result<Session::Connection> Session::connect(const SessionOptions& options, std::string_view program) {
-  Connection out{nullptr, options.api_prefix};
-  auto link = link_options(options, program, out.api_prefix);
+  std::string api_prefix = options.api_prefix;
+  const auto link = link_options(options, program, api_prefix);
   if (!link) return std::unexpected(link.error());
-  auto made = make_remote_link(env(), *link);
+  return connect(*link, std::move(api_prefix));
+}
+
+Result<Session::Connection> Session::connect(const LinkOptions& link, std::string api_prefix) {
+  Connection out{nullptr, std::move(api_prefix)};
+  auto made = make_remote_link(env(), link);
   if (!made) return std::unexpected(made.error());
   out.link = *std::move(made);
   const bool connected =
@@ -127,7 +132,7 @@ Result<Session::Connection> Session::connect(const SessionOptions& options, std:
     return fail(Errc::kClosed,
                 fmt::format("no connection to {} within {} s; is the daemon running, and are user and password right? "
                             "(--server names another one)",
-                            fmt::join(link->urls, ", "), kConnectLimit.count() / 1000));
+                            fmt::join(link.urls, ", "), kConnectLimit.count() / 1000));
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "client/link_options.h"
 #include "client/stream_client.h"
 #include "uv/env.h"
 
@@ -66,6 +67,7 @@ class Session {
     std::string api_prefix;
   };
   Result<Connection> connect(const SessionOptions& options, std::string_view program);
+  Result<Connection> connect(const LinkOptions& link, std::string api_prefix);
   Result<std::string> api(std::string_view verb, std::string_view target, std::string_view body = "");
   Result<PubAck> publish(std::string_view subject, std::string_view headers, std::string_view payload);
   /// kNotFound when nothing matches.

@@ -6,13 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/check.h"
 #include "crypto/secret.h"
 #include "gateway/cli/command_line.h"
 #include "gateway/cli/progress_bar.h"
 #include "gateway/cli/session.h"
 #include "gateway/cli/verbs.h"
-#include "gateway/cli/verify_heal.h"
-#include "gateway/cli/verify_side.h"
+#include "gateway/cli/verify_words.h"
+#include "replicator/healing.h"
 #include "replicator/stream_comparison.h"
 
 namespace sluice {
@@ -27,20 +28,6 @@ constexpr uint64_t kMaxNamed = 100;      ///< of each kind
 constexpr uint64_t kMaxSubjectLimit = 64;  ///< above it that limit explains nothing
 constexpr uint64_t kMaxExplained = 1000;  ///< missing messages held against the limit for each subject
 constexpr uint64_t kMaxHealed = 100'000;  ///< in one run
-
-struct VerifyWords {
-  std::string stream;
-  std::string target_stream;
-  std::vector<std::string> filters;
-  VerifySideWords source, target;
-  uint32_t max_hops = 0;
-  bool ignore_subjects = false;
-  bool sampled = false;
-  bool exact = false;
-  bool json = false;
-  bool heal = false;
-  bool dry_run = false;
-};
 
 struct Named {
   StreamSeq seq;
@@ -70,7 +57,8 @@ class Verification {
     if (auto done = explain_by_subject_limit(); !done) return done;
     return name_differences();
   }
-  const std::vector<StreamSeq>& missing() const { return missing_; }
+  /// What is to be healed. Places of which nothing is known any more go to `left`.
+  Result<HealWork> heal_work(HealReport& left);
   int show(const std::optional<HealReport>& healed) const;
 
  private:
@@ -83,11 +71,15 @@ class Verification {
             .same_sequences = target.mirror_of == words_.stream,
             .source_end = source_.info().last_seq,
             .target_end = target.last_seq,
+            .replicator = words_.replicator,
+            .worker = words_.worker,
+            .hop = words_.hops,
             .compare_subjects = !words_.ignore_subjects,
+            .rewrite = words_.rewrite,
             .target_limited = target.limits_front && target.first_seq > StreamSeq(1),
             .sampled = words_.sampled,
             .filters = words_.filters,
-            .max_hops = words_.max_hops};
+            .max_hops = words_.max_hops == 0 ? 0 : words_.max_hops - (std::max(words_.hops, 1U) - 1)};
   }
 
   bool wait(const std::function<bool()>& ended) {
@@ -131,7 +123,7 @@ void Verification::note_lost_tail() {
 
 /// What is not at the target because newer messages of its subject pushed it out is no loss.
 Status Verification::explain_by_subject_limit() {
-  auto missing = comparison_.list_missing(words_.heal ? kMaxHealed : kMaxExplained);
+  auto missing = comparison_.list_missing(words_.heal.empty() ? kMaxExplained : kMaxHealed);
   if (!missing) return std::unexpected(missing.error());
   missing_ = *std::move(missing);
   const uint64_t limit = target_.info().max_msgs_per_subject;
@@ -172,6 +164,22 @@ Status Verification::name_differences() {
   some(missing_, "missing");
   some(report_.doubled_seqs, "more than once");
   return {};
+}
+
+Result<HealWork> Verification::heal_work(HealReport& left) {
+  HealWork work{.missing = missing_};
+  if (words_.heal != kHealReplace) return work;
+  for (const auto& place : report_.wrong_places) {
+    if (work.wrong.size() >= kMaxHealed) break;
+    auto copies = comparison_.copies_of(place);
+    if (copies)
+      work.wrong.push_back({place.seq, *std::move(copies)});
+    else if (copies.error().code == Errc::kNotFound)
+      left.left.emplace_back(place.seq, fmt::format("source: {}", copies.error().detail));
+    else
+      return std::unexpected(copies.error());
+  }
+  return work;
 }
 
 Json sequences(const std::vector<StreamSeq>& seqs) {
@@ -220,11 +228,17 @@ void Verification::print() const {
 Json heal_json(const HealReport& report, bool dry_run) {
   Json left = Json::array();
   for (const auto& [seq, why] : report.left) left.push_back({{"seq", seq.value()}, {"why", why}});
-  return {{"dry_run", dry_run}, {"healed", report.healed}, {"left", left}};
+  Json json = {{"dry_run", dry_run}, {"healed", report.healed}, {"removed", report.removed},
+               {"removed_seqs", sequences(report.removed_seqs)}, {"left", left}};
+  if (report.ended) json["ended"] = report.ended->detail;
+  return json;
 }
 
 void print(const HealReport& report, bool dry_run) {
-  std::printf("%s", fmt::format("{} messages {} healed\n", report.healed, dry_run ? "would be" : "were").c_str());
+  const char* const were = dry_run ? "would be" : "were";
+  std::printf("%s", fmt::format("{} messages {} healed: written at the target's end\n", report.healed, were).c_str());
+  if (report.removed != 0) std::printf("%s", fmt::format("{} of the target's messages {} removed\n", report.removed, were).c_str());
+  for (const StreamSeq own : report.removed_seqs) std::printf("%s", fmt::format("  {:>10}  of the target\n", own.value()).c_str());
   for (const auto& [seq, why] : report.left) std::printf("%s", fmt::format("  {:>10}  not healed: {}\n", seq.value(), why).c_str());
 }
 
@@ -240,17 +254,27 @@ int Verification::show(const std::optional<HealReport>& healed) const {
   return same() ? kExitOk : kExitDiffers;
 }
 
-int complain_of_words(const VerifyWords& words) {
-  if (words.dry_run && !words.heal) return complain("--dry-run goes with --heal"), kExitNotCompared;
-  if (words.heal && words.sampled)
-    return complain("--heal can't tell what a sampled copy has lost from what it leaves out"), kExitNotCompared;
-  if (words.heal && words.ignore_subjects)
-    return complain("--heal writes under the source's subjects: not with --ignore-subjects"), kExitNotCompared;
-  return kExitOk;
+/// @return what was done, its `ended` included; an error when nothing could be.
+Result<HealReport> heal(const VerifyWords& words, VerifySide& source, VerifySide& target, const HealWork& work) {
+  if (!target.info().mirror_of.empty()) return fail(Errc::kUnsupported, "a mirror takes messages of its origin only: it can't be healed");
+  if (!work.wrong.empty() && target.info().denies_delete)
+    return fail(Errc::kUnsupported, "target: the stream denies deletes, so that nothing in it can be replaced");
+  HealOptions options{.source_stream = source.stream(),
+                      .target_stream = target.stream(),
+                      .keeps_newest_of_subject = target.info().max_msgs_per_subject != 0,
+                      .replicator = words.replicator,
+                      .worker = words.worker,
+                      .dry_run = words.dry_run};
+  auto rewrite = SubjectRewrite::make(words.rewrite);
+  SLUICE_CHECK(rewrite.has_value());
+  options.rewrite = *std::move(rewrite);
+  ProgressBar bar("healing", "messages", words.json);
+  options.progress = [&bar](uint64_t done, uint64_t all) { bar.show(done, all); };
+  return Healing(std::move(options), source, target).run(work);
 }
 
-int verify(const VerifyWords& words) {
-  if (const int bad = complain_of_words(words); bad != kExitOk) return bad;
+int verify(VerifyWords words) {
+  if (auto settled = settle(words); !settled) return not_compared(settled.error());
   const auto loop = Session::unconnected();
   Session& session = *loop;
   auto source = VerifySide::open(session, words.source, "source", words.stream);
@@ -261,11 +285,20 @@ int verify(const VerifyWords& words) {
   {
     Verification before(session, words, **source, **target);
     if (auto done = before.run(); !done) return not_compared(done.error());
-    if (!words.heal || before.missing().empty()) return before.show(healed);
-    auto report = heal(**source, **target, before.missing(), words.dry_run);
+    if (words.heal.empty()) return before.show(healed);
+    HealReport unknown;
+    const auto work = before.heal_work(unknown);
+    if (!work) return not_compared(work.error());
+    if (work->missing.empty() && work->wrong.empty()) return before.show(healed);
+    auto report = heal(words, **source, **target, *work);
     if (!report) return not_compared(report.error());
+    report->left.insert(report->left.end(), unknown.left.begin(), unknown.left.end());
     healed = *std::move(report);
     if (words.dry_run) return before.show(healed);
+    if (healed->ended) {
+      before.show(healed);
+      return not_compared(*healed->ended);
+    }
   }
   // The proof of the pudding: what is there now.
   for (VerifySide* side : {source->get(), target->get()})
@@ -291,13 +324,24 @@ void add_verify_verb(CLI::App& app, VerbRun& run) {
   add_side_options(*verb, "target", words->target);
   verb->add_option("--target-stream", words->target_stream, "The copy, when it has another name");
   verb->add_option("--filter", words->filters, "Only these subjects of the source are copied");
-  verb->add_option("--max-hops", words->max_hops, "The copy leaves out what was copied so often already");
+  verb->add_option("--max-hops", words->max_hops, "The copy (each one on the way) leaves out what was copied so often already");
+  verb->add_option("--hops", words->hops, "So many copies lie between the two streams; needed when streams on the way have the same name");
+  verb->add_option("--replicator", words->replicator, "Only marks of this replicator count: others copy a stream of that name too");
+  verb->add_option("--worker", words->worker, "Only marks of this copy, by its name, count");
+  verb->add_option("--subject-prefix", words->rewrite.prefix, "As target_subject_prefix of the copy");
+  verb->add_option("--subject-remove", words->rewrite.remove, "As target_subject_remove of the copy");
+  verb->add_option("--subject-transform", words->transforms, "As subject_transforms of the copy: <source>=<destination>");
+  verb->add_option("--config", words->config_path, "All that from the copy's configuration, Sluice's or Stream Replicator's file");
+  verb->add_option("--copy", words->copy, "Its name there, when the stream is copied more than once");
   verb->add_flag("--ignore-subjects", words->ignore_subjects, "The copy has other subjects");
   verb->add_flag("--sampled", words->sampled, "The copy leaves messages out on purpose: they are told, and no difference");
   verb->add_flag("--exact", words->exact,
                  "Messages that are not copied yet, gone at either side, of others or out of order are differences too");
-  verb->add_flag("--heal", words->heal, "Write what is missing at the target's end, then compare again");
-  verb->add_flag("--dry-run", words->dry_run, "With --heal: only say what would be written");
+  verb->add_flag("--heal{missing}", words->heal,
+                 "Write what is missing at the target's end, then compare again. --heal=replace also mends other contents and doubled\n"
+                 "messages: the right copy is written when there is none, and what is wrong is removed. A stream only appends: what is\n"
+                 "written stands behind everything else, out of the source's order");
+  verb->add_flag("--dry-run", words->dry_run, "With --heal: only say what would be written and removed");
   verb->add_flag("--json", words->json, "The figures as JSON");
   verb->callback([words, &run] { run = [words] { return verify(*words); }; });
 }

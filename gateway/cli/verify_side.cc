@@ -33,7 +33,7 @@ void add_side_options(CLI::App& verb, const std::string& side, VerifySideWords& 
   std::string variable = "SLUICE_" + side;
   for (char& c : variable) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   SessionOptions& session = words.session;
-  verb.add_option("--" + side, session.server, fmt::format("URL of the {}", side))->required()->envname(variable);
+  verb.add_option("--" + side, session.server, fmt::format("URL of the {}; left out with --config: as the copy is configured", side))->envname(variable);
   verb.add_option("--" + side + "-creds", session.credentials_file, "Credentials file for it")->envname(variable + "_CREDS");
   verb.add_option("--" + side + "-user", session.user, fmt::format("User for it; the password comes from the variable {}_PASSWORD", variable))
       ->envname(variable + "_USER");
@@ -54,7 +54,7 @@ Result<std::unique_ptr<VerifySide>> VerifySide::open(Session& session, const Ver
     options.password = *std::move(secret);
   }
   std::unique_ptr<VerifySide> side(new VerifySide(session, std::move(name), std::move(stream)));
-  auto connection = session.connect(options, "sluice verify");
+  auto connection = words.configured ? session.connect(*words.configured, options.api_prefix) : session.connect(options, "sluice verify");
   if (!connection) return of_side(side->name_, connection.error());
   side->connection_ = *std::move(connection);
   NatsLink& link = *side->connection_.link;
@@ -82,6 +82,14 @@ Result<PubAck> VerifySide::publish(const LinkMessage& message) {
   return session_.await<PubAck>([&](auto done) { return client_->publish(message, kServedLimit, std::move(done)); });
 }
 
+Status VerifySide::remove(StreamSeq own) {
+  const auto reply = api("STREAM.MSG.DELETE", Json{{"seq", own.value()}, {"no_erase", true}}.dump());
+  if (reply) return {};
+  const auto still = message(own);
+  if (!still && still.error().code == Errc::kNotFound) return {};
+  return std::unexpected(reply.error());
+}
+
 Status VerifySide::ask_info() {
   auto reply = api("STREAM.INFO", "");
   if (!reply) return std::unexpected(reply.error());
@@ -93,6 +101,7 @@ Status VerifySide::ask_info() {
   if (const auto mirror = config.find("mirror"); mirror != config.end() && mirror->is_object()) info_.mirror_of = mirror->value("name", "");
   info_.limits_front = positive(config, "max_age") != 0 || positive(config, "max_msgs") != 0 || positive(config, "max_bytes") != 0;
   info_.max_msgs_per_subject = positive(config, "max_msgs_per_subject");
+  info_.denies_delete = config.value("deny_delete", false) || config.value("sealed", false);
   info_.messages = positive(state, "messages");
   info_.first_seq = StreamSeq(positive(state, "first_seq"));
   info_.last_seq = StreamSeq(positive(state, "last_seq"));

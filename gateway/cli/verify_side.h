@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gateway/cli/session.h"
+#include "replicator/healing.h"
 #include "replicator/stream_digests.h"
 
 namespace CLI {
@@ -18,6 +19,7 @@ namespace sluice {
 struct VerifySideWords {
   SessionOptions session;
   std::string password_file;
+  std::optional<LinkOptions> configured{};  ///< instead of the session's URL
   bool reads = false;  ///< even when digests are served
 };
 
@@ -30,11 +32,12 @@ struct VerifiedStream {
   std::string mirror_of;  ///< empty = of none
   bool limits_front = false;  ///< old messages leave by age, count or bytes
   uint64_t max_msgs_per_subject = 0;  ///< 0 = no limit
+  bool denies_delete = false;
   uint64_t messages = 0;
   StreamSeq first_seq{}, last_seq{};
 };
 
-class VerifySide {
+class VerifySide final : public HealSource, public HealTarget {
  public:
   /// Connects and asks for the stream. Errors name the side.
   static Result<std::unique_ptr<VerifySide>> open(Session& session, const VerifySideWords& words, std::string name, std::string stream);
@@ -45,11 +48,12 @@ class VerifySide {
   StreamClient& client() { return *client_; }
   StreamDigests& digests() { return *digests_; }
   bool served() const { return served_; }
-  Result<StoredCopy> message(StreamSeq seq);
+  Result<StoredCopy> message(StreamSeq seq) override;
   /// The first message of that subject from `from` on; kNotFound.
   Result<StreamSeq> next_of_subject(StreamSeq from, const std::string& subject);
-  Result<StoredCopy> last_message(const std::string& subject);
-  Result<PubAck> publish(const LinkMessage& message);
+  Result<StoredCopy> last_message(const std::string& subject) override;
+  Result<PubAck> publish(const LinkMessage& message) override;
+  Status remove(StreamSeq own) override;
   /// Asks for the stream once more.
   Status refresh() { return ask_info(); }
   Result<std::string> api(std::string_view verb, std::string_view body);

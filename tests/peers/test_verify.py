@@ -205,6 +205,104 @@ def test_heal_makes_no_older_value_the_latest(farm, kind):
     asyncio.run(asyncio.wait_for(run(), 120))
 
 
+@pytest.mark.parametrize("kind", ["sluice", "nats-server"])
+def test_heal_replaces_what_is_wrong_and_doubled(farm, kind):
+    source, target = two(farm, kind)
+
+    async def run():
+        a, b = await nats.connect(source.url), await nats.connect(target.url)
+        await make(a, "O", subjects=["o.>"])
+        await make(b, "O", subjects=["eu.o.>"])
+
+        async def copy(seq, payload):
+            await b.jetstream().publish(f"eu.o.{seq}", payload, headers={"Choria-SR-Source": f"O {seq} site worker 1"})
+        for i in range(1, 51):
+            await a.jetstream().publish(f"o.{i}", b"p%d" % i)
+            if i != 9:
+                await copy(i, b"wrong" if i in (5, 50) else b"p%d" % i)
+        await copy(20, b"p20")
+        rewrite = ("--subject-prefix", "eu")
+        report = verify(source, target)
+        assert report["equal"] == 0, report
+        report = verify(source, target, *rewrite)
+        assert (report["different_seqs"], report["missing_seqs"], report["doubled_seqs"]) == ([5, 50], [9], [20]), report
+        report = verify(source, target, *rewrite, "--heal=replace", "--dry-run")
+        assert (report["heal"]["healed"], report["heal"]["removed_seqs"]) == (3, [5, 50, 49]), report
+        assert (await api(b, "STREAM.INFO.O"))["state"]["messages"] == 50
+        # The safe default mends what is missing and nothing else.
+        report = verify(source, target, *rewrite, "--heal")
+        assert (report["heal"]["healed"], report["heal"]["removed"], report["different"]) == (1, 0, 2), report
+        report = verify(source, target, *rewrite, "--heal=replace")
+        assert report["same"] and report["equal"] == 50, report
+        assert (report["heal"]["healed"], report["heal"]["removed"], report["disordered"]) == (2, 3, 2), report
+        assert (await api(b, "STREAM.INFO.O"))["state"]["messages"] == 50
+        assert "heal" not in verify(source, target, *rewrite, "--heal=replace")
+        for words in (["--heal=all"], ["--heal", "--hops", "2"], ["--subject-transform", "o.*=x.{{random(3)}}"],
+                      ["--subject-transform", "o"], [*rewrite, "--ignore-subjects"], ["--copy", "x"]):
+            assert run_verify(source, target, *words).returncode == 2, words
+        await api(b, "STREAM.UPDATE.O", {"name": "O", "subjects": ["eu.o.>"], "deny_delete": True})
+        await copy(1, b"p1")
+        done = run_verify(source, target, *rewrite, "--heal=replace")
+        assert done.returncode == 2 and "denies deletes" in done.stderr, done.stderr
+        await a.close()
+        await b.close()
+
+    asyncio.run(asyncio.wait_for(run(), 120))
+
+
+def test_a_copy_as_it_is_configured(farm, tmp_path):
+    """Two copies of streams of one name into one target, each told from the other by its configuration."""
+    source, target = two(farm, "sluice")
+    config = tmp_path / "sr.yaml"
+    config.write_text(f"""
+name: EAST
+state_store: {tmp_path / "state"}
+streams:
+  - stream: O
+    target_stream: ALL
+    name: first
+    source_url: {source.url}
+    target_url: {target.url}
+    filter_subject: o.kept.>
+    target_subject_prefix: east
+  - stream: O
+    target_stream: OTHER
+    name: second
+    source_url: {source.url}
+    target_url: {target.url}
+""")
+
+    def configured(*more):
+        return subprocess.run([os.environ["SLUICE_BINARY"], "verify", "O", "--json", "--config", str(config), *more],
+                              capture_output=True, text=True, timeout=120)
+
+    async def run():
+        a, b = await nats.connect(source.url), await nats.connect(target.url)
+        await make(a, "O", subjects=["o.>"])
+        await make(b, "ALL", subjects=["east.>", "west.>"])
+        for i in range(1, 31):
+            await a.jetstream().publish("o.kept.x" if i % 2 else "o.left.x", b"%d" % i)
+            if i % 2:
+                await b.jetstream().publish("east.o.kept.x", b"%d" % i, headers={"Choria-SR-Source": f"O {i} EAST first 1"})
+            await b.jetstream().publish("west.o.x", b"other", headers={"Choria-SR-Source": f"O {i} WEST first 1"})
+        done = configured("--copy", "first")
+        report = json.loads(done.stdout)
+        assert report["same"] and (report["equal"], report["of_others"]) == (15, 30), report
+        await api(b, "STREAM.MSG.DELETE.ALL", {"seq": 1})
+        report = json.loads(configured("--copy", "first", "--heal").stdout)
+        assert report["same"] and (report["heal"]["healed"], report["equal"]) == (1, 15), report
+        last = await b.jetstream().get_last_msg("ALL", "east.o.kept.x")
+        assert last.headers["Choria-SR-Source"].startswith("O 1 EAST first.heal "), last.headers
+        done = configured()
+        assert done.returncode == 2 and "--copy must name one" in done.stderr, done.stderr
+        done = configured("--copy", "third")
+        assert done.returncode == 2 and "no such copy" in done.stderr, done.stderr
+        await a.close()
+        await b.close()
+
+    asyncio.run(asyncio.wait_for(run(), 120))
+
+
 def test_passwords_come_by_variable_or_file(farm, tmp_path):
     conf = tmp_path / "users.conf"
     conf.write_text("jetstream: {store_dir: %s}\nauthorization: {users: [{user: u, password: s3cret}]}\n" % (tmp_path / "js"))

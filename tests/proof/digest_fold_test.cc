@@ -55,6 +55,31 @@ TEST(DigestFold, EveryPartOfAMessageAndTheKeyCount) {
   EXPECT_EQ(of_one(without_subjects, StreamSeq(1), "ab", headers, "one"), of_one(without_subjects, StreamSeq(1), "c", headers, "one"));
 }
 
+TEST(DigestFold, TheSourcesSideMakesOfSubjectsWhatTheCopyMakes) {
+  DigestRequest r = request();
+  r.rewrite = {.prefix = "eu", .remove = ".x", .transforms = {{"a.*", "b.$1.x"}}};
+  const std::string mark = block({{"Choria-SR-Source", "S 1 site worker 1"}});
+  EXPECT_EQ(of_one(r, StreamSeq(1), "a.7", "", "one"), of_one(request("S"), StreamSeq(9), "eu.b.7", mark, "one"));
+  EXPECT_NE(of_one(r, StreamSeq(1), "a.7", "", "one"), of_one(request("S"), StreamSeq(9), "eu.a.7", mark, "one"));
+}
+
+TEST(DigestFold, ARuleSaysWhichMarkOfSeveralCounts) {
+  const std::string headers = block({{"Choria-SR-Source", "S 5 east copy 1"}, {"Choria-SR-Source", "S 7 ring copy 1"},
+                                     {"Choria-SR-Source", "X 9 west other 1"}});
+  const auto origin = [&](MarkRule rule) { return find_copy_mark(headers, rule).origin; };
+  EXPECT_EQ(origin({"S"}), StreamSeq(7)) << "the newest of that stream";
+  EXPECT_EQ(origin({.stream = "S", .hop = 1}), std::nullopt) << "the newest of all is of X";
+  EXPECT_EQ(origin({.stream = "S", .hop = 2}), StreamSeq(7));
+  EXPECT_EQ(origin({.stream = "S", .hop = 3}), StreamSeq(5));
+  EXPECT_EQ(origin({.stream = "S", .hop = 4}), std::nullopt);
+  EXPECT_EQ(origin({.stream = "S", .replicator = "east"}), StreamSeq(5));
+  EXPECT_EQ(origin({.stream = "S", .replicator = "ring", .worker = "copy"}), StreamSeq(7));
+  EXPECT_EQ(origin({.stream = "S", .replicator = "west"}), std::nullopt);
+  const std::string healed = block({{"Choria-SR-Source", "S 5 east copy.heal 1"}, {"Nats-Stream-Source", "S 6 > > a"}});
+  EXPECT_EQ(find_copy_mark(healed, {.stream = "S", .replicator = "east", .worker = "copy"}).origin, StreamSeq(5));
+  EXPECT_EQ(find_copy_mark(healed, {.stream = "S", .worker = "cop"}).origin, std::nullopt) << "nor is a sourced stream's mark it";
+}
+
 TEST(DigestFold, PartsSayWhatIsWhereAndWhatIsNot) {
   DigestRequest r = request("S");
   r.range = {StreamSeq(11), StreamSeq(50)};
@@ -142,6 +167,21 @@ TEST(DigestRequest, TravelsWhole) {
   EXPECT_EQ(answer->parts.at(7).digest, a.parts.at(7).digest);
 }
 
+TEST(DigestRequest, WhatAnOlderSluiceWouldReadOverIsWrittenSoThatItRefuses) {
+  DigestRequest r{.key = {1}, .origin = "S", .replicator = "east", .worker = "w", .hop = 2, .rewrite = {.prefix = "p", .remove = "r", .transforms = {{"a.*", "b.$1"}}},
+                  .range = kAll};
+  const auto back = parse_digest_request(encode(r));
+  ASSERT_TRUE(back.has_value()) << back.error().detail;
+  EXPECT_EQ(encode(*back), encode(r));
+  EXPECT_EQ(back->rewrite.transforms, r.rewrite.transforms);
+  EXPECT_EQ(back->hop, 2U);
+  EXPECT_TRUE(back->needs_newer_sluice());
+  // It knows a text and a truth value only.
+  EXPECT_NE(encode(r).find(R"("origin":{)"), std::string::npos);
+  EXPECT_NE(encode(r).find(R"("subjects":{)"), std::string::npos);
+  EXPECT_FALSE(DigestRequest{.origin = "S"}.needs_newer_sluice());
+}
+
 TEST(DigestRequest, WhatCantBeIsRefused) {
   const std::string key(64, 'a');
   const auto refused = [&](const std::string& members) {
@@ -159,6 +199,14 @@ TEST(DigestRequest, WhatCantBeIsRefused) {
   EXPECT_TRUE(refused(R"("first":1,"last":2,"only":[2])"));
   EXPECT_TRUE(refused(R"("first":1,"last":2,"filters":[1])"));
   EXPECT_TRUE(refused(R"("first":1,"last":2,"max_parts":0)"));
+  EXPECT_FALSE(refused(R"("first":1,"last":2,"origin":{"stream":"S","hop":2})"));
+  EXPECT_TRUE(refused(R"("first":1,"last":2,"origin":{"hop":2})"));
+  EXPECT_TRUE(refused(R"("first":1,"last":2,"origin":{"stream":"S","hop":-1})"));
+  EXPECT_FALSE(refused(R"("first":1,"last":2,"subjects":{"prefix":"p"})"));
+  EXPECT_TRUE(refused(R"("first":1,"last":2,"subjects":{"transforms":[["a"]]})"));
+  EXPECT_TRUE(refused(R"("first":1,"last":2,"subjects":{"transforms":[["a.*","b.$2"]]})"));
+  EXPECT_TRUE(refused(R"("first":1,"last":2,"subjects":{"transforms":[["a.*","b.{{random(3)}}"]]})")) << "no two are alike";
+  EXPECT_TRUE(refused(R"("first":1,"last":2,"subjects":{"prefix":")" + std::string(5000, 'p') + "\"}"));
   EXPECT_FALSE(parse_digest_request("[]").has_value());
   EXPECT_FALSE(parse_digest_request(R"({"key":"00","first":1,"last":2})").has_value());
   EXPECT_FALSE(parse_digest_answer(R"({"type":"other"})").has_value());

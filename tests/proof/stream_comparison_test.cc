@@ -168,6 +168,111 @@ TEST(StreamComparison, AMirrorIsComparedByItsOwnSequences) {
   EXPECT_EQ(w.missing(), std::vector<uint64_t>{5}) << "the mirror's last sequence tells that it had it";
 }
 
+TEST_P(StreamComparisonWays, SubjectsThatTheCopyRewrites) {
+  ProofWorld w;
+  for (int i = 1; i <= 20; ++i) {
+    w.source("p", fmt::format("s.{}", i));
+    w.copy(static_cast<uint64_t>(i), "p", i == 7 ? "eu.wrong" : fmt::format("eu.t.{}", i));
+  }
+  const ComparisonReport r = compare(w, {.rewrite = {.prefix = "eu", .remove = {}, .transforms = {{"s.*", "t.$1"}}}});
+  EXPECT_EQ(r.equal, 19U);
+  EXPECT_EQ(values(r.different_seqs), std::vector<uint64_t>{7});
+}
+
+TEST_P(StreamComparisonWays, TwoHopsOfStreamsOfOneNameAndTwoSitesInOneTarget) {
+  ProofWorld w;
+  for (uint64_t i = 1; i <= 10; ++i) {
+    w.source(fmt::format("p{}", i));
+    std::string headers;
+    append_header(headers, "Choria-SR-Source", fmt::format("S {} east first 1", i));
+    w.copy(i + 100, i == 4 ? "P" : fmt::format("p{}", i), "s.1", headers);       // the second hop
+    w.put("T", "s.1", "NATS/1.0\r\nChoria-SR-Source: S " + std::to_string(i) + " west copy 1\r\n\r\n", "of another site");
+  }
+  ComparisonReport r = compare(w, {.hop = 2});
+  EXPECT_EQ(r.equal, 9U);
+  EXPECT_EQ(values(r.different_seqs), std::vector<uint64_t>{4});
+  EXPECT_EQ(r.of_others, 10U);
+  r = compare(w, {.replicator = "east", .worker = "first"});
+  EXPECT_EQ(r.equal, 9U);
+  r = compare(w, {.replicator = "west"});
+  EXPECT_EQ(r.different, 10U);
+}
+
+TEST_P(StreamComparisonWays, CopiesOfAWrongPlaceAreNamedOneByOne) {
+  ProofWorld w;
+  for (uint64_t i = 1; i <= 5; ++i) {
+    w.source(fmt::format("p{}", i));
+    w.copy(i, fmt::format("p{}", i));
+  }
+  w.copy(2, "wrong");   // 6
+  w.copy(2, "p2");      // 7
+  w.copy(2, "wrong");   // 8
+  const ComparisonReport r = compare(w);
+  ASSERT_EQ(r.wrong_places.size(), 1U);
+  auto copies = w.comparison->copies_of(r.wrong_places[0]);
+  ASSERT_TRUE(copies.has_value()) << copies.error().detail;
+  EXPECT_EQ(*copies, (std::vector<HeldCopy>{{StreamSeq(2), true}, {StreamSeq(6), false}, {StreamSeq(7), true}, {StreamSeq(8), false}}));
+  ASSERT_TRUE(w.stream("S").delete_message(StreamSeq(2), false));
+  copies = w.comparison->copies_of(r.wrong_places[0]);
+  ASSERT_FALSE(copies.has_value());
+  EXPECT_EQ(copies.error().code, Errc::kNotFound);
+}
+
+/// Blocking calls on the simulated engine.
+struct HealSides final : HealSource, HealTarget {
+  explicit HealSides(ProofWorld& of) : w(of) {}
+  template <class T, class Start>
+  Result<T> await(Start start) {
+    std::optional<Result<T>> got;
+    Ticket call = start([&](Result<T> result) { got = std::move(result); });
+    EXPECT_TRUE(w.wait([&] { return got.has_value(); }));
+    return *std::move(got);
+  }
+  Result<StoredCopy> message(StreamSeq seq) override {
+    return await<StoredCopy>([&](auto done) { return w.client->get_message("S", seq, std::move(done)); });
+  }
+  Result<StoredCopy> last_message(const std::string& subject) override {
+    return await<StoredCopy>([&](auto done) { return w.client->last_message("T", subject, std::move(done)); });
+  }
+  Result<PubAck> publish(const LinkMessage& message) override {
+    return await<PubAck>([&](auto done) { return w.client->publish(message, 5s, std::move(done)); });
+  }
+  Status remove(StreamSeq own) override { return w.stream("T").delete_message(own, false) ? Status() : fail(Errc::kNotFound, "gone"); }
+  ProofWorld& w;
+};
+
+TEST_P(StreamComparisonWays, HealingMendsEverythingOnceAndASecondRunFindsNothing) {
+  ProofWorld w;
+  for (uint64_t i = 1; i <= 200; ++i) {
+    w.source(fmt::format("p{}", i), fmt::format("s.{}", i));
+    if (i == 20) continue;
+    w.copy(i, i % 50 == 7 ? "wrong" : fmt::format("p{}", i), fmt::format("t.s.{}", i));
+    if (i == 100) w.copy(i, "p100", "t.s.100");
+  }
+  const ComparisonOptions options{.rewrite = {.prefix = "t", .remove = {}, .transforms = {}}};
+  const auto work = [&](const ComparisonReport& r) {
+    HealWork out;
+    for (const uint64_t seq : w.missing()) out.missing.push_back(StreamSeq(seq));
+    for (const auto& place : r.wrong_places) out.wrong.push_back({place.seq, *w.comparison->copies_of(place)});
+    return out;
+  };
+  ComparisonReport r = compare(w, options);
+  EXPECT_EQ(values(r.different_seqs), (std::vector<uint64_t>{7, 57, 107, 157}));
+  HealSides sides(w);
+  HealOptions how{.source_stream = "S", .target_stream = "T"};
+  how.rewrite = *SubjectRewrite::make(options.rewrite);
+  const HealReport healed = Healing(how, sides, sides).run(work(r));
+  EXPECT_FALSE(healed.ended) << healed.ended->detail;
+  EXPECT_EQ(healed.healed, 5U);
+  EXPECT_EQ(healed.removed, 5U);
+  r = compare(w, options);
+  EXPECT_TRUE(r.holds(false)) << describe(r);
+  EXPECT_EQ(r.equal, 200U);
+  EXPECT_EQ(r.disordered, 5U) << "a stream only appends";
+  const HealWork nothing = work(r);
+  EXPECT_TRUE(nothing.missing.empty() && nothing.wrong.empty());
+}
+
 TEST(StreamComparison, LittleIsExchanged) {
   ProofWorld w;
   for (int i = 1; i <= 20'000; ++i) {

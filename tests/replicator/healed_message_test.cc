@@ -20,7 +20,7 @@ TEST(HealedMessage, IsACopyWithAMarkAndAnIdOfItsOwn) {
   ASSERT_TRUE(block.has_value());
   EXPECT_EQ(*block, "NATS/1.0\r\nTrace: 1\r\nChoria-SR-Source: S 7 sluice heal 5\r\nNats-Msg-Id: S:7:sluice:heal\r\n"
                     "Sluice-Original-Msg-Id: id\r\n\r\n");
-  EXPECT_EQ(find_copy_mark(*block, "S").origin, StreamSeq(7));
+  EXPECT_EQ(find_copy_mark(*block, {"S"}).origin, StreamSeq(7));
   EXPECT_EQ(find_header(*healed_headers(original({}), "S"), "Nats-Msg-Id"), "S:7:sluice:heal");
 }
 

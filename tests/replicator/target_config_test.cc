@@ -1,8 +1,11 @@
 #include "replicator/target_config.h"
 
+
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+
+#include "replicator/copy_subjects.h"
 
 namespace sluice {
 namespace {
@@ -28,7 +31,7 @@ TEST(TargetConfig, RewritesSubjectsAsMessages) {
   StreamCopyOptions o = options();
   o.target_subject_prefix = "F";
   o.target_subject_remove = "misc";
-  const auto made = target_config(kSource, o, *SubjectRewrite::make(o));
+  const auto made = target_config(kSource, o, *SubjectRewrite::make(rewrite_rules(o)));
   EXPECT_EQ(nlohmann::json::parse(*made)["subjects"], (std::vector<std::string>{"F.s.>", "F.*"}));
 }
 
@@ -58,7 +61,7 @@ TEST(SubjectRewrite, AsStreamReplicatorDoesIt) {
     StreamCopyOptions o;
     o.target_subject_prefix = prefix;
     o.target_subject_remove = remove;
-    return SubjectRewrite::make(o)->of_message(subject, 0);
+    return SubjectRewrite::make(rewrite_rules(o))->of_message(subject, 0);
   };
   EXPECT_EQ(rewrite("", "", "a.b"), "a.b");
   EXPECT_EQ(rewrite("FLEET", "NODE_DATA", "NODE_DATA.h1"), "FLEET.h1");
@@ -72,12 +75,12 @@ TEST(SubjectRewrite, TransformsComeFirst) {
   StreamCopyOptions o;
   o.subject_transforms = {{"orders.*.>", "eu.{{wildcard(1)}}.>"}, {"orders.>", "never.>"}};
   o.target_subject_prefix = "x";
-  const auto rewrite = SubjectRewrite::make(o);
+  const auto rewrite = SubjectRewrite::make(rewrite_rules(o));
   ASSERT_TRUE(rewrite);
   EXPECT_EQ(rewrite->of_message("orders.7.new", 0), "x.eu.7.new");
   EXPECT_EQ(rewrite->of_message("other", 0), "x.other");
   o.subject_transforms = {{"a.*", "b.{{wildcard(3)}}"}};
-  EXPECT_FALSE(SubjectRewrite::make(o));
+  EXPECT_FALSE(SubjectRewrite::make(rewrite_rules(o)));
 }
 
 }  // namespace

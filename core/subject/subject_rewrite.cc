@@ -1,4 +1,6 @@
-#include "replicator/subject_rewrite.h"
+#include "subject/subject_rewrite.h"
+
+#include <algorithm>
 
 namespace sluice {
 namespace {
@@ -17,11 +19,11 @@ std::string replace_all(std::string_view text, std::string_view what, std::strin
 
 }  // namespace
 
-Result<SubjectRewrite> SubjectRewrite::make(const StreamCopyOptions& options) {
+Result<SubjectRewrite> SubjectRewrite::make(const SubjectRewriteRules& rules) {
   SubjectRewrite rewrite;
-  rewrite.prefix_ = options.target_subject_prefix;
-  rewrite.remove_ = options.target_subject_remove;
-  for (const auto& [source, destination] : options.subject_transforms) {
+  rewrite.prefix_ = rules.prefix;
+  rewrite.remove_ = rules.remove;
+  for (const auto& [source, destination] : rules.transforms) {
     auto transform = SubjectTransform::make(source, destination);
     if (!transform) return std::unexpected(transform.error());
     rewrite.transforms_.push_back(*std::move(transform));
@@ -48,6 +50,8 @@ std::string SubjectRewrite::of_message(std::string_view subject, uint64_t dice) 
   if (prefix_.empty() && remove_.empty()) return std::string(subject);
   return prefix_and_remove(subject, true);
 }
+
+bool SubjectRewrite::uses_random() const { return std::ranges::any_of(transforms_, &SubjectTransform::uses_random); }
 
 std::string SubjectRewrite::of_pattern(std::string_view subject) const {
   if (prefix_.empty() && remove_.empty()) return std::string(subject);
