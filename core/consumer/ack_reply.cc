@@ -2,7 +2,6 @@
 
 #include <array>
 #include <charconv>
-#include <cstring>
 
 #include "stream/json_object.h"
 #include "subject/subject.h"
@@ -11,12 +10,7 @@ namespace sluice {
 namespace {
 
 /// Five numbers and the dots between them.
-constexpr size_t kMetaRoom = 5 * 20 + 4;
-
-template <class T>
-char* put_number(char* at, T value) {
-  return std::to_chars(at, at + 20, value).ptr;
-}
+constexpr size_t kMetaRoom = 5 * kMostDigits + 4;
 
 template <class T>
 bool read_number(std::string_view text, T& out) {
@@ -51,34 +45,44 @@ AckSubject::AckSubject(std::string_view stream, std::string_view consumer) {
 
 std::string_view AckSubject::format(const DeliveryMeta& meta) {
   char* at = buffer_.data() + prefix_;
-  at = put_number(at, meta.deliveries);
+  at = deliveries_.put(at, meta.deliveries);
   *at++ = '.';
-  at = put_number(at, meta.stream_seq.value());
+  at = stream_seq_.put(at, meta.stream_seq.value());
   *at++ = '.';
-  at = put_number(at, meta.consumer_seq.value());
+  at = consumer_seq_.put(at, meta.consumer_seq.value());
   *at++ = '.';
   at = put_time(at, meta.time);
   *at++ = '.';
-  at = put_number(at, meta.num_pending);
+  at = num_pending_.put(at, meta.num_pending);
   return {buffer_.data(), at};
 }
 
 /// Neighbours were mostly stored in one second: its digits are spelled once.
 char* AckSubject::put_time(char* at, WallNanos time) {
   constexpr WallNanos kSecond = 1'000'000'000;
-  if (time < kSecond) return put_number(at, time);
-  if (const WallNanos second = time / kSecond; second != second_) {
-    second_ = second;
-    seconds_size_ = static_cast<size_t>(put_number(seconds_.data(), second) - seconds_.data());
-  }
-  std::memcpy(at, seconds_.data(), seconds_.size());
-  at += seconds_size_;
-  auto rest = static_cast<uint32_t>(time % kSecond);
-  for (char* digit = at + 9; digit != at;) {
-    *--digit = static_cast<char>('0' + rest % 10);
-    rest /= 10;
-  }
+  if (time < kSecond) return std::to_chars(at, at + kMostDigits, time).ptr;
+  at = second_.put(at, static_cast<uint64_t>(time / kSecond));
+  const auto rest = static_cast<uint32_t>(time % kSecond);
+  *at = static_cast<char>('0' + rest / 100'000'000);
+  put_eight_digits(at + 1, rest % 100'000'000);
   return at + 9;
+}
+
+std::optional<DeliveryMeta> AckSubject::parse(std::string_view subject) const {
+  if (!subject.starts_with(prefix())) return parse_ack_subject(subject);
+  DigitReader in(subject.data() + prefix_, subject.data() + subject.size());
+  DeliveryMeta meta;
+  uint64_t stream_seq = 0;
+  uint64_t consumer_seq = 0;
+  uint64_t time = 0;
+  const bool plain = in.number(meta.deliveries) && in.dot() && in.number(stream_seq) && in.dot() &&
+                     in.number(consumer_seq) && in.dot() && in.number(time) && in.dot() &&
+                     in.number(meta.num_pending) && in.at_end();
+  if (!plain || time > INT64_MAX) return parse_ack_subject(subject);
+  meta.stream_seq = StreamSeq(stream_seq);
+  meta.consumer_seq = ConsumerSeq(consumer_seq);
+  meta.time = static_cast<WallNanos>(time);
+  return meta;
 }
 
 std::optional<DeliveryMeta> parse_ack_subject(std::string_view subject) {

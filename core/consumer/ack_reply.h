@@ -2,7 +2,6 @@
 // Source: ADR-15 (ack subjects), the public JetStream protocol documents (ack bodies).
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -11,6 +10,7 @@
 
 #include "base/ids.h"
 #include "base/time_format.h"
+#include "consumer/ack_digits.h"
 
 namespace sluice {
 
@@ -24,12 +24,14 @@ struct DeliveryMeta {
 };
 
 /// Writes `$JS.ACK.<stream>.<consumer>.<deliveries>.<sseq>.<cseq>.<time>.<pending>` into one buffer
-/// again and again.
+/// again and again, and reads what comes back.
 class AckSubject {
  public:
   AckSubject(std::string_view stream, std::string_view consumer);
   /// Valid until the next call.
   std::string_view format(const DeliveryMeta& meta);
+  /// As parse_ack_subject(), quicker for what format() wrote.
+  std::optional<DeliveryMeta> parse(std::string_view subject) const;
   std::string_view prefix() const { return std::string_view(buffer_).substr(0, prefix_); }
 
  private:
@@ -37,9 +39,11 @@ class AckSubject {
 
   std::string buffer_;
   size_t prefix_;
-  WallNanos second_ = -1;  ///< that seconds_ spells
-  std::array<char, 20> seconds_{};
-  size_t seconds_size_ = 0;
+  SteppingNumber deliveries_;
+  SteppingNumber stream_seq_;
+  SteppingNumber consumer_seq_;
+  SteppingNumber second_;
+  SteppingNumber num_pending_;
 };
 
 /// Reads both forms: 9 tokens, or 11 and more with domain and account hash. nullopt when malformed.

@@ -256,6 +256,7 @@ void Consumer::enlist() {
 
 void Consumer::on_round() {
   enlisted_ = false;
+  acked_at_ = kZeroTime;
   if (closed_) return;
   serve();
   if (closed_) return;
@@ -407,6 +408,7 @@ bool Consumer::is_full() const {
 }
 
 bool Consumer::pace_allows(const StoredMessage& message) {
+  if (pace_until_ == MonoTime::zero() && message.seq > replay_end_) return true;
   const MonoTime now = place_.env.clock.now();
   MonoTime due = pace_until_;
   if (message.seq <= replay_end_ && replay_time_ != kZeroTime && message.time > replay_time_)

@@ -39,7 +39,7 @@ void Consumer::subscribe() {
 void Consumer::on_ack(const Message& message) {
   if (closed_) return;
   touch();
-  const auto meta = parse_ack_subject(message.subject);
+  const auto meta = ack_subject_.parse(message.subject);
   const AckBody body = parse_ack_body(message.payload);
   if (meta) {
     switch (body.verb) {
@@ -68,9 +68,15 @@ bool Consumer::delivery_was_lost(StreamSeq seq) const {
   return seq <= backlog_.visible() && cursor_.is_ahead(seq);
 }
 
+/// When this round's acknowledgements came: the clock is read once for a burst of them, not for each.
+WallNanos Consumer::ack_time() {
+  if (acked_at_ == kZeroTime) acked_at_ = place_.env.clock.wall();
+  return acked_at_;
+}
+
 void Consumer::ack(const DeliveryMeta& meta) {
   if (config_.ack_policy != AckPolicy::kAll) return ack_one(meta.stream_seq);
-  state_.ack_all(meta.stream_seq, place_.env.clock.wall(), [this](StreamSeq seq) {
+  state_.ack_all(meta.stream_seq, ack_time(), [this](StreamSeq seq) {
     ++counters_.acked;
     if (place_.stream.config().retention != Retention::kLimits) place_.stream.consumer_done(seq);
   });
@@ -83,7 +89,7 @@ void Consumer::flow_acked(std::string_view headers) {
   uint64_t last = 0;
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), last);
   if (text.empty() || failed != std::errc{} || end != text.data() + text.size()) return;
-  state_.ack_all(std::min(StreamSeq(last), state_.delivered().stream), place_.env.clock.wall(), [this](StreamSeq seq) {
+  state_.ack_all(std::min(StreamSeq(last), state_.delivered().stream), ack_time(), [this](StreamSeq seq) {
     ++counters_.acked;
     if (place_.stream.config().retention != Retention::kLimits) place_.stream.consumer_done(seq);
   });
@@ -91,7 +97,7 @@ void Consumer::flow_acked(std::string_view headers) {
 }
 
 void Consumer::ack_one(StreamSeq seq) {
-  if (state_.ack(seq, place_.env.clock.wall()) == ConsumerState::AckEffect::kUnknown) return;
+  if (state_.ack(seq, ack_time()) == ConsumerState::AckEffect::kUnknown) return;
   ++counters_.acked;
   if (place_.stream.config().retention != Retention::kLimits) place_.stream.consumer_done(seq);
 }

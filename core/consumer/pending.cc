@@ -6,13 +6,16 @@
 
 namespace sluice {
 
+/// A place in items_, not below front_.
 size_t Pending::lower_bound(StreamSeq seq) const {
+  if (front_ == items_.size() || seq > items_.back().seq) return items_.size();
   // Without a filter the queue has no jumps, and the place is known (the search was 5 % of a fetch).
-  if (!items_.empty() && seq >= items_.front().seq) {
-    const uint64_t at = seq.value() - items_.front().seq.value();
+  const StreamSeq first = items_[front_].seq;
+  if (seq >= first) {
+    const uint64_t at = front_ + (seq.value() - first.value());
     if (at < items_.size() && items_[at].seq == seq) return at;
   }
-  const auto at = std::lower_bound(items_.begin(), items_.end(), seq,
+  const auto at = std::lower_bound(items_.begin() + static_cast<ptrdiff_t>(front_), items_.end(), seq,
                                    [](const PendingMessage& m, StreamSeq s) { return m.seq < s; });
   return static_cast<size_t>(at - items_.begin());
 }
@@ -26,17 +29,14 @@ void Pending::count(const PendingMessage& message, bool add) {
 
 PendingMessage& Pending::add(const PendingMessage& message) {
   SLUICE_CHECK(!message.gone);
-  size_t at = items_.size();
-  if (items_.empty() || items_.back().seq < message.seq) {
+  const size_t at = lower_bound(message.seq);
+  if (at == items_.size()) {
     items_.push_back(message);
+  } else if (items_[at].seq == message.seq) {
+    SLUICE_CHECK(items_[at].gone);
+    items_[at] = message;
   } else {
-    at = lower_bound(message.seq);
-    if (items_[at].seq == message.seq) {
-      SLUICE_CHECK(items_[at].gone);
-      items_[at] = message;
-    } else {
-      items_.insert(items_.begin() + static_cast<ptrdiff_t>(at), message);
-    }
+    items_.insert(items_.begin() + static_cast<ptrdiff_t>(at), message);
   }
   count(message, true);
   return items_[at];
@@ -63,6 +63,7 @@ bool Pending::remove(StreamSeq seq) {
 
 void Pending::clear() {
   items_.clear();
+  front_ = 0;
   size_ = redelivered_ = queued_ = 0;
 }
 
@@ -84,10 +85,19 @@ void Pending::restore(PendingMessage& message, const PendingMessage& before) {
 }
 
 void Pending::trim() {
-  while (!items_.empty() && items_.front().gone) items_.pop_front();
-  while (!items_.empty() && items_.back().gone) items_.pop_back();
-  // Holes inside cost memory and search steps: never more of them than of messages, plus a few.
-  if (items_.size() > 2 * size_ + 64) std::erase_if(items_, [](const PendingMessage& m) { return m.gone; });
+  while (front_ < items_.size() && items_[front_].gone) ++front_;
+  while (front_ < items_.size() && items_.back().gone) items_.pop_back();
+  // What has left the front goes when it is half of all: each message is moved once at most. Holes inside
+  // cost memory and search steps: never more of them than of messages, plus a few.
+  const size_t kept = items_.size() - front_;
+  if (front_ > kept + 64 || kept > 2 * size_ + 64) give_back();
+}
+
+/// Closes up, and returns memory that many more messages once took.
+void Pending::give_back() {
+  std::erase_if(items_, [](const PendingMessage& m) { return m.gone; });
+  front_ = 0;
+  if (items_.capacity() > 4 * items_.size() + 64) items_.shrink_to_fit();
 }
 
 }  // namespace sluice

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/time_format.h"
@@ -22,7 +22,9 @@ struct PendingMessage {
 };
 
 /// First deliveries come in rising stream sequence, so this is a sorted queue with holes: no
-/// allocation a message, look-up by binary search. Invariant: front and back are never holes.
+/// allocation a message, look-up by position, or by binary search where sequences jump. A vector whose
+/// front goes in steps: a deque divides to find a place and allocates every twelve messages.
+/// Invariant: front and back are never holes.
 class Pending {
  public:
   /// Normally above all others (a queue's push); any free place is taken (recovery).
@@ -34,7 +36,7 @@ class Pending {
   void clear();
 
   /// The lowest; nullptr when empty.
-  const PendingMessage* first() const { return items_.empty() ? nullptr : &items_.front(); }
+  const PendingMessage* first() const { return front_ == items_.size() ? nullptr : &items_[front_]; }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   /// How many were delivered more than once.
@@ -49,14 +51,14 @@ class Pending {
 
   template <class Visit>
   void each(Visit&& visit) {
-    for (PendingMessage& m : items_) {
-      if (!m.gone) visit(m);
+    for (size_t at = front_; at < items_.size(); ++at) {
+      if (!items_[at].gone) visit(items_[at]);
     }
   }
   template <class Visit>
   void each(Visit&& visit) const {
-    for (const PendingMessage& m : items_) {
-      if (!m.gone) visit(m);
+    for (size_t at = front_; at < items_.size(); ++at) {
+      if (!items_[at].gone) visit(items_[at]);
     }
   }
 
@@ -64,8 +66,10 @@ class Pending {
   size_t lower_bound(StreamSeq seq) const;
   void count(const PendingMessage& message, bool add);
   void trim();
+  void give_back();
 
-  std::deque<PendingMessage> items_;
+  std::vector<PendingMessage> items_;
+  size_t front_ = 0;  ///< of items_; what stands before it has left
   size_t size_ = 0;
   size_t redelivered_ = 0;
   size_t queued_ = 0;

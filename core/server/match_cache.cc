@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "subject/subject.h"
+
 namespace sluice {
 namespace {
 
@@ -15,6 +17,10 @@ size_t size_of(const MatchList& list) {
 }  // namespace
 
 MatchList& MatchCache::find(std::string_view subject, SubscriptionTree& tree) {
+  if (begins_as_known(subject, tree)) {
+    ++hits_;
+    return *beginning_;
+  }
   if (subject.size() > kMaxSubject_bytes) return once(subject, tree);
   if (slots_.empty()) [[unlikely]] slots_ = std::vector<Slot>(kSlots);
   const uint32_t hash = hash_token(subject);
@@ -43,22 +49,35 @@ MatchList& MatchCache::find(std::string_view subject, SubscriptionTree& tree) {
   return *slot.list;
 }
 
+/// What the tree said of the list's subject is all that it would say of this one.
+bool MatchCache::begins_as_known(std::string_view subject, const SubscriptionTree& tree) const {
+  const std::string& known = beginning_->subject;
+  return !known.empty() && subject.size() > known.size() && subject[known.size() - 1] == '.' &&
+         beginning_->generation == tree.generation() && subject.starts_with(known) &&
+         !has_empty_token(subject.substr(known.size()));
+}
+
 /// Computes into a list that nobody walks.
 MatchList& MatchCache::once(std::string_view subject, SubscriptionTree& tree) {
   ++misses_;
   const auto spare = std::find_if(spares_.begin(), spares_.end(), [](const auto& list) { return list->users == 0; });
-  MatchList& list = spare != spares_.end() ? **spare : *spares_.emplace_back(std::make_unique<MatchList>());
-  fill(list, subject, tree);
-  return list;
+  auto& list = spare != spares_.end() ? *spare : spares_.emplace_back(std::make_unique<MatchList>());
+  const size_t deciding = fill(*list, subject, tree);
+  const bool shared = deciding != 0 && deciding != std::string_view::npos;
+  if (!shared || beginning_->users > 0) return *list;
+  list->subject.resize(deciding);
+  std::swap(list, beginning_);
+  return *beginning_;
 }
 
-void MatchCache::fill(MatchList& list, std::string_view subject, SubscriptionTree& tree) {
+/// @return as SubjectTree::match()
+size_t MatchCache::fill(MatchList& list, std::string_view subject, SubscriptionTree& tree) {
   list.plain.clear();
   list.group_count = 0;
   list.conditional = false;
   list.subject = subject;
   list.generation = tree.generation();
-  tree.match(subject, [&list](Subscription* subscription) {
+  return tree.match(subject, [&list](Subscription* subscription) {
     const std::string_view queue = subscription->queue();
     if (queue.empty()) {
       list.plain.push_back(subscription);

@@ -443,9 +443,11 @@ Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t o
   if (file == nullptr) return fail(Errc::kCorrupt, "its file is gone");
   if (const auto* window = file->window_at(offset)) {
     const size_t at = offset - (*window)->file_offset;
-    auto record = format::parse_record({(*window)->bytes.get() + at, (*window)->used - at});
+    const std::span<const std::byte> bytes((*window)->bytes.get() + at, (*window)->used - at);
+    auto record = format::parse_record(bytes);
     SLUICE_CHECK(record.has_value());
-    return opened(*record, *window, {(*window)->bytes.get() + at, (*window)->used - at}, file->seed);
+    latest_ = {number, offset, bytes, file->seed, true, *window};
+    return opened(*record, *window, bytes, file->seed);
   }
   if (auto s = open_for_reading(*file); !s) {
     ++read_errors_;
@@ -470,10 +472,28 @@ Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t o
       return std::unexpected(head.error());
     }
     if (auto record = format::decode_record(head->bytes, file->seed)) {
+      const size_t in_file = std::min<uint64_t>(head->bytes.size(), file->size - offset);
+      latest_ = {number, offset, head->bytes.first(in_file), file->seed, false, head->pin};
       return opened(*record, std::move(head->pin), head->bytes, file->seed);
     }
   }
   return fail(Errc::kCorrupt, fmt::format("checksum of the record at {} in {} differs", offset, file->path));
+}
+
+/// A message among the bytes that are held, if it stands there as it is; nullopt says nothing.
+std::optional<format::Record> FileStore::read_held(uint64_t number, uint64_t offset) const {
+  if (number != held_.file || offset < held_.begin || offset - held_.begin >= held_.bytes.size()) return std::nullopt;
+  const auto bytes = held_.bytes.subspan(offset - held_.begin);
+  auto record = held_.in_memory ? format::parse_record(bytes) : format::decode_record(bytes, held_.seed);
+  if (record && (record->type != RecordType::kMessage || record->sealed)) record.reset();
+  return record;
+}
+
+void FileStore::hold(std::shared_ptr<const void> pin) {
+  if (pin == nullptr) return;
+  held_ = latest_.pin == pin ? std::move(latest_) : Stretch{};
+  held_.pin = std::move(pin);
+  latest_ = {};
 }
 
 /// A sealed record is opened in bytes of its own: those that it was read from are shared.
@@ -489,6 +509,7 @@ Result<FileStore::ReadRecord> FileStore::opened(const Record& record, std::share
 }
 
 Result<FileStore::ReadRecord> FileStore::read_message(uint64_t number, uint64_t offset, uint64_t seq) {
+  if (const auto near = read_held(number, offset)) return ReadRecord{*near, nullptr};
   auto known = std::find_if(unpacked_.begin(), unpacked_.end(),
                             [&](const Unpacked& u) { return u.file == number && u.offset == offset; });
   if (known == unpacked_.end()) {
@@ -504,7 +525,7 @@ Result<FileStore::ReadRecord> FileStore::read_message(uint64_t number, uint64_t 
   }
   const auto found = format::find_in_run(*known->run, seq, known->hint);
   if (!found) return fail(Errc::kCorrupt, "not in its run of messages");
-  return ReadRecord{*found, known->run};
+  return ReadRecord{*found, known->run.get() == held_.pin.get() ? nullptr : known->run};
 }
 
 /// What is intact of a run that can't be mended.

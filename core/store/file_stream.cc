@@ -319,11 +319,11 @@ Result<IndexedStream::Fetched> FileStream::fetch(uint64_t seq, const MessagePlac
   if (r.type != RecordType::kMessage || r.stream != id_ || r.seq != seq) {
     return fail(Errc::kCorrupt, "another record stands in its place");
   }
-  Fetched f;
-  f.message = {StreamSeq(seq), r.time, r.subject, r.headers, r.payload};
-  f.msg_id = r.msg_id;
-  f.pin = std::move(read->pin);
-  return f;
+  Result<Fetched> fetched(std::in_place);
+  fetched->message = {StreamSeq(seq), r.time, r.subject, r.headers, r.payload};
+  fetched->msg_id = r.msg_id;
+  fetched->pin = std::move(read->pin);
+  return fetched;
 }
 
 uint64_t FileStream::refused_reads() const { return store_.read_errors(); }

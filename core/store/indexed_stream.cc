@@ -240,13 +240,17 @@ StreamState IndexedStream::state() const {
   return s;
 }
 
-std::optional<IndexedStream::Fetched> IndexedStream::fetch_or_lose(uint64_t seq) {
+Result<IndexedStream::Fetched> IndexedStream::fetch_or_lose(uint64_t seq) {
   const MessagePlace* place = index_.find(seq);
-  if (place == nullptr) return std::nullopt;
-  auto fetched = fetch(seq, *place);
-  if (fetched) return std::move(*fetched);
-  if (fetched.error().code == Errc::kCorrupt) lose(seq, fetched.error());
-  return std::nullopt;
+  if (place == nullptr) return fail(Errc::kNotFound, {});
+  return fetch_or_lose(seq, *place);
+}
+
+/// After kCorrupt the message is no longer in the index.
+Result<IndexedStream::Fetched> IndexedStream::fetch_or_lose(uint64_t seq, const MessagePlace& place) {
+  auto fetched = fetch(seq, place);
+  if (!fetched && fetched.error().code == Errc::kCorrupt) lose(seq, fetched.error());
+  return fetched;
 }
 
 std::optional<StoredMessage> IndexedStream::load(StreamSeq seq) {
@@ -342,8 +346,9 @@ std::optional<StoredMessage> IndexedStream::load_next_below(StreamSeq from, Stre
   if (scan.nothing) return std::nullopt;
   scan.last = std::min(scan.last, end.value() - 1);
   for (uint64_t s = index_.next(scan.from); s != 0 && s <= scan.last; s = index_.next(s + 1)) {
-    if (!scan.may_match(*index_.find(s))) continue;
-    auto fetched = fetch_or_lose(s);
+    const MessagePlace& place = *index_.find(s);
+    if (!scan.may_match(place)) continue;
+    auto fetched = fetch_or_lose(s, place);
     if (!fetched && index_.find(s) != nullptr) return std::nullopt;  // not readable now: later, but never skipped
     if (!fetched || !scan.matches(fetched->message.subject)) continue;
     hold(std::move(fetched->pin));

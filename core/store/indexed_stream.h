@@ -39,11 +39,11 @@ class IndexedStream : public StreamStore {
   struct Fetched {
     StoredMessage message;
     std::string_view msg_id;
-    std::shared_ptr<const void> pin;  ///< keeps the views alive; null = the store's own memory does
+    std::shared_ptr<const void> pin;  ///< keeps the views alive; null = what is held already, or the store's own memory
   };
   /// kCorrupt: the message is lost for good. Other errors: not readable now.
   virtual Result<Fetched> fetch(uint64_t seq, const MessagePlace& place) const = 0;
-  /// Keeps what load() returned readable until the next load of the same directory.
+  /// Keeps what load() returned readable until the next load of the same directory. Null: it is so already.
   virtual void hold(std::shared_ptr<const void> pin) = 0;
   /// The message at `place` is no longer in the index.
   virtual void dropped(const MessagePlace& place) = 0;
@@ -92,7 +92,8 @@ class IndexedStream : public StreamStore {
   void forget(uint64_t seq);
   void close_gap_at_front();
   uint64_t first_behind_gap() const;
-  std::optional<Fetched> fetch_or_lose(uint64_t seq);
+  Result<Fetched> fetch_or_lose(uint64_t seq);
+  Result<Fetched> fetch_or_lose(uint64_t seq, const MessagePlace& place);
   void resolve_first(std::string_view subject, Count& count);
   void resolve_last(std::string_view subject, Count& count);
   Scan make_scan(uint64_t from, std::string_view filter);

@@ -77,6 +77,35 @@ std::optional<Shape> read_shape(const std::byte* p) {
   return shape;
 }
 
+Record record_of(const std::byte* p, const Shape& shape) {
+  Record r;
+  r.batch = load_le32(p + 8);
+  r.is_short = is_short(p);
+  if (r.is_short) {
+    r.type = RecordType::kMessage;
+    r.stream = load_le16(p + 28);
+    r.seq = load_le32(p + 24);
+    r.time = load_le<WallNanos>(p + 16);
+  } else {
+    r.type = static_cast<RecordType>(p[44]);
+    r.stream = load_le32(p + 12);
+    r.seq = load_le64(p + 16);
+    r.time = load_le<WallNanos>(p + 24);
+  }
+  r.sealed = shape.sealed;
+  const char* at = reinterpret_cast<const char*>(p + shape.header);
+  const auto take = [&at](size_t length) {
+    const std::string_view part(at, length);
+    at += length;
+    return part;
+  };
+  r.subject = take(shape.subject);
+  r.headers = take(shape.headers);
+  r.payload = take(shape.payload);
+  r.msg_id = take(shape.msg_id);
+  return r;
+}
+
 /// The fields that a seal vouches for: all of the header but its checksum, and which file it stands in.
 std::array<std::byte, kRecordHeader> beside(const std::byte* record, size_t header, uint64_t seed) {
   std::array<std::byte, kRecordHeader> bytes{};
@@ -157,10 +186,11 @@ size_t peek_record_size(std::span<const std::byte> bytes) {
 }
 
 std::optional<Record> decode_record(std::span<const std::byte> bytes, uint64_t seed) {
-  const size_t size = peek_record_size(bytes);
-  if (size == 0 || size > bytes.size()) return std::nullopt;
-  if (load_le64(bytes.data()) != checksum(bytes.data() + 8, size - 8, seed)) return std::nullopt;
-  return parse_record(bytes);
+  if (bytes.size() < kRecordHeader) return std::nullopt;
+  const auto shape = read_shape(bytes.data());
+  if (!shape || shape->record() > bytes.size()) return std::nullopt;
+  if (load_le64(bytes.data()) != checksum(bytes.data() + 8, shape->record() - 8, seed)) return std::nullopt;
+  return record_of(bytes.data(), *shape);
 }
 
 uint32_t accounted_bytes(const Record& r) {
@@ -170,35 +200,9 @@ uint32_t accounted_bytes(const Record& r) {
 
 std::optional<Record> parse_record(std::span<const std::byte> bytes) {
   if (bytes.size() < kRecordHeader) return std::nullopt;
-  const std::byte* p = bytes.data();
-  const auto shape = read_shape(p);
+  const auto shape = read_shape(bytes.data());
   if (!shape || shape->record() > bytes.size()) return std::nullopt;
-  Record r;
-  r.batch = load_le32(p + 8);
-  r.is_short = is_short(p);
-  if (r.is_short) {
-    r.type = RecordType::kMessage;
-    r.stream = load_le16(p + 28);
-    r.seq = load_le32(p + 24);
-    r.time = load_le<WallNanos>(p + 16);
-  } else {
-    r.type = static_cast<RecordType>(p[44]);
-    r.stream = load_le32(p + 12);
-    r.seq = load_le64(p + 16);
-    r.time = load_le<WallNanos>(p + 24);
-  }
-  r.sealed = shape->sealed;
-  const char* at = reinterpret_cast<const char*>(p + shape->header);
-  const auto take = [&at](size_t length) {
-    const std::string_view part(at, length);
-    at += length;
-    return part;
-  };
-  r.subject = take(shape->subject);
-  r.headers = take(shape->headers);
-  r.payload = take(shape->payload);
-  r.msg_id = take(shape->msg_id);
-  return r;
+  return record_of(bytes.data(), *shape);
 }
 
 std::string encode_range(const SeqRange& range) {

@@ -1,6 +1,9 @@
 #include "subject/subject.h"
 
 #include <algorithm>
+#include <cstdint>
+
+#include "base/endian.h"
 
 namespace sluice {
 namespace {
@@ -39,6 +42,26 @@ bool has_wildcards(std::string_view subject) {
     const bool starts_token = at == 0 || subject[at - 1] == '.';
     const bool ends_token = at + 1 == subject.size() || subject[at + 1] == '.';
     if (starts_token && ends_token) return true;
+  }
+  return false;
+}
+
+bool has_empty_token(std::string_view subject) {
+  if (subject.empty() || subject.front() == '.' || subject.back() == '.') return true;
+  const char* at = subject.data();
+  size_t left = subject.size();
+  uint64_t behind_dot = 0;
+  for (; left >= 8; left -= 8, at += 8) {
+    // The highest bit of each byte that is a dot, and of each byte behind one.
+    const uint64_t word = load_le64(at) ^ 0x2e2e'2e2e'2e2e'2e2e;
+    const uint64_t dots = ~(((word & 0x7f7f'7f7f'7f7f'7f7f) + 0x7f7f'7f7f'7f7f'7f7f) | word) & 0x8080'8080'8080'8080;
+    if ((dots & (dots << 8 | behind_dot)) != 0) return true;
+    behind_dot = dots >> 56;
+  }
+  for (; left > 0; --left, ++at) {
+    const uint64_t dot = *at == '.' ? 0x80 : 0;
+    if ((dot & behind_dot) != 0) return true;
+    behind_dot = dot;
   }
   return false;
 }

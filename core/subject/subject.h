@@ -44,6 +44,8 @@ bool has_valid_tokens(std::string_view subject);
 /// is_valid_subject and no wildcard token: a message can be published to it.
 bool is_valid_literal(std::string_view subject);
 bool has_wildcards(std::string_view subject);
+/// "", or a dot where it begins, where it ends, or behind another.
+bool has_empty_token(std::string_view subject);
 
 /// `literal` is taken token by token as it stands: a `*` in it is matched by `*` and `>` of the
 /// filter, but matches no other token. A literal with an empty token matches nothing.

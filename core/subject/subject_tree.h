@@ -4,6 +4,7 @@
 // (parent, token), so a step down costs one probe and no allocation; wildcard children are fields.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -59,17 +60,30 @@ class SubjectTree {
 
   /// Calls visit(T&) for each value whose subject matches; order is unspecified. `visit` must not
   /// change the tree. Same rules as subject_matches().
+  ///
+  /// @return how many bytes of `literal`, up to a dot and with it, decided that: whatever begins with
+  ///   these and goes on with whole tokens matches the same. npos = all of it.
   template <class F>
-  void match(std::string_view literal, F&& visit) {
-    descend(literal, [&](Node& node) {
+  size_t match(std::string_view literal, F&& visit) {
+    Path path;
+    if (!path.split(literal)) return std::string_view::npos;
+    size_t decided = 0;
+    const auto visit_node = [&](Node& node) {
       for (T& value : node.values) visit(value);
       return true;
-    });
+    };
+    step(kRoot, path, 0, visit_node, decided);
+    if (decided >= path.count) return std::string_view::npos;
+    return static_cast<size_t>(path.tokens[decided].data - literal.data());
   }
 
   bool has_match(std::string_view literal) const {
+    Path path;
+    if (!path.split(literal)) return false;
+    size_t decided = 0;
+    const auto stop = [](const Node&) { return false; };
     // The visitor does not write, so the cast changes nothing.
-    return !const_cast<SubjectTree*>(this)->descend(literal, [](const Node&) { return false; });
+    return !const_cast<SubjectTree*>(this)->step(kRoot, path, 0, stop, decided);
   }
 
   /// Calls visit(const T&) for every value.
@@ -108,8 +122,24 @@ class SubjectTree {
   };
   struct Path {
     std::array<PathToken, kMaxSubjectTokens> tokens;
-    size_t count;
-    bool longer;  ///< more tokens than fit; only `>` can match those
+    size_t count = 0;
+    bool longer = false;  ///< more tokens than fit; only `>` can match those
+
+    Path() {}  // NOLINT(modernize-use-equals-default): that would clear the tokens
+    /// @return false for what matches nothing: no tokens, or an empty one.
+    bool split(std::string_view literal) {
+      SubjectTokens walk(literal);
+      std::string_view token;
+      while (walk.next(token)) {
+        if (token.empty()) return false;
+        if (count == kMaxSubjectTokens) {
+          longer = true;
+          continue;  // goes on to see whether an empty token follows
+        }
+        tokens[count++] = {token.data(), static_cast<uint32_t>(token.size()), hash_token(token)};
+      }
+      return count != 0;
+    }
   };
 
   static bool is_storable(std::string_view subject) {
@@ -186,29 +216,10 @@ class SubjectTree {
     }
   }
 
+  /// `decided`: raised to the number of tokens that the nodes on the way asked for.
   /// @return false when `visit` said stop.
   template <class F>
-  bool descend(std::string_view literal, F&& visit) {
-    if (size_ == 0) return true;
-    Path path;
-    path.count = 0;
-    path.longer = false;
-    SubjectTokens tokens(literal);
-    std::string_view token;
-    while (tokens.next(token)) {
-      if (token.empty()) return true;
-      if (path.count == kMaxSubjectTokens) {
-        path.longer = true;
-        continue;  // goes on to see whether an empty token follows
-      }
-      path.tokens[path.count++] = {token.data(), static_cast<uint32_t>(token.size()),
-                                   hash_token(token)};
-    }
-    return path.count == 0 || step(kRoot, path, 0, visit);
-  }
-
-  template <class F>
-  bool step(uint32_t at, const Path& path, size_t depth, F& visit) {
+  bool step(uint32_t at, const Path& path, size_t depth, F& visit, size_t& decided) {
     while (true) {
       Node& node = nodes_[at];
       if (depth == path.count) {
@@ -216,12 +227,14 @@ class SubjectTree {
         return path.longer || node.values.empty() || visit(node);
       }
       if (node.rest != kNone && !visit(nodes_[node.rest])) return false;
+      if (node.literals == 0 && node.star == kNone) return true;
       const uint32_t literal = node.literals == 0 ? kNone
                                                   : literal_child(at, path.tokens[depth].text(),
                                                                   path.tokens[depth].hash);
       ++depth;
+      decided = std::max(decided, depth);
       if (node.star != kNone) {
-        if (literal != kNone && !step(literal, path, depth, visit)) return false;
+        if (literal != kNone && !step(literal, path, depth, visit, decided)) return false;
         at = node.star;
       } else if (literal != kNone) {
         at = literal;

@@ -62,6 +62,43 @@ TEST_F(MatchCacheTest, AListInUseIsNotComputedAnew) {
   EXPECT_EQ(cache.find("nobody.there", tree).plain.size(), 0U);
 }
 
+TEST_F(MatchCacheTest, WhatBeginsAlikeSharesAList) {
+  FakeSubscription acks("acks.s.c.>");
+  add(acks);
+  EXPECT_EQ(matches("acks.s.c.1.1"), 1U);
+  const uint64_t misses = cache.misses();
+  for (int i = 2; i < 100; ++i) EXPECT_EQ(matches("acks.s.c.1." + std::to_string(i)), 1U);
+  EXPECT_EQ(cache.misses(), misses);
+  // What is no subject, or begins otherwise, is not taken for one of them.
+  for (const char* other : {"acks.s.c", "acks.s.c.", "acks.s.c..1", "acks.s.c.1.", "acks.s.c.1..2", "acks.s.d.1", "acks.s.cc.1"})
+    EXPECT_EQ(matches(other), 0U) << other;
+  FakeSubscription one("acks.s.c.*.7");
+  add(one);
+  EXPECT_EQ(matches("acks.s.c.1.7"), 2U);
+  EXPECT_EQ(matches("acks.s.c.1.8"), 1U);
+  tree.erase(one.subject(), &one);
+  EXPECT_EQ(matches("acks.s.c.1.7"), 1U);
+  tree.erase(acks.subject(), &acks);
+  EXPECT_EQ(matches("acks.s.c.1.7"), 0U);
+}
+
+TEST_F(MatchCacheTest, AListOfABeginningInUseStaysAsItIs) {
+  FakeSubscription acks("acks.s.c.>");
+  FakeSubscription others("others.>");
+  add(acks);
+  add(others);
+  MatchList& first = cache.find("acks.s.c.1", tree);
+  ++first.users;
+  EXPECT_EQ(&cache.find("acks.s.c.2", tree), &first);
+  EXPECT_NE(&cache.find("others.1", tree), &first);
+  FakeSubscription more("acks.s.c.3");
+  add(more);
+  EXPECT_EQ(cache.find("acks.s.c.3", tree).plain.size(), 2U);
+  EXPECT_EQ(first.plain.size(), 1U);
+  --first.users;
+  for (const FakeSubscription* s : {&acks, &others, &more}) tree.erase(s->subject(), const_cast<FakeSubscription*>(s));
+}
+
 TEST_F(MatchCacheTest, LongSubjectsAreNeverRemembered) {
   const std::string subject = "inbox." + std::string(MatchCache::kMaxSubject_bytes, 'x');
   for (int i = 0; i < 3; ++i) EXPECT_EQ(matches(subject), 1U);

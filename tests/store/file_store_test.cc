@@ -1,6 +1,7 @@
 // The store on disk: recovery, retirement, failures.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@ namespace {
 using sim::Crash;
 using sim::DiskOp;
 
-std::string body(int i) { return "payload-" + std::to_string(i) + std::string(static_cast<size_t>(i % 50), '.'); }
+std::string body(int i) { return "payload-" + std::to_string(i) + std::string(static_cast<size_t>(std::abs(i) % 50), '.'); }
 
 TEST(FileStore, CleanCloseAndReopen) {
   StoreWorld w;
@@ -510,6 +511,37 @@ TEST(FileStore, IntervalAndNoneAckFromTheKernel) {
     w.close_and_open();
     EXPECT_EQ(w.find("A").state().messages, 1u);
   }
+}
+
+TEST(FileStore, NeighboursAreReadFromWhatIsHeld) {
+  StoreWorld w;
+  w.open();
+  StreamStore& s = w.make("A");
+  StreamStore& other = w.make("B");
+  for (int i = 1; i <= 3000; ++i) {
+    w.put(s, "s", body(i), i);
+    if (i % 100 == 0) w.put(other, "o", body(-i), i);
+  }
+  w.close_and_open();
+  StreamStore& again = w.find("A");
+  StreamStore& beside = w.find("B");
+  for (int i = 1; i <= 3000; ++i) {
+    const auto message = again.load_next(StreamSeq(static_cast<uint64_t>(i)), "");
+    ASSERT_TRUE(message);
+    // Neither figures nor a removal's look at its message take the bytes away.
+    ASSERT_EQ(beside.state().first_seq.value(), 1u);
+    ASSERT_EQ(again.state().messages, 3000u);
+    ASSERT_EQ(message->payload, body(i));
+    ASSERT_EQ(message->time, i);
+    if (i % 100 != 0) continue;
+    ASSERT_EQ(beside.load(StreamSeq(static_cast<uint64_t>(i / 100)))->payload, body(-i));
+  }
+  EXPECT_LT(w.figure("sluice_store_cache_hits_total") + w.figure("sluice_store_cache_misses_total"), 1000);
+  EXPECT_EQ(again.load(StreamSeq(7))->payload, body(7));
+  ASSERT_TRUE(again.remove(StreamSeq(8), false));
+  EXPECT_FALSE(again.load(StreamSeq(8)));
+  EXPECT_EQ(again.load(StreamSeq(9))->payload, body(9));
+  EXPECT_EQ(again.load(StreamSeq(6))->payload, body(6));
 }
 
 }  // namespace

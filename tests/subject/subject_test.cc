@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -116,6 +118,25 @@ TEST(Subject, CollideAndSubsetAgreeWithMatching) {
     ASSERT_EQ(subjects_collide(a, b), both) << a << " " << b;
     // "*" is never a subset of "a" plus "b", so two letters are enough for one filter against one.
     ASSERT_EQ(is_subset(a, b), inside) << a << " " << b;
+  }
+}
+
+TEST(Subject, EmptyTokens) {
+  for (unsigned bits = 0; bits < 1u << 11; ++bits) {
+    for (size_t size = 0; size <= 11; ++size) {
+      std::string text;
+      for (size_t i = 0; i < size; ++i) text += (bits >> i & 1) != 0 ? '.' : '-';  // '-' is the byte before it
+      const auto bytes = std::make_unique<char[]>(size);
+      std::copy(text.begin(), text.end(), bytes.get());
+      ASSERT_EQ(has_empty_token({bytes.get(), size}), !has_valid_tokens(text)) << text;
+    }
+  }
+  for (size_t at = 0; at + 1 < 40; ++at) {
+    std::string text(40, '\xae');
+    text[at] = '.';
+    EXPECT_EQ(has_empty_token(text), at == 0) << at;
+    text[at + 1] = '.';
+    EXPECT_TRUE(has_empty_token(text)) << at;
   }
 }
 

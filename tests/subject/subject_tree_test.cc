@@ -115,6 +115,43 @@ TEST(SubjectTree, AgreesWithAList) {
   }
 }
 
+TEST(SubjectTree, TellsHowMuchOfALiteralDecided) {
+  SubjectTree<int> tree;
+  const auto decided = [&](std::string_view literal) { return tree.match(literal, [](int&) {}); };
+  EXPECT_EQ(decided("a.b"), 0u);  // nobody is there
+  tree.insert("acks.stream.consumer.>", 1);
+  EXPECT_EQ(decided("acks.stream.consumer.1.2"), std::string_view("acks.stream.consumer.").size());
+  EXPECT_EQ(decided("acks.stream.consumer"), std::string_view::npos);
+  EXPECT_EQ(decided("acks.other.consumer.1"), std::string_view("acks.other.").size());
+  EXPECT_EQ(decided("acks.stream..1"), std::string_view::npos);
+  tree.insert(">", 2);
+  EXPECT_EQ(decided("acks.stream.consumer.1.2"), std::string_view("acks.stream.consumer.").size());
+  tree.insert("*.*.*.*.2", 3);
+  EXPECT_EQ(decided("acks.stream.consumer.1.2"), std::string_view::npos);
+  EXPECT_EQ(decided("acks.stream.consumer.1.2.3"), std::string_view("acks.stream.consumer.1.2.").size());
+}
+
+TEST(SubjectTree, WhatDecidedDecidesForAllThatBeginsSo) {
+  for (const unsigned seed : {1u, 2u, 3u}) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    std::mt19937 random(seed);
+    size_t shared = 0;
+    for (int round = 0; round < 300; ++round) {
+      SubjectTree<int> tree;
+      for (int i = 0; i < static_cast<int>(random() % 8); ++i) tree.insert(random_subject(random, true), i);
+      for (int i = 0; i < 20; ++i) {
+        const std::string literal = random_subject(random, false);
+        const size_t decided = tree.match(literal, [](int&) {});
+        if (decided == std::string_view::npos) continue;
+        ++shared;
+        const std::string other = literal.substr(0, decided) + random_subject(random, false);
+        ASSERT_EQ(matches(tree, literal), matches(tree, other)) << literal << " and " << other;
+      }
+    }
+    EXPECT_GT(shared, 100u);
+  }
+}
+
 TEST(SubjectTree, ManyChildrenComeAndGo) {
   SubjectTree<int> tree;
   for (int i = 0; i < 5000; ++i) tree.insert("device." + std::to_string(i) + ".state", i);
