@@ -58,7 +58,13 @@ ApiAnswer stream_msg_delete(ApiContext& context, const ApiCall& call) {
   if (stream == nullptr) return ApiAnswer::failed(10059);
   if (auto status = stream->delete_message(StreamSeq(seq), !no_erase); !status)
     return ApiAnswer::failed(status.error(), 10057);
-  return ApiAnswer::ok(R"({"success":true})");
+  const auto deleted = [] { return ApiAnswer::ok(R"({"success":true})"); };
+  if (no_erase || context.store == nullptr || stream->config().storage != StorageKind::kFile) return deleted();
+  ApiAnswer answer;
+  answer.later = [store = context.store, deleted](ApiAnswerDone done) {
+    store->when_erased([done = std::move(done), deleted] { done(deleted()); });
+  };
+  return answer;
 }
 
 }  // namespace sluice::verbs

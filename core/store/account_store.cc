@@ -73,6 +73,7 @@ class AccountStores::Part final : public Store {
   void when_durable(CommitNo commit, std::move_only_function<void()> done) override {
     store_.when_durable(commit, std::move(done));
   }
+  void when_erased(std::move_only_function<void()> done) override { store_.when_erased(std::move(done)); }
   void on_durable(std::move_only_function<void(CommitNo)> listener) override {
     store_.on_durable(std::move(listener));
   }

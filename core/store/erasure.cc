@@ -3,6 +3,7 @@
 #include "base/endian.h"
 #include "base/limits.h"
 #include "store/packed.h"
+#include "store/segment.h"
 #include "store/segment_repair.h"
 
 namespace sluice {
@@ -87,6 +88,24 @@ Status erase_in_journal(File& file, const Erasure& e, const ErasureTarget& targe
   return file.sync();
 }
 
+/// A crash can leave a message in the journal file that it was copied from, and a retirement that has copied it does for a while.
+Status erase_copies_in_journal(File& file, const Erasure& e, const ErasureTarget& target) {
+  std::vector<std::pair<uint64_t, Erasure>> copies;
+  auto scanned = scan_records(file, format::kBlock, target.end, target.seed,
+                              [&](const Record& r, uint64_t offset, std::span<std::byte> bytes) {
+    if (r.type != RecordType::kMessage || r.stream != e.stream || r.seq != e.seq) return;
+    Erasure copy = e;
+    copy.size = bytes.size();
+    copy.batch = r.batch;
+    copies.emplace_back(offset, copy);
+  });
+  if (!scanned) return std::unexpected(scanned.error());
+  for (const auto& [offset, copy] : copies) {
+    if (auto s = file.write_at(offset, erased_record(copy, target.seed)); !s) return s;
+  }
+  return copies.empty() ? Status{} : file.sync();
+}
+
 bool erased_in(const Record& record, uint64_t seq) {
   if (!format::is_run(record.type)) return record.type == RecordType::kErased;
   bool erased = false;
@@ -147,7 +166,10 @@ Status run_erasure(Disk& disk, const Erasure& erasure, const std::vector<Erasure
   for (const ErasureTarget& target : targets) {
     auto file = disk.open(target.path, OpenMode::kReadWrite);
     if (!file) return std::unexpected(file.error());
-    if (auto s = target.trailer ? erase_in_segment(**file, erasure, target, sealer.get()) : erase_in_journal(**file, erasure, target); !s) return s;
+    const Status done = target.trailer       ? erase_in_segment(**file, erasure, target, sealer.get())
+                        : target.offset == 0 ? erase_copies_in_journal(**file, erasure, target)
+                                             : erase_in_journal(**file, erasure, target);
+    if (!done) return done;
   }
   return {};
 }

@@ -33,7 +33,8 @@ struct Erasure {
 /// A place that an erasure has to look at.
 struct ErasureTarget {
   std::string path;
-  uint64_t offset = 0;
+  uint64_t offset = 0;  ///< 0: a journal file that may hold a copy somewhere below `end`
+  uint64_t end = 0;
   uint64_t seed = 0;
   std::optional<format::SegmentTrailer> trailer;  ///< of a segment that has one
 };

@@ -55,7 +55,7 @@ Status FileStore::open() {
   if (auto s = recovery.run(); !s) return s;
   store_id_ = recovery.store_id;
   while (store_id_ == 0) store_id_ = env_.random.u64();
-  spares_ = std::move(recovery.spares);
+  for (std::string& path : recovery.spares) spares_.push_back({std::move(path), Leftovers::unknown()});
   next_file_ = recovery.next_file;
   next_stream_ = recovery.next_stream;
   next_consumer_ = recovery.next_consumer;
@@ -69,8 +69,8 @@ Status FileStore::open() {
   if (auto s = adopt(recovery); !s) return s;
   if (auto s = adopt_ids(recovery); !s) return s;
 
-  std::erase_if(spares_, [&](const std::string& path) {
-    auto file = disk.open(path, OpenMode::kRead);
+  std::erase_if(spares_, [&](const Spare& spare) {
+    auto file = disk.open(spare.path, OpenMode::kRead);
     auto size = file ? (*file)->size() : Result<uint64_t>(0);
     return !size || *size < options_.journal_file_bytes;  // cut short by a crash: written anew over it
   });
@@ -78,7 +78,7 @@ Status FileStore::open() {
     const std::string path = fmt::format("{}/journal/spare-{:08}.jnl", options_.dir, take_file_number());
     Status made = prewrite_file(disk, options_.dir + "/journal", path, options_.journal_file_bytes, Prewrite::kAtOnce);
     if (!made && made.error().code != Errc::kNoSpace) return made;
-    if (made) spares_.push_back(path);
+    if (made) spares_.push_back({path, {}});
     no_space_ = !made;
   }
   space_timer_ = env_.timers.make([this] { check_space(); });
@@ -380,12 +380,13 @@ void FileStore::journal_rotated() {
   bound_journal();
 }
 
-std::string FileStore::take_spare() {
+std::string FileStore::take_spare(uint64_t number) {
   if (spares_.empty()) return {};
-  std::string path = std::move(spares_.back());
+  Spare spare = std::move(spares_.back());
   spares_.pop_back();
+  if (StoreFile* file = files_.find(number)) file->leftovers = std::move(spare.leftovers);
   maintain_soon();
-  return path;
+  return std::move(spare.path);
 }
 
 Status FileStore::writable() const {

@@ -47,6 +47,7 @@ class FileStore final : public Store, public JournalOwner {
   /// Stands still once the store has failed: what the journal still brings to disk is acknowledged to nobody.
   CommitNo durable() const override { return failure_ ? durable_at_failure_ : CommitNo(journal_->durable_commit()); }
   void when_durable(CommitNo commit, std::move_only_function<void()> done) override;
+  void when_erased(std::move_only_function<void()> done) override;
   void on_durable(std::move_only_function<void(CommitNo)> listener) override;
   Status writable() const override;
   void on_event(std::move_only_function<void(const StoreEvent&)> listener) override { event_listener_ = std::move(listener); }
@@ -108,16 +109,27 @@ class FileStore final : public Store, public JournalOwner {
       uint64_t bytes = 0;
     };
     std::unordered_map<uint32_t, Dropped> dropped;  ///< of these, removed since, by stream
-    std::vector<Erasure> erase_after;  ///< asked for while being copied: done when the copies count
+    std::vector<uint64_t> erase_after;  ///< erasures asked for while being copied: done when the copies count
     bool waits_for_erase = false;
-    bool wipe = false;  ///< something was erased that the sources still hold: zeros over them before they go
+  };
+  /// A journal file written before or recycled, waiting to be used.
+  struct Spare {
+    std::string path;
+    Leftovers leftovers;
+  };
+  /// An erasure begun, not done.
+  struct Erasing {
+    uint64_t number = 0;  ///< rising
+    Erasure what;
+    bool copies_known = false;  ///< found by an opening, which has looked for copies
+    bool overwritten = false;   ///< where it stood; what recycled files hold of it may still be there
   };
 
   void journal_committed() override;
   void journal_failed(const Error& why) override;
   void journal_blocked(bool blocked) override;
   void journal_rotated() override;
-  std::string take_spare() override;
+  std::string take_spare(uint64_t number) override;
   uint64_t take_file_number() override { return next_file_++; }
   void fill_ids(format::BatchHeader& header) const override;
 
@@ -176,12 +188,29 @@ class FileStore final : public Store, public JournalOwner {
 
   // file_store_erase.cc
   void pend_erasure(const Erasure& erasure, int by);
+  uint64_t add_erasure(const Erasure& erasure, bool copies_known);
   void resume_erasures(const std::vector<Erasure>& recovered);
-  void prove_intent(const Erasure& erasure);
-  void erase_now(const Erasure& erasure);
-  void erased(const Erasure& erasure, const Status& result);
+  void prove_intent(uint64_t number);
+  void erase_now(uint64_t number);
+  std::vector<ErasureTarget> erasure_targets(const Erasing& erasing);
+  void overwritten(uint64_t number, const Status& result);
+  void finish_erasures();
+  void erasures_finished();
+  std::deque<Erasing>::iterator erasing(uint64_t number);
+  void wait_for_space();
+
+  // file_store_wipe.cc
+  bool left_over(const Erasure& erasure) const;
+  bool erasing_in(const Leftovers& leftovers) const;
   bool must_wipe(StoreFile& file) const;
-  void wipe(const std::string& path);
+  void wipe_leftovers(const Erasure& erasure);
+  void wipe_spare(Spare spare);
+  void spare_wiped(const std::string& path, const Status& result);
+  void wipe_tail(StoreFile& file);
+  void tail_wiped(uint64_t number, const Status& result);
+  void keep_spare(const std::string& path, Leftovers leftovers);
+  void wipe_and_remove(const std::string& path);
+  void wipe_again();
 
   // file_store_scrub.cc
   struct ScrubStep {
@@ -242,15 +271,19 @@ class FileStore final : public Store, public JournalOwner {
   Stretch held_;    ///< has the message that was handed out last
   Stretch latest_;  ///< around the record that read_record() took last
   std::deque<uint64_t> open_segments_;
-  std::vector<std::string> spares_;
+  std::vector<Spare> spares_;
   std::vector<IdFile> id_files_;
   std::optional<Error> failure_;
   CommitNo durable_at_failure_{0};
   bool no_space_ = false;
   bool interval_sync_ = false;
-  std::vector<Erasure> erasures_pending_;  ///< begun, not done
+  std::deque<Erasing> erasing_;  ///< by rising number
+  std::deque<Waiter> erase_waiters_;  ///< by the number up to which all must be done
+  uint64_t last_erasing_ = 0;
+  std::vector<Spare> wiping_;  ///< spares and files that left the store, while zeros are written over them
+  std::vector<uint64_t> erasures_waiting_;  ///< for space, which disks that copy on write need for this too
   std::vector<std::string> wipes_waiting_;  ///< files, for the same
-  std::vector<Erasure> erasures_waiting_;  ///< for space, which disks that copy on write need for this too
+  bool wipe_again_ = false;  ///< spares and tails, for the same
   bool checking_space_ = false;
   bool maintain_posted_ = false;
   uint32_t background_jobs_ = 0;

@@ -45,7 +45,7 @@ void FileStore::background(std::move_only_function<Status()> work, std::move_onl
 
 void FileStore::maintain() {
   if (failure_ || closing_) return;
-  if (spares_.empty() && !no_space_) check_space();  // when full, the timer asks
+  if (spares_.empty() && wiping_.empty() && !no_space_) check_space();  // when full, the timer asks
   if (retire_ == nullptr) choose_retire();
   bound_journal();
 }
@@ -81,7 +81,7 @@ void FileStore::space_checked(const Status& result, uint64_t free_bytes, const s
     fail_store(result.error());
     return;
   }
-  if (made) spares_.push_back(spare);
+  if (made) spares_.push_back({spare, {}});
   uint64_t total = 0;
   for (const auto& [number, file] : files_.all()) total += file->size;
   for (const IdFile& file : id_files_) total += file.size;
@@ -90,8 +90,8 @@ void FileStore::space_checked(const Status& result, uint64_t free_bytes, const s
   if (!spares_.empty() || !full) journal_->retry();
   set_no_space(full || journal_->blocked());
   if (!full) {
-    for (const Erasure& erasure : std::exchange(erasures_waiting_, {})) erase_now(erasure);
-    for (const std::string& path : std::exchange(wipes_waiting_, {})) wipe(path);
+    for (const uint64_t erasing : std::exchange(erasures_waiting_, {})) erase_now(erasing);
+    wipe_again();
   }
   if (no_space_ && !closing_) space_timer_->start(kSpaceCheckEvery);
   if (retire_ == nullptr) maintain_soon();
@@ -271,9 +271,9 @@ void FileStore::copied(const Status& result) {
   if (!result) {
     if (result.error().code == Errc::kNoSpace) {
       // The old file stays; again when there is space.
-      const std::vector<Erasure> erasures = std::move(retire_->erase_after);
+      const std::vector<uint64_t> erasures = std::move(retire_->erase_after);
       retire_.reset();
-      for (const Erasure& erasure : erasures) erase_now(erasure);
+      for (const uint64_t erasing : erasures) erase_now(erasing);
       set_no_space(true);
       space_timer_->start(kSpaceCheckEvery);
     } else {
@@ -323,8 +323,7 @@ void FileStore::adopt_segment() {
     for (SegmentPart& part : source.parts) part.live = 0;
   }
   retire_->adopted = true;
-  retire_->wipe |= !retire_->erase_after.empty();
-  for (const Erasure& erasure : std::exchange(retire_->erase_after, {})) erase_now(erasure);
+  for (const uint64_t erasing : std::exchange(retire_->erase_after, {})) erase_now(erasing);
 }
 
 /// The copy does not hold what was expected: messages whose bytes are gone, or which a crash left in two files.
@@ -444,19 +443,20 @@ void FileStore::recycle() {
     if (retire_->waits_for_erase) return;
   }
   struct Move {
+    uint64_t number;
     std::string from;
     std::string to;
     bool wipe = false;  ///< once it is out of the way of a recovery
   };
   std::vector<Move> moves;
-  size_t spares = spares_.size();
+  size_t spares = spares_.size() + wiping_.size();
   for (uint64_t number : retire_->sources) {
     StoreFile& file = *files_.find(number);
-    const bool wipe = retire_->wipe || must_wipe(file);
-    const bool keep = !wipe && file.is_journal && file.size == options_.journal_file_bytes && spares < kSpares;
+    const bool keep = file.is_journal && file.size == options_.journal_file_bytes && spares < kSpares;
+    const bool wipe = !keep && must_wipe(file);
     if (keep) ++spares;
     std::string to = keep ? fmt::format("{}/journal/spare-{:08}.jnl", options_.dir, take_file_number()) : "";
-    moves.push_back({file.path, wipe ? file.path + ".wipe" : std::move(to), wipe});
+    moves.push_back({number, file.path, wipe ? file.path + ".wipe" : std::move(to), wipe});
     file.leaving = true;
     file.file.reset();
   }
@@ -472,7 +472,14 @@ void FileStore::recycle() {
       },
       [this, moves](Status result) {
         for (const Move& move : moves) {
-          if (result && !move.to.empty()) move.wipe ? wipe(move.to) : spares_.push_back(move.to);
+          if (!result || move.to.empty()) continue;
+          StoreFile& file = *files_.find(move.number);
+          if (move.wipe) {
+            wipe_and_remove(move.to);
+            continue;
+          }
+          file.leftovers.used(file.used, file.streams);
+          keep_spare(move.to, file.tail == file.size ? Leftovers::unknown() : std::move(file.leftovers));
         }
         recycled(result);
       });
@@ -490,6 +497,7 @@ void FileStore::recycled(const Status& result) {
     files_.erase(number);
   }
   retire_.reset();
+  finish_erasures();
   drop_old_ids();
   bound_journal();
   if (no_space_) check_space();

@@ -56,8 +56,9 @@ void Journal::open_file(size_t record_size) {
   const bool first = current_ == nullptr;
   if (!first) {
     current_->full_commit = commit_;
-    current_->used = file_end_;
+    current_->used = current_->tail = file_end_;
   }
+  rotating_ = false;
   StoreFile& file = files_.add(number, true, fmt::format("{}/journal/{:08}.jnl", options_.dir, number));
   file.size = std::max(format::align_block(options_.journal_file_bytes), need);
   current_ = &file;
@@ -112,7 +113,7 @@ void Journal::make_room(size_t bytes) {
   SLUICE_CHECK(together_batch_ == 0);
   seal();
   const size_t fresh = format::align_block(format::kBatchHeader + bytes + high_water_bytes(1));
-  if (current_ == nullptr || file_end_ + fresh > current_->size) open_file(bytes);
+  if (current_ == nullptr || rotating_ || file_end_ + fresh > current_->size) open_file(bytes);
   if (window_ == nullptr || window_->used + fresh > window_->capacity) open_window(bytes);
   begin_batch();
 }
@@ -233,6 +234,17 @@ void Journal::seal() {
   marks_.clear();
 }
 
+void Journal::rotate() {
+  SLUICE_CHECK(together_batch_ == 0);
+  seal();
+  rotating_ = current_ != nullptr;
+}
+
+uint64_t Journal::end_on_disk(const StoreFile& file) const {
+  if (&file != current_ && file.full_commit <= synced_commit_) return file.tail;
+  return file.number == synced_file_ ? synced_end_ : format::kBlock;
+}
+
 std::byte* Journal::in_memory(StoreFile& file, uint64_t offset) {
   const auto* window = file.window_at(offset);
   return window == nullptr ? nullptr : (*window)->bytes.get() + (offset - (*window)->file_offset);
@@ -281,7 +293,7 @@ void Journal::submit(std::shared_ptr<Job> job) {
     Step& step = job->steps[i];
     if (step.opens_file && !step.opened && step.spare.empty() &&
         step.file_size == format::align_block(options_.journal_file_bytes)) {
-      step.spare = owner_.take_spare();
+      step.spare = owner_.take_spare(step.header.generation);
       if (step.spare.empty()) ++figures_.inline_files;
     }
   }
@@ -362,11 +374,15 @@ void Journal::finished(const std::shared_ptr<Job>& job, const Status& result) {
   if (!job->steps.empty()) {
     written_batch_ = job->steps.back().header.number;
     durable_commit_ = job->steps.back().commit;
+    written_file_ = job->steps.back().header.generation;
+    written_end_ = job->steps.back().file_offset + job->steps.back().padded;
   }
   if (job->sync) {
     figures_.syncs += job->to_sync.size();
     synced_batch_ = written_batch_;
     synced_commit_ = durable_commit_;
+    synced_file_ = written_file_;
+    synced_end_ = written_end_;
   } else {
     for (auto& file : job->to_sync) {
       if (std::find(unsynced_.begin(), unsynced_.end(), file) == unsynced_.end()) unsynced_.push_back(file);
@@ -414,13 +430,26 @@ Status prewrite_file(Disk& disk, const std::string& dir, const std::string& path
   return result;
 }
 
-Status wipe_file(Disk& disk, const std::string& path) {
+Status zero_file(Disk& disk, const std::string& path, uint64_t begin) {
   auto file = disk.open(path, OpenMode::kReadWrite);
   if (!file) return std::unexpected(file.error());
   auto size = (*file)->size();
   if (!size) return std::unexpected(size.error());
-  if (auto s = write_zeros(**file, *size, Prewrite::kAmidCommits); !s) return s;
-  file->reset();
+  const std::vector<std::byte> zeros(kZeroStep_bytes);
+  std::vector<std::byte> now(kZeroStep_bytes);
+  for (uint64_t at = begin; at < *size; at += kZeroStep_bytes) {
+    const std::span<std::byte> part(now.data(), std::min<uint64_t>(kZeroStep_bytes, *size - at));
+    auto got = (*file)->read_at(at, part);
+    if (!got) return std::unexpected(got.error());
+    if (std::memcmp(part.data(), zeros.data(), *got) == 0) continue;
+    if (auto s = (*file)->write_at(at, {zeros.data(), *got}); !s) return s;
+    if (auto s = (*file)->sync(); !s) return s;
+  }
+  return (*file)->sync();  // zeros that were read may be a killed process's
+}
+
+Status wipe_file(Disk& disk, const std::string& path) {
+  if (auto s = zero_file(disk, path, 0); !s) return s;
   return disk.remove(path);
 }
 

@@ -32,8 +32,8 @@ class JournalOwner {
   virtual void journal_blocked(bool blocked) = 0;
   /// The newest file changed; an older one is full.
   virtual void journal_rotated() = 0;
-  /// Path of a pre-written file, or "" when there is none. Given away for good.
-  virtual std::string take_spare() = 0;
+  /// Path of a pre-written file for journal file `number`, or "" when there is none. Given away for good.
+  virtual std::string take_spare(uint64_t number) = 0;
   virtual uint64_t take_file_number() = 0;
   /// For the batch header: ids that are next to be given out.
   virtual void fill_ids(format::BatchHeader& header) const = 0;
@@ -78,6 +78,10 @@ class Journal {
   /// they are followed by end_together().
   void keep_together(size_t bytes);
   void end_together();
+  /// What follows goes into a file of its own.
+  void rotate();
+  /// Up to where a journal file is on disk as it was written; behind that it may hold what earlier uses left.
+  uint64_t end_on_disk(const StoreFile& file) const;
   /// The bytes of a record still in memory, for erase; null when they are not.
   std::byte* in_memory(StoreFile& file, uint64_t offset);
 
@@ -176,6 +180,11 @@ class Journal {
   uint64_t synced_commit_ = 0;
   uint64_t written_batch_ = 0;
   uint64_t synced_batch_ = 0;
+  uint64_t written_file_ = 0;
+  uint64_t written_end_ = 0;
+  uint64_t synced_file_ = 0;  ///< where that batch stands
+  uint64_t synced_end_ = 0;   ///< and ends
+  bool rotating_ = false;     ///< the next batch opens a file
   bool enlisted_ = false;
   bool in_flight_ = false;
   bool sync_wanted_ = false;
@@ -195,7 +204,9 @@ enum class Prewrite : uint8_t {
 };
 /// Creates `path` of `size` bytes of zeros that are on disk. Blocking.
 Status prewrite_file(Disk& disk, const std::string& dir, const std::string& path, uint64_t size, Prewrite how);
-/// Overwrites all of `path` where it stands, in small steps, then removes it. Blocking.
+/// Zeros over all of `path` from `begin` on that is not zero yet, in small steps; on disk when it returns. Blocking.
+Status zero_file(Disk& disk, const std::string& path, uint64_t begin);
+/// The same for a whole file, which is then removed. Blocking.
 Status wipe_file(Disk& disk, const std::string& path);
 
 }  // namespace sluice

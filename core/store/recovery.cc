@@ -276,6 +276,23 @@ void Recovery::decide() {
     if (last.header.number + 1 != std::min(journal.end_batch, next_batch)) continue;  // something may lie behind it
     journal.file->used = std::min(journal.file->size, last.offset + format::align_block(last.header.length));
   }
+  find_tails();
+}
+
+/// Where in each file the last batch that counts ends, when that is certain. What lies behind it only tells sequences that were given out.
+void Recovery::find_tails() {
+  uint64_t before = journals_.empty() || journals_.front().first_batch == 0 ? 0 : journals_.front().first_batch - 1;
+  for (JournalFile& journal : journals_) {
+    StoreFile& file = *journal.file;
+    const uint64_t end = std::min(journal.end_batch, next_batch);
+    file.tail = end <= before + 1 ? std::min<uint64_t>(format::kBlock, file.size) : file.size;
+    for (const BatchAt& batch : journal.batches) {
+      if (batch.header.number + 1 != end) continue;
+      file.tail = std::min(file.size, batch.offset + format::align_block(batch.header.length));
+    }
+    file.leftovers = Leftovers::unknown();
+    before = std::max(before, end - 1);
+  }
 }
 
 /// An erase that a crash interrupted leaves a damaged batch behind which is no loss: its intent stands in a later batch.
@@ -308,27 +325,19 @@ Status Recovery::find_erasure_copies() {
   for (const Erasure& e : erasures) wanted.try_emplace({e.stream, e.seq}, e);
   if (wanted.empty()) return {};
   for (JournalFile& journal : journals_) {
-    auto read = read_whole(*journal.file->file);
-    if (!read) return std::unexpected(read.error());
-    const std::span<const std::byte> bytes(*read);
-    for (const BatchAt& batch : journal.batches) {
-      if (!batch.good) continue;
-      const auto body = bytes.subspan(batch.offset, batch.header.length);
-      for (size_t at = format::kBatchHeader; at < body.size();) {
-        const auto record = format::parse_record(body.subspan(at));
-        if (!record) break;
-        const auto found = record->type == RecordType::kMessage ? wanted.find({record->stream, record->seq}) : wanted.end();
-        if (found != wanted.end() && (found->second.file != journal.file->number || found->second.offset != batch.offset + at)) {
-          Erasure copy = found->second;
-          copy.file = journal.file->number;
-          copy.offset = batch.offset + at;
-          copy.size = format::record_size(*record);
-          copy.batch = record->batch;
-          erasures.push_back(copy);
-        }
-        at += format::record_size(*record);
-      }
-    }
+    StoreFile& file = *journal.file;
+    const auto look = [&](const format::Record& r, uint64_t offset, std::span<std::byte> bytes) {
+      const auto found = r.type == RecordType::kMessage ? wanted.find({r.stream, r.seq}) : wanted.end();
+      if (found == wanted.end() || (found->second.file == file.number && found->second.offset == offset)) return;
+      Erasure copy = found->second;
+      copy.file = file.number;
+      copy.offset = offset;
+      copy.size = bytes.size();
+      copy.batch = r.batch;
+      erasures.push_back(copy);
+    };
+    // Record by record: the checksum of a batch in which something was erased does not fit any more.
+    if (auto scanned = scan_records(*file.file, format::kBlock, file.size, file.seed, look); !scanned) return std::unexpected(scanned.error());
   }
   return {};
 }
@@ -356,6 +365,7 @@ Status Recovery::replay(JournalFile& journal) {
     const auto body = bytes.subspan(batch.offset + format::kBatchHeader, batch.header.length - format::kBatchHeader);
     const uint64_t body_at = batch.offset + format::kBatchHeader;
     const bool counts = number < end;
+    journal.file->cut |= !counts;
     if (!counts && number >= next_batch && journal.end_batch > number) report_.cut_bytes += batch.header.length;
     if (batch.good) {
       report_.journal_batches += counts ? 1 : 0;
@@ -418,6 +428,7 @@ Recovery::Salvaged Recovery::salvage(JournalFile& journal, std::span<std::byte> 
       at += 8;
       continue;
     }
+    journal.file->cut = true;
     const bool counts = low < high && record->batch - static_cast<uint32_t>(low) < high - low;
     if (record->type == RecordType::kHighWater) {
       if (counts) result.expected += static_cast<uint64_t>(std::clamp<WallNanos>(record->time, 0, INT32_MAX));

@@ -105,6 +105,7 @@ class Recovery {
   Status open_segments();
   Status survey(JournalFile& journal);
   void decide();
+  void find_tails();
   Status collect_intents();
   Status find_erasure_copies();
   Status replay(JournalFile& journal);

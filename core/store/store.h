@@ -122,6 +122,9 @@ class Store {
   /// Runs `done` when durable() ≥ `commit`: at once when it is already, otherwise from the loop,
   /// in order of commit. Never runs after a failure; failed() then tells.
   virtual void when_durable(CommitNo commit, std::move_only_function<void()> done) = 0;
+  /// Runs `done` from a later turn of the loop, when nothing is left on the disk of the messages erased so far
+  /// (StreamStore::remove). Never runs after a failure.
+  virtual void when_erased(std::move_only_function<void()> done) = 0;
   /// Called on every rise of durable(), before the waiters. One listener for each stream room.
   virtual void on_durable(std::move_only_function<void(CommitNo)> listener) = 0;
 

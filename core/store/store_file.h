@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "io/disk.h"
+#include "store/leftovers.h"
 #include "store/segment.h"
 
 namespace sluice {
@@ -37,6 +38,7 @@ struct StreamSpan {
     if (seq < first) first = seq;
     if (seq > last) last = seq;
   }
+  bool covers(uint64_t seq) const { return first <= seq && seq <= last; }
 };
 
 /// What a segment holds of one stream.
@@ -68,6 +70,10 @@ struct StoreFile {
   uint64_t full_commit = 0;    ///< journal: newest commit in it, once it is full
   uint64_t used = 0;           ///< journal: end of its last batch, once it is full
   uint64_t end_batch = UINT64_MAX;  ///< journal: batches from this one on were cut at a start, whatever stands in them
+  uint64_t tail = 0;           ///< journal: nothing that counts lies from here on, once it is full; its size when that is not known
+  Leftovers leftovers;         ///< journal: of its earlier uses
+  bool cut = false;            ///< journal: batches that do not count tell which sequences were given out
+  bool wiping = false;         ///< journal: zeros are on their way over its tail
   uint32_t version = 0;        ///< segment: of its format; 0 not known
   bool damaged = false;        ///< segment: has pages that can't be rebuilt; to be written anew
   std::vector<SegmentPart> parts;             ///< segment: by rising stream
@@ -81,6 +87,14 @@ struct StoreFile {
     const auto it = std::lower_bound(parts.begin(), parts.end(), stream,
                                      [](const SegmentPart& p, uint32_t id) { return p.stream < id; });
     return it != parts.end() && it->stream == stream ? &*it : nullptr;
+  }
+  bool may_hold(uint32_t stream, uint64_t seq) {
+    if (!is_journal) {
+      const SegmentPart* part = part_of(stream);
+      return part != nullptr && part->first <= seq && seq <= part->last;
+    }
+    const auto span = streams.find(stream);
+    return span != streams.end() && span->second.covers(seq);
   }
   bool holds(uint32_t stream) { return is_journal ? streams.contains(stream) : part_of(stream) != nullptr; }
   /// Its parts, from a summary that parses; all of them alive.

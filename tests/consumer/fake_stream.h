@@ -288,6 +288,7 @@ class FakeStore final : public Store {
     if (commit <= durable()) return done();
     waiting_.emplace_back(commit.value(), std::move(done));
   }
+  void when_erased(std::move_only_function<void()> done) override { done(); }
   void on_durable(std::move_only_function<void(CommitNo)>) override {}
   Status writable() const override { return {}; }
   void on_event(std::move_only_function<void(const StoreEvent&)>) override {}

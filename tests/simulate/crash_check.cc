@@ -16,6 +16,7 @@ namespace {
 
 constexpr unsigned kCutAgain_percent = 20;
 constexpr unsigned kWriteOn_percent = 20;
+constexpr unsigned kFinishErases_percent = 25;
 
 uint64_t mix(uint64_t hash, uint64_t word) {
   hash = (hash ^ word) * 0x9e3779b97f4a7c15U;
@@ -120,6 +121,40 @@ size_t CrashCheck::compare(Store& store, Promise promise) const {
   return kept;
 }
 
+/// Whatever power cut: once an erase was answered, no page of the disk holds the message.
+void CrashCheck::look_for_erased(const sim::DiskImage& image, Promise promise) {
+  std::vector<const std::string*> marks;
+  for (const auto& step : life_.steps) {
+    if (step.erased_at <= promise.events) marks.push_back(&step.erased);
+  }
+  if (marks.empty()) return;
+  (void)hash_of(image);  // gives each page its hash; that of zeros is 0
+  for (const auto& [path, file] : image) {
+    if (file == nullptr) continue;
+    for (const auto& page : file->pages) {
+      if (page == nullptr || page->hash == 0 || !looked_at_.emplace(page->hash, marks.size()).second) continue;
+      const std::string_view bytes(reinterpret_cast<const char*>(page->bytes.data()), page->bytes.size());
+      for (const std::string* mark : marks) {
+        if (bytes.find(*mark) != std::string_view::npos) violated(nullptr, promise, "an erased message stands in " + path);
+      }
+    }
+  }
+}
+
+/// An erase that was acknowledged, though not yet done, is done after the next opening.
+void CrashCheck::finish_erases(sim::SimEnv& sim, Promise promise, CrashTally& tally) const {
+  bool any = false;
+  for (size_t i = 0; i < promise.acked; ++i) any |= !life_.steps[i].erased.empty();
+  if (!any) return;
+  ++tally.erased;
+  sim.settle();
+  for (size_t i = 0; i < promise.acked; ++i) {
+    if (life_.steps[i].erased.empty()) continue;
+    if (const auto path = file_with(sim.disk(), life_.steps[i].erased))
+      violated(nullptr, promise, fmt::format("{}:{} was erased and stands in {} after opening", life_.steps[i].change.stream, life_.steps[i].change.seq, *path));
+  }
+}
+
 std::unique_ptr<Store> CrashCheck::open(sim::SimEnv& sim, bool cut_inside, CrashTally& tally) const {
   if (cut_inside) {
     sim.disk().crash_after_ops(sim.random().between(1, 12), Crash::kPower);
@@ -169,11 +204,13 @@ void CrashCheck::write_on(sim::SimEnv& sim, std::unique_ptr<Store> store, size_t
 
 void CrashCheck::check(const sim::DiskImage& image, Promise promise, CrashTally& tally) {
   ++tally.states;
+  look_for_erased(image, promise);
   sim::SimEnv sim(random_.u64());
   sim.disk().load(image);
   auto store = open(sim, random_.chance(kCutAgain_percent), tally);
   if (store->recovery().cut_bytes > 0) ++tally.torn;
   const size_t kept = compare(*store, promise);
+  if (random_.chance(kFinishErases_percent)) finish_erases(sim, promise, tally);
   if (random_.chance(kWriteOn_percent)) write_on(sim, std::move(store), kept, tally);
   store.reset();
   sim.drop_tasks();

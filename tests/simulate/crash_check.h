@@ -6,7 +6,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/disk_image.h"
@@ -21,6 +23,7 @@ struct CrashTally {
   uint64_t states = 0;       ///< distinct disks opened
   uint64_t cut_again = 0;    ///< of them with the power cut once more inside recovery
   uint64_t written_on = 0;   ///< of them written on, cut and opened again
+  uint64_t erased = 0;       ///< of them with messages erased: looked for once what was left to do is done
   uint64_t torn = 0;         ///< of them in which recovery cut a batch
   uint64_t faults = 0;       ///< runs with one failing call
   uint64_t faults_stopped = 0;  ///< of them that made the store read-only
@@ -50,12 +53,15 @@ class CrashCheck {
   std::unique_ptr<Store> open(sim::SimEnv& sim, bool cut_inside, CrashTally& tally) const;
   /// @return how many changes are there.
   size_t compare(Store& store, Promise promise) const;
+  void look_for_erased(const sim::DiskImage& image, Promise promise);
+  void finish_erases(sim::SimEnv& sim, Promise promise, CrashTally& tally) const;
   void write_on(sim::SimEnv& sim, std::unique_ptr<Store> store, size_t kept, CrashTally& tally) const;
   uint64_t highest(const std::string& stream, Promise promise) const;
   [[noreturn]] void violated(const Store* store, Promise promise, const std::string& what) const;
 
   const RecordedLife& life_;
   sim::SimRandom random_;
+  std::set<std::pair<uint64_t, size_t>> looked_at_;  ///< hash of a page, and how many erased messages it does not hold
   std::vector<Prefix> prefixes_;  ///< after the first n changes
 };
 

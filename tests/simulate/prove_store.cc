@@ -95,8 +95,8 @@ int run(const Options& options) {
   }
   if (options.crash_states > 0) {
     fmt::print("prove_store: {} crash states of {} histories ({} changes of the disk) in {:.1f} s: {} cut again in recovery, "
-               "{} written on, {} with a torn batch; {} violations, seed {}\n",
-               tally.states, tally.histories, tally.events, seconds(), tally.cut_again, tally.written_on, tally.torn,
+               "{} written on, {} with a torn batch, {} with erases finished; {} violations, seed {}\n",
+               tally.states, tally.histories, tally.events, seconds(), tally.cut_again, tally.written_on, tally.torn, tally.erased,
                violations, seed);
   }
   if (options.fault_lives > 0) {

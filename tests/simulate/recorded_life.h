@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "sim/disk_history.h"
@@ -19,6 +20,8 @@ struct RecordedLife {
     Change change;
     size_t made_at = 0;          ///< events of the disk before it was made
     size_t acked_at = kNever;    ///< events of the disk before it was acknowledged
+    std::string erased{};        ///< bytes of the message that it erased; empty = it erased none
+    size_t erased_at = kNever;   ///< events of the disk before nothing was left of them
   };
   StoreOptions options;
   sim::DiskHistory disk;

@@ -67,6 +67,11 @@ uint64_t digest_of(WallNanos time, std::string_view subject, std::string_view he
   return mix(mix(mix(start, subject), headers), payload);
 }
 
+std::string mark_of(uint64_t nonce) {
+  const std::string payload = payload_of(nonce);
+  return payload.size() < 24 ? std::string() : payload.substr(0, 24);
+}
+
 MessageModel make_message(uint64_t nonce, WallNanos time) {
   return {nonce, time, digest_of(time, subject_of(nonce), headers_of(nonce), payload_of(nonce))};
 }

@@ -23,6 +23,8 @@ struct MessageModel {
 std::string subject_of(uint64_t nonce);
 std::string headers_of(uint64_t nonce);
 std::string payload_of(uint64_t nonce);
+/// Bytes that no other message holds; empty when it has too few.
+std::string mark_of(uint64_t nonce);
 std::string msg_id_of(uint64_t nonce);  ///< may be empty
 MessageModel make_message(uint64_t nonce, WallNanos time);
 uint64_t digest_of(WallNanos time, std::string_view subject, std::string_view headers,

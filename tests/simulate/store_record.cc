@@ -87,7 +87,14 @@ void StoreWorld::check_read_only() {
 
 void StoreWorld::remember_made(const Change& change) {
   if (recorded_ == nullptr) return;
-  recorded_->steps.push_back({change, recorded_->disk.events.size(), RecordedLife::kNever});
+  recorded_->steps.push_back({change, recorded_->disk.events.size()});
+}
+
+void StoreWorld::remember_erased(const std::string& bytes) {
+  if (recorded_ == nullptr) return;
+  for (RecordedLife::Step& step : recorded_->steps) {
+    if (step.erased == bytes) step.erased_at = recorded_->disk.events.size();
+  }
 }
 
 void StoreWorld::remember_acked() {

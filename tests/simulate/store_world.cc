@@ -358,8 +358,23 @@ void StoreWorld::drop_one(const std::string& name, StreamStore& stream) {
   const uint64_t seq = place->first;
   const bool erase = random_.chance(10);
   if (erase) ++erases_;
+  const std::string bytes = erase ? mark_of(place->second.nonce) : "";
   if (!stream.remove(StreamSeq(seq), erase)) violated(fmt::format("remove {} {} finds nothing", name, seq));
   record({Change::Kind::kRemove, name, "", "", seq, 0, {}, 0}, stream.last_commit());
+  if (bytes.empty() || options_.keys != nullptr) return;
+  if (recorded_ != nullptr) recorded_->steps.back().erased = bytes;
+  store_->when_erased([this, bytes, name, seq] {
+    if (!sim_.disk().powered()) return;
+    if (const auto path = file_with(sim_.disk(), bytes)) violated(fmt::format("{}:{} is erased, but stands in {}", name, seq, *path));
+    remember_erased(bytes);
+  });
+}
+
+std::optional<std::string> file_with(const sim::SimDisk& disk, const std::string& bytes) {
+  for (const std::string& path : disk.all_files()) {
+    if (disk.contents(path)->find(bytes) != std::string::npos) return path;
+  }
+  return std::nullopt;
 }
 
 void StoreWorld::purge_some(const std::string& name, StreamStore& stream) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 #include <stdexcept>
+#include <optional>
 #include <string>
 
 #include "sim/sim_env.h"
@@ -53,6 +54,7 @@ class StoreWorld {
   void check_read_only();
   void remember_made(const Change& change);
   void remember_acked();
+  void remember_erased(const std::string& bytes);
   void remember_recovered(size_t kept);
   std::string where() const;
   [[noreturn]] void violated(const std::string& what) const;
@@ -81,5 +83,8 @@ class StoreWorld {
   RecordedLife* recorded_ = nullptr;
   size_t recorded_acked_ = 0;  ///< steps of it that were acknowledged
 };
+
+/// A file of the disk that holds `bytes`.
+std::optional<std::string> file_with(const sim::SimDisk& disk, const std::string& bytes);
 
 }  // namespace sluice::simulate

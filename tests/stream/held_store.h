@@ -73,6 +73,7 @@ class HeldStore final : public Store {
   void set_consumer_snapshot_source(std::function<std::string(ConsumerKey)>) override {}
   CommitNo last_commit() const override { return CommitNo(last_); }
   CommitNo durable() const override { return CommitNo(durable_); }
+  void when_erased(std::move_only_function<void()> done) override { done(); }
   void when_durable(CommitNo commit, std::move_only_function<void()> done) override {
     if (commit.value() <= durable_)
       done();
