@@ -9,7 +9,7 @@ constexpr std::chrono::seconds kRetry{5};
 
 }  // namespace
 
-Leadership::Leadership(Env& env, StreamClient& client, ElectionOptions options, std::function<void(bool)> on_change)
+Leadership::Leadership(Env& env, StreamClient& client, ElectionOptions options, OnChange on_change)
     : env_(env),
       client_(client),
       options_(std::move(options)),
@@ -25,13 +25,13 @@ void Leadership::campaign() {
                          [this](uint64_t token) {
                            SLUICE_LOG(log_, kInfo, "leads election={} candidate={} token={}", options_.name,
                                       options_.candidate, token);
-                           on_change_(true);
+                           on_change_(true, token);
                          },
                      .on_lost =
                          [this](std::string_view why) {
                            SLUICE_LOG(log_, kWarn, "leads no more election={} candidate={} why=\"{}\"", options_.name,
                                       options_.candidate, why);
-                           on_change_(false);
+                           on_change_(false, 0);
                          }});
   election_->start([this](const Status& ready) {
     if (ready) {

@@ -14,8 +14,10 @@ namespace sluice {
 /// Loop thread only. A bucket that is not there yet is waited for.
 class Leadership {
  public:
+  /// `token` of the term that begins, higher than that of every term before; 0 when one ended.
+  using OnChange = std::function<void(bool leads, uint64_t token)>;
   /// `client` speaks to the system that holds the bucket, and outlives this.
-  Leadership(Env& env, StreamClient& client, ElectionOptions options, std::function<void(bool leads)> on_change);
+  Leadership(Env& env, StreamClient& client, ElectionOptions options, OnChange on_change);
 
   void start();
   /// Gives the key back, so that another one takes over at once.
@@ -32,7 +34,7 @@ class Leadership {
   Env& env_;
   StreamClient& client_;
   const ElectionOptions options_;
-  std::function<void(bool)> on_change_;
+  OnChange on_change_;
   Logger log_{"replicator"};
   std::string trouble_;
   std::unique_ptr<Timer> retry_timer_;

@@ -87,12 +87,16 @@ void Limiter::start() {
   tick();
 }
 
-void Limiter::set_active(bool active, std::move_only_function<void()> on_ready) {
-  active_ = active;
-  if (!active && advisor_) advisor_->drop_all();
-  if (bucket_ && active) return bucket_->lead(std::move(on_ready));
-  if (bucket_) return bucket_->rest();
-  if (active && on_ready) on_ready();
+void Limiter::rest() {
+  active_ = false;
+  if (advisor_) advisor_->drop_all();
+  if (bucket_) bucket_->rest();
+}
+
+void Limiter::lead(uint64_t token, std::move_only_function<void()> on_ready) {
+  active_ = true;
+  if (bucket_) return bucket_->lead(token, std::move(on_ready));
+  if (on_ready) on_ready();
 }
 
 WallNanos Limiter::decided(const std::string& value) const {

@@ -39,10 +39,11 @@ class Limiter {
 
   /// Reads the state file, begins with the bucket. Active.
   void start();
-  /// Resting (another one leads): listens to gossip and follows the bucket, says nothing. Else `on_ready` runs once what is
-  /// known of values has been read: at once without a bucket, not at all when it rests before that. Nothing is to be judged
-  /// until then.
-  void set_active(bool active, std::move_only_function<void()> on_ready = nullptr);
+  /// Another one leads: listens to gossip and follows the bucket, says nothing.
+  void rest();
+  /// `on_ready` runs once what is known of values has been read: at once without a bucket, not at all when it rests before that.
+  /// Nothing is to be judged until then. `token` of the election's term; 0 = there is none.
+  void lead(uint64_t token, std::move_only_function<void()> on_ready = nullptr);
   /// Saves; `done` runs once, later.
   void stop(std::move_only_function<void()> done);
 

@@ -12,9 +12,10 @@ namespace {
 constexpr std::chrono::seconds kOrdersInterval{1};
 
 /// Who leads waits until it is known what was copied before.
-void sample(StreamCopy& copy, bool leads) {
+void sample(StreamCopy& copy, bool leads, uint64_t token) {
   copy.set_ready(false);
-  copy.limiter()->set_active(leads, [&copy] { copy.set_ready(true); });
+  if (!leads) return copy.limiter()->rest();
+  copy.limiter()->lead(token, [&copy] { copy.set_ready(true); });
 }
 
 }  // namespace
@@ -85,9 +86,9 @@ Status Replicator::build(const StreamCopyOptions& wanted) {
         ElectionOptions{.bucket = options_.election_bucket,
                         .name = worker_consumer_name(options.name) + "_" + options.stream,
                         .candidate = options.leader_election_name},
-        [copy](bool leads) {
+        [copy](bool leads, uint64_t token) {
           if (!leads) copy->set_leading(false);
-          if (copy->limiter()) sample(*copy, leads);
+          if (copy->limiter()) sample(*copy, leads, token);
           if (leads) copy->set_leading(true);
         });
   }
@@ -109,7 +110,7 @@ Status Replicator::build_heartbeat() {
   heartbeat_leadership_ = std::make_unique<Leadership>(
       env_, *heartbeat_client_,
       ElectionOptions{.bucket = options_.election_bucket, .name = "SR_" + options_.name + "_HB", .candidate = host_},
-      [this](bool leads) { heartbeat_->set_active(leads); });
+      [this](bool leads, uint64_t) { heartbeat_->set_active(leads); });
   return {};
 }
 
@@ -122,7 +123,7 @@ Status Replicator::start() {
   for (auto& copy : copies_) {
     if (Limiter* limiter = copy->copy->limiter()) {
       limiter->start();
-      sample(*copy->copy, !copy->leadership);
+      sample(*copy->copy, !copy->leadership, 0);
     }
     if (auto started = copy->copy->start(!copy->leadership); !started) return started;
     if (copy->leadership) copy->leadership->start();

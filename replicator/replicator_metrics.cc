@@ -64,6 +64,7 @@ void collect_copy(MetricSink& sink, const View& view) {
     const TrackerBucketFigures& kept = bucket->figures();
     count("sluice_replicator_tracker_bucket_writes_total", "Items of the sampling state written to its bucket.", kept.written);
     count("sluice_replicator_tracker_bucket_failures_total", "Such writes that failed and are tried again.", kept.failed);
+    count("sluice_replicator_tracker_bucket_refused_total", "Such writes that were refused because another leader's term has begun.", kept.refused);
     count("sluice_replicator_tracker_bucket_unread_total", "Times that sampling began without the state in its bucket.", kept.unread);
     gauge("sluice_replicator_tracker_bucket_waiting", "Items that wait to be written.", number(bucket->waiting()));
   }

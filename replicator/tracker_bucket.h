@@ -2,10 +2,16 @@
 //
 // One key for each value: `tracker.<copy>.<digest of the value>`, the item as it is gossiped. The leader writes
 // what changed, once a second and boundedly many; who waits follows the bucket. Who becomes leader
-// first puts a mark there: once it is read back, everything written before has been read, and copying begins.
+// first puts a mark there, with the token of its term: once it is read back, everything written before has been read,
+// and copying begins.
+// The mark is the fence too: each item is written only while the mark has the revision that its writer gave it, so of a
+// leader whose term has passed nothing is taken any more. A mark is put only in the place of one that was looked at,
+// and not in that of a higher token. It is put anew before the bucket forgets it.
 //
 // Failures: a bucket that is missing is made. One that can't be read within 10 s of leading holds the copy up no
-// longer: values count as known so far, and that is told. What could not be written is tried again.
+// longer: values count as known so far, and that is told. What could not be written is tried again. Refused: the mark is looked
+// at. A higher token stands there: another one leads, and the election will say so; when it does not within 10 s, its own
+// bucket was made anew, and the mark is taken. A server that does not know the fence is written to without one.
 #pragma once
 
 #include <chrono>
@@ -31,6 +37,7 @@ struct TrackerBucketFigures {
   uint64_t bad = 0;      ///< entries that are none
   uint64_t written = 0;
   uint64_t failed = 0;   ///< writes, tried again
+  uint64_t refused = 0;  ///< writes, because another one had put its mark
   uint64_t dropped = 0;  ///< expired ones that were not told: they go with the bucket's TTL
   uint64_t unread = 0;   ///< times that leading began without the bucket's state
 };
@@ -45,9 +52,11 @@ class TrackerBucket {
   /// Opens it and follows it.
   void start();
   /// `on_ready` runs once, later: what others wrote is known.
-  void lead(std::move_only_function<void()> on_ready);
+  void lead(uint64_t token, std::move_only_function<void()> on_ready);
   void rest();
   bool ready() const { return leads_ && ready_; }
+  /// Another one's later term was seen in the bucket.
+  bool superseded() const { return superseded_; }
   /// The tracker holds it no more.
   void expired(std::string_view value, const TrackedItem& item);
   /// Writes what waits, for a second at most; `done` runs once, later.
@@ -69,6 +78,11 @@ class TrackerBucket {
   void on_entry(const KvEntry& entry);
   void on_current();
   void put_mark();
+  void on_mark(const KvEntry& mark);
+  void look_at_mark();
+  void weigh_mark(const Result<KvEntry>& mark);
+  void keep_mark();
+  bool may_write() const { return bucket_ && ready() && !marking_.active() && (!fence_.is_zero() || is_unfenced_); }
   void begin();
   void lost(const std::string& why);
   void tick();
@@ -76,6 +90,7 @@ class TrackerBucket {
   std::optional<Write> next();
   void write(Write what);
   void on_written(uint64_t number, const Status& status);
+  void on_refused(uint16_t api_code);
   void finish_stop();
 
   Env& env_;
@@ -93,7 +108,16 @@ class TrackerBucket {
   bool current_ = false;
   bool leads_ = false;
   bool ready_ = false;
-  std::string mark_;
+  uint64_t token_ = 0;      ///< of our term
+  std::string mark_;        ///< as we put it last
+  StreamSeq seen_mark_;     ///< whose place ours takes; zero = none was seen
+  uint64_t seen_token_ = 0;
+  StreamSeq fence_;         ///< our mark's revision; zero = it does not stand
+  MonoTime marked_at_{};
+  bool superseded_ = false;
+  MonoTime superseded_at_{};
+  bool is_unfenced_ = false;
+  size_t most_in_flight_;   ///< 1 where a cluster takes one fenced write after the other
   std::move_only_function<void()> on_ready_;
   std::move_only_function<void()> stopped_;
   std::deque<Write> expired_;

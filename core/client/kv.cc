@@ -192,6 +192,14 @@ Ticket KvBucket::update(std::string_view key, std::string_view value, StreamSeq 
   return write(key, headers, value, std::move(done));
 }
 
+Ticket KvBucket::put_while(std::string_view key, std::string_view value, std::string_view other_key, StreamSeq its_revision,
+                           RevisionDone done) {
+  std::string headers;
+  expect(headers, its_revision);
+  append_header(headers, "Nats-Expected-Last-Subject-Sequence-Subject", read_prefix_ + std::string(other_key));
+  return write(key, headers, value, std::move(done));
+}
+
 Ticket KvBucket::remove(std::string_view key, std::optional<StreamSeq> expected, RevisionDone done) {
   std::string headers;
   append_header(headers, "KV-Operation", "DEL");

@@ -91,6 +91,10 @@ class KvBucket {
   /// Only when `expected` is the key's last revision: kRefused (10071) otherwise.
   Ticket update(std::string_view key, std::string_view value, StreamSeq expected,
                 std::move_only_function<void(Result<StreamSeq>)> done);
+  /// Only while another key still has this revision: kRefused (10071) otherwise. A server before 2.12 takes it for the last
+  /// revision of `key` itself. A cluster may refuse one while another such write is on its way (10164).
+  Ticket put_while(std::string_view key, std::string_view value, std::string_view other_key, StreamSeq its_revision,
+                   std::move_only_function<void(Result<StreamSeq>)> done);
   /// Leaves a delete marker, keeps the history. `expected` as update(); nullopt = whatever stands there.
   Ticket remove(std::string_view key, std::optional<StreamSeq> expected,
                 std::move_only_function<void(Result<StreamSeq>)> done);

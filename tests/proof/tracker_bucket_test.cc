@@ -23,10 +23,10 @@ struct Member {
     limiter->start();
   }
   /// @return how long it took until it knows what there is to know.
-  std::chrono::nanoseconds lead() {
+  std::chrono::nanoseconds lead(uint64_t token = 0) {
     const MonoTime begun = sim.clock().now();
     bool ready = false;
-    limiter->set_active(true, [&] { ready = true; });
+    limiter->lead(token, [&] { ready = true; });
     EXPECT_TRUE(sim.run_until([&] { return ready; }, 60s));
     return sim.clock().now() - begun;
   }
@@ -98,7 +98,7 @@ class TrackerBucketTest : public testing::Test {
 
 TEST_F(TrackerBucketTest, WhoTakesOverAfterAKillKnowsWhatWasCopied) {
   auto first = member(), standby = member();
-  standby->limiter->set_active(false);
+  standby->limiter->rest();
   EXPECT_LT(first->lead(), 1s);
   EXPECT_EQ(first->see(0, 1000), 1000u);
   ASSERT_TRUE(first->run_until_written(5s));
@@ -128,7 +128,7 @@ TEST_F(TrackerBucketTest, APlannedStopLeavesNothingUnwritten) {
 TEST_F(TrackerBucketTest, NothingIsToldTwiceOrLostWhenTheLeaderChanges) {
   listen();
   auto first = member(), standby = member();
-  standby->limiter->set_active(false);
+  standby->limiter->rest();
   first->lead();
   first->see(1, 2);  // falls silent and is told of by the first
   sim.advance(5min);
@@ -160,7 +160,7 @@ TEST_F(TrackerBucketTest, NothingIsToldTwiceOrLostWhenTheLeaderChanges) {
 TEST_F(TrackerBucketTest, AVoiceOverGossipAndTheBucketAgree) {
   listen();
   auto first = member(), standby = member();
-  standby->limiter->set_active(false);
+  standby->limiter->rest();
   first->lead();
   first->see(0, 50);
   sim.advance(11min);  // all were told of
@@ -203,6 +203,64 @@ TEST_F(TrackerBucketTest, ABucketThatCantBeReadHoldsNobodyUpForever) {
   EXPECT_EQ(first->see(0, 10), 0u) << "sampling itself goes on";
 }
 
+TEST_F(TrackerBucketTest, AStaleLeadersWritesAreRefused) {
+  auto stale = member(), leader = member();
+  stale->lead(5);
+  stale->see(0, 10);
+  ASSERT_TRUE(stale->run_until_written(5s));
+  leader->limiter->rest();
+  leader->lead(9);  // and nobody has told the other one
+  stale->see(10, 20);
+  sim.advance(5s);
+  EXPECT_TRUE(stale->limiter->bucket()->superseded());
+  EXPECT_GT(stale->limiter->bucket()->figures().refused, 0u);
+  EXPECT_EQ(stale->limiter->bucket()->figures().written, 10u);
+  EXPECT_EQ(stale->limiter->bucket()->waiting(), 10u);
+  EXPECT_EQ(leader->see(0, 10), 0u);
+  leader->see(20, 30);
+  ASSERT_TRUE(leader->run_until_written(5s));
+  EXPECT_EQ(leader->limiter->bucket()->figures().refused, 0u);
+  auto next = member();
+  next->lead(12);
+  EXPECT_EQ(next->see(0, 30), 10u) << "of the stale leader's last words nothing was taken";
+  // It wins again, and says what it knows.
+  stale->limiter->rest();
+  stale->lead(15);
+  ASSERT_TRUE(stale->run_until_written(5s));
+}
+
+TEST_F(TrackerBucketTest, AnEarlierTokenIsBelievedOnlyWhenItGoesOnLeading) {
+  auto first = member();
+  first->lead(100);
+  first->see(0, 10);
+  ASSERT_TRUE(first->run_until_written(5s));
+  first.reset();
+  auto second = member();
+  EXPECT_GE(second->lead(1), 10s) << "the bucket of the elections was made anew, or it is the stale one";
+  EXPECT_EQ(second->see(0, 11), 1u) << "what stood there was read";
+  ASSERT_TRUE(second->run_until_written(20s));
+  EXPECT_FALSE(second->limiter->bucket()->superseded());
+}
+
+TEST_F(TrackerBucketTest, TheMarkIsKeptWhenTheBucketForgetsAndFoundWhenItWasTakenAway) {
+  options.inspect.duration = 20s;
+  auto first = member();
+  first->lead(5);
+  for (size_t i = 0; i < 20; ++i) {
+    sim.advance(15s);
+    first->see(i, i + 1);
+  }
+  ASSERT_TRUE(first->run_until_written(5s));
+  EXPECT_EQ(first->limiter->bucket()->figures().refused, 0u);
+  bool purged = false;
+  Ticket call = first->client->api("STREAM.PURGE", "KV_SAMPLING", R"({"filter":"$KV.SAMPLING.tracker.*.reader"})",
+                                   [&](const Result<std::string>& reply) { purged = reply.has_value(); });
+  ASSERT_TRUE(sim.run_until([&] { return purged; }, 5s));
+  first->see(20, 25);
+  ASSERT_TRUE(first->run_until_written(10s));
+  EXPECT_GT(first->limiter->bucket()->figures().refused, 0u);
+}
+
 TEST_F(TrackerBucketTest, TheStateFileWorksBesideIt) {
   auto first = member("state");
   first->lead();
@@ -210,7 +268,7 @@ TEST_F(TrackerBucketTest, TheStateFileWorksBesideIt) {
   ASSERT_TRUE(first->stop());
   options.inspect.state_bucket.clear();
   auto second = member("state");
-  second->limiter->set_active(true);
+  second->limiter->lead(0);
   EXPECT_EQ(second->see(0, 20), 0u);
 }
 

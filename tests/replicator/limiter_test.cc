@@ -236,7 +236,7 @@ TEST_F(LimiterTest, AdvisoriesAreTriedTenTimesThenGivenUpAndTheQueueIsBounded) {
   EXPECT_EQ(limiter->advisor()->dropped(), 200u);
   ASSERT_TRUE(sim.run_until([&] { return limiter->advisor()->failed() == 1; }, 200s));
   const uint64_t before = limiter->advisor()->dropped();
-  limiter->set_active(false);
+  limiter->rest();
   EXPECT_GE(limiter->advisor()->dropped(), before + 999);
 }
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/headers.h"
 #include "client/api_json.h"
 #include "replicator/position.h"
 
@@ -482,6 +483,25 @@ void SiteWorld::help_the_blocked() {
   }
 }
 
+/// Whoever leads has written what it knows, and nothing stands behind its mark that another one wrote.
+void SiteWorld::check_sampling_state() {
+  if (config_.copy.inspect.state_bucket.empty()) return;
+  const auto written = [this] {
+    return std::any_of(copiers_.begin(), copiers_.end(), [](SiteMachine* copier) {
+      const TrackerBucket* bucket = copier->replicator()->copies().front().limiter->bucket();
+      return bucket->ready() && !bucket->superseded() && bucket->waiting() == 0;
+    });
+  };
+  if (!sim_.run_until(written, kTimeToCatchUp)) violated("the sampling state is never written");
+  const auto items = read_all(*source_, "KV_" + config_.copy.inspect.state_bucket, 1);
+  const auto mark = std::find_if(items.begin(), items.end(), [](const StoredCopy& item) { return item.subject.ends_with(".reader"); });
+  if (mark == items.end()) return;  // the bucket forgot it: nobody has written for long
+  for (auto item = std::next(mark); item != items.end(); ++item) {
+    const auto fence = find_header(item->headers, "Nats-Expected-Last-Subject-Sequence");
+    if (fence != std::to_string(mark->seq.value())) violated(fmt::format("the sampling state holds {} without its fence", item->seq.value()));
+  }
+}
+
 void SiteWorld::finish() {
   for (auto& machine : machines_) {
     if (machine->up() && !machine->powered()) crash(*machine);
@@ -516,6 +536,7 @@ void SiteWorld::finish() {
     violated("what was copied stays in the queue");
   for (const StoredCopy& message : read_all(*source_, "ORDERS", 1)) record_.source_holds(message, life_);
   observe_target();
+  check_sampling_state();
   // Time passes while one looks: a leader that had not yet noticed a cut may lead no more, and the next one counts.
   for (int look = 0; look < 10 && !caught_up(); ++look) {
     if (!sim_.run_until([this] { return caught_up(); }, patience)) violated("never catches up again");

@@ -70,6 +70,7 @@ class SiteWorld {
   std::string call(SiteMachine& site, std::string_view verb, std::string_view target, const std::string& body);
   std::vector<StoredCopy> read_all(SiteMachine& site, const std::string& stream, uint64_t first);
   void help_the_blocked();
+  void check_sampling_state();
   void after_start(SiteMachine& machine);
   void look_at_replicators();
   bool waits_behind(StreamSeq at);
