@@ -184,6 +184,7 @@ void StreamCopy::begin(ResumePlan plan) {
       plan.position.source_seq < figures_.position.source_seq) {
     forget_chosen(0, UINT64_MAX, false);
     judged_through_ = 0;
+    singly_through_ = StreamSeq();
   }
   // Copied without that we heard of it, or gone at the source.
   forget_chosen(0, plan.position.source_seq.value() + 1, plan.gap.empty());
@@ -207,6 +208,8 @@ void StreamCopy::begin(ResumePlan plan) {
                  .target_last = plan.target.last_seq,
                  .taken_after = plan.position.target_seq,
                  .shared = plan.position.shared,
+                 .batches = plan.target.allow_atomic,
+                 .singly_through = singly_through_,
                  .alone = options_.target_writers == TargetWriters::kExclusive,
                  .max_messages = options_.window_messages,
                  .max_bytes = options_.window_bytes,
@@ -282,6 +285,9 @@ void StreamCopy::on_failed(const WriteFailure& failure) {
       refused_ = failure.source_seq;
       refusal_ = failure.why;
       std::replace_if(refusal_.begin(), refusal_.end(), [](char c) { return c == '\r' || c == '\n'; }, ' ');
+      break;
+    case WriteFailure::Kind::kBatch:
+      singly_through_ = failure.source_seq;
       break;
     case WriteFailure::Kind::kNoAnswer:
     case WriteFailure::Kind::kMovedOn:

@@ -194,6 +194,7 @@ class StreamCopy {
   uint64_t judged_through_ = 0;
   std::optional<StreamSeq> rename_;  ///< source message whose Msg-Id collides on the target
   StreamSeq rename_through_;         ///< copied anew: the target may know all ids up to here
+  StreamSeq singly_through_;         ///< source messages up to here go in no batch: one was refused
   StreamSeq refused_;
   uint32_t refusals_ = 0;
   std::string refusal_;

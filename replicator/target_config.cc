@@ -71,6 +71,7 @@ Result<std::string> target_config(std::string_view source_info, const StreamCopy
   Json config = {{"name", options.target_stream}};
   config.update(*wanted);
   config["num_replicas"] = options.target_replicas;
+  if (options.target_writers == TargetWriters::kShared) config["allow_atomic"] = true;  // older servers leave it out
   return dump(config);
 }
 

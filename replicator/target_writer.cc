@@ -13,8 +13,6 @@ namespace {
 
 using Kind = WriteFailure::Kind;
 
-constexpr uint16_t kStreamFull = 10077;
-constexpr uint16_t kInsufficientResources = 10023;
 /// "HPUB … <inbox> <sizes>\r\n" and the last line end, about.
 constexpr size_t kProtocol_bytes = 64;
 
@@ -22,14 +20,14 @@ bool is_fence_error(const Error& error) {
   return error.api_code == 10070 || error.api_code == 10071 || error.api_code == 10164;
 }
 
-/// Errors of the target's own state, not of the message: they pass, or a person ends them.
+}  // namespace
+
 bool passes_by_itself(const Error& error) {
+  constexpr uint16_t kStreamFull = 10077, kInsufficientResources = 10023;
   if (error.code == Errc::kInvalidArgument) return false;
   if (error.api_code == 0) return true;
   return error.api_code == kStreamFull || error.api_code == kInsufficientResources;
 }
-
-}  // namespace
 
 TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Events events)
     : env_(env),
@@ -82,7 +80,11 @@ void TargetWriter::pump() {
       if (!window_.has_room(in_flight_, in_flight_bytes_)) break;
       if (in_flight_ != 0 && must_go_alone(place.item)) break;
       if (must_wait_for_pace()) break;
-      if (plan_.shared && !subjects_in_flight_.insert(place.item.subject).second) break;
+      if (plan_.shared) {
+        if (subjects_in_flight_.contains(place.item.subject)) break;
+        if (plan_.batches && gathers()) continue;
+        subjects_in_flight_.insert(place.item.subject);
+      }
       waiting_bytes_ -= place.bytes;
       ++published_;
       publish(place, first_number_ + published_ - 1);
@@ -106,15 +108,20 @@ void TargetWriter::publish(Place& place, uint64_t number) {
     place.target_seq = next_target_;
     next_target_ = next_target_.next();
   }
-  const size_t bytes = place.item.subject.size() + headers.size() + place.item.payload.size() + kProtocol_bytes;
+  place.item.headers = std::move(headers);
+  on_its_way(place);
+  place.ticket = target_.publish({place.item.subject, "", place.item.headers, place.item.payload}, window_.timeout(),
+                                 [this, number](Result<PubAck> ack) { on_answer(number, std::move(ack)); });
+  place.item.headers = place.item.payload = {};  // the link has them; they are never sent again in this session
+}
+
+void TargetWriter::on_its_way(Place& place) {
+  const size_t bytes = place.item.bytes() + kProtocol_bytes;
   sent_bytes_ += bytes;
   if (plan_.pace != nullptr) plan_.pace->sent(bytes);
   place.sent = env_.clock.now();
   ++in_flight_;
   in_flight_bytes_ += place.bytes;
-  place.ticket = target_.publish({place.item.subject, "", headers, place.item.payload}, window_.timeout(),
-                                 [this, number](Result<PubAck> ack) { on_answer(number, std::move(ack)); });
-  place.item.payload = {};  // the link has it; it is never sent again in this session
 }
 
 TargetWriter::Place* TargetWriter::find(uint64_t number) {

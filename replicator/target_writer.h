@@ -7,7 +7,8 @@
 // place, the ones behind would still fit: so each also names the message before it (Nats-Expected-Last-Msg-Id), and
 // where there is no id to name, it waits for the one before it.
 // Shared target: no such fence can hold; of each subject one message is on its way at a time, which keeps
-// the order there, and a duplicate is looked at before it is believed.
+// the order there, and a duplicate is looked at before it is believed. Where the target takes atomic batches (ADR-50),
+// what has gathered behind a subject that repeats goes in one, whose messages come all and in order or not at all.
 //
 // Failures: the first one is told (on_failed) and the writer is dead; where the target stands has to be
 // asked anew.
@@ -19,6 +20,7 @@
 #include <memory>
 #include <string>
 #include <unordered_set>
+#include <vector>
 
 #include "client/stream_client.h"
 #include "io/env.h"
@@ -37,6 +39,7 @@ struct WriteFailure {
     kRefused,    ///< the target will not have this very message
     kDuplicate,  ///< its Nats-Msg-Id belongs to another message on the target
     kElsewhere,  ///< another stream took it
+    kBatch,      ///< the batch that ends with it was refused, for the sake of whichever message: they go one by one
   };
   Kind kind = Kind::kNoAnswer;
   StreamSeq source_seq;
@@ -50,11 +53,16 @@ struct WriterPlan {
   StreamSeq target_last;
   StreamSeq taken_after;       ///< an id that an exclusive target knows from behind this place is that of our message
   bool shared = false;
+  bool batches = false;        ///< the target takes atomic batches, of use where it is shared
+  StreamSeq singly_through;    ///< source messages up to this one go in none
   bool alone = false;          ///< by configuration nobody else writes: nothing waits for want of an id
   size_t max_messages = 1000;
   size_t max_bytes = 8 * 1024 * 1024;
   Pace* pace = nullptr;        ///< outlives the writer; null = as fast as the window lets
 };
+
+/// Errors of the target's own state, not of the message: they pass, or a person ends them.
+bool passes_by_itself(const Error& error);
 
 /// Loop thread only.
 class TargetWriter {
@@ -103,6 +111,11 @@ class TargetWriter {
   void pump();
   bool must_wait_for_pace();
   void publish(Place& place, uint64_t number);
+  std::vector<size_t> gather();
+  bool gathers();
+  void publish_batch(const std::vector<size_t>& places);
+  void on_batch_answer(uint64_t first, uint64_t last, const Result<PubAck>& ack);
+  void on_its_way(Place& place);
   void on_answer(uint64_t number, Result<PubAck> ack);
   void check_duplicate(uint64_t number, StreamSeq target_seq);
   void acknowledged(uint64_t number, StreamSeq target_seq);
@@ -125,6 +138,7 @@ class TargetWriter {
   size_t in_flight_ = 0;
   size_t in_flight_bytes_ = 0;
   std::unordered_set<std::string> subjects_in_flight_;  ///< shared target only
+  size_t singles_ = 0;  ///< of what waits there, so many were seen to have subjects of their own
   uint64_t probes_left_;  ///< so many messages the target may have taken already (plan_.taken_after)
   bool dead_ = false;
   bool settling_ = false;

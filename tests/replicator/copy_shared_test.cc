@@ -57,6 +57,7 @@ TEST(SharedTarget, LosesAndDoublesNothingWhateverIsLostOnTheWay) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     CopyWorld w(seed);
     w.options.target_writers = TargetWriters::kShared;
+    w.target.streams["TARGET"].allow_atomic = seed % 2 == 0;
     w.source.faults = {.lose_delivery = 1, .fail_call = 5};
     w.target.faults = {.lose_ack = 1, .lose_publish = 1, .late_publish = 1, .fail_call = 5};
     w.fill(200);
@@ -85,6 +86,39 @@ TEST(SharedTarget, WhatIsPurgedWhileItIsLookedThroughIsNotWaitedFor) {
   w.start();
   ASSERT_TRUE(w.run_until_passed(60s));
   expect_complete(w);
+}
+
+TEST(SharedTarget, WhatRepeatsASubjectGoesInBatchesWhereTheTargetTakesThem) {
+  CopyWorld w(7);
+  w.options.target_writers = TargetWriters::kShared;
+  w.target.streams["TARGET"].allow_atomic = true;
+  for (int i = 0; i < 500; ++i) w.source.store("SOURCE", "s.one", "", "payload " + std::to_string(i));
+  const MonoTime begun = w.sim.clock().now();
+  w.start();
+  ASSERT_TRUE(w.run_until_passed());
+  EXPECT_LT(w.sim.clock().now() - begun, 200ms) << "one a round trip, of a millisecond each";
+  EXPECT_GT(w.target.largest_batch, 10u);
+  EXPECT_LE(w.target.largest_batch, w.options.window_messages);
+  expect_complete(w);
+  EXPECT_EQ(w.ledger(), (Ledger{.read = 500, .copied = 500}));
+}
+
+TEST(SharedTarget, ABatchThatIsRefusedGoesOneByOne) {
+  CopyWorld w(8);
+  w.options.target_writers = TargetWriters::kShared;
+  w.options.dead_letter_subject = "dead.letters";
+  w.target.streams["TARGET"].allow_atomic = true;
+  w.target.refused_subject = "s.bad";
+  w.target.streams["TARGET"].ids["taken"] = 1;
+  w.fill(60);
+  w.source.store("SOURCE", "s.bad", "", "too large, say");
+  w.source.store("SOURCE", "s.1", "NATS/1.0\r\nNats-Msg-Id: taken\r\n\r\n", "the id is that of another one");
+  w.fill(30);
+  w.start();
+  ASSERT_TRUE(w.run_until_passed());
+  EXPECT_GT(w.target.largest_batch, 2u);
+  EXPECT_EQ(w.ledger(), (Ledger{.read = 92, .copied = 91, .dead_lettered = 1}));
+  EXPECT_EQ(w.copy->figures().renamed_ids, 1u);
 }
 
 /// An earlier process copied this source message, having settled nothing.

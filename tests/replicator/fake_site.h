@@ -95,6 +95,7 @@ struct FakeStream {
   WallNanos created = 1;
   uint64_t last_seq = 0;
   std::optional<uint64_t> first_seq{};  ///< beyond the messages, when the front was purged
+  bool allow_atomic = false;
   std::string config = "{}";            ///< further fields of its configuration
   std::vector<std::string> subjects{"s.>"};
   std::map<uint64_t, StoredCopy> messages;
@@ -109,6 +110,7 @@ class FakeSite : public StreamClient {
   std::map<std::string, FakeStream> streams;
   FakeFaults faults;
   uint64_t refused_fences = 0;
+  size_t largest_batch = 0;
   bool silent = false;                  ///< answers nothing any more, though its connections stand
   std::string listening = "TARGET";     ///< the stream that takes what is published
   std::string refused_subject;          ///< publishes on it are refused for their own fault
@@ -153,7 +155,7 @@ class FakeSite : public StreamClient {
     // What is sent stays in order until it is stored, as on one connection; late ones come as from another.
     auto delay = chance(faults.late_publish) ? std::chrono::milliseconds(700) : std::chrono::milliseconds(1);
     at(delay, [this, copy, op, lose, timeout] {
-      auto ack = accept(*copy);
+      auto ack = accept_batch(*copy);
       lose ? answer(op, fail(Errc::kTimeout, "no answer"), timeout) : answer(op, std::move(ack), {});
     });
     return cancel(op);
@@ -172,6 +174,7 @@ class FakeSite : public StreamClient {
       f.name = it->first;
       f.subjects = it->second.subjects;
       f.created = it->second.created;
+      f.allow_atomic = it->second.allow_atomic;
       f.messages = it->second.messages.size();
       f.first_seq = StreamSeq(first_of(it->second));
       f.last_seq = StreamSeq(it->second.last_seq);
@@ -347,6 +350,28 @@ class FakeSite : public StreamClient {
       return nlohmann::json{{"message", {{"seq", it->first}, {"subject", it->second.subject}, {"time", format_rfc3339(it->second.time)}}}}.dump();
     }
     return fail_api(Errc::kNotFound, 10037, "no message found");
+  }
+
+  /// All of the batch that `last` ends, or itself.
+  Result<PubAck> accept_batch(StoredCopy& last) {
+    const auto id = find_header(last.headers, "Nats-Batch-Id");
+    if (!id) return accept(last);
+    if (!streams[listening].allow_atomic) return fail_api(Errc::kRefused, 10174, "atomic publish is disabled");
+    std::vector<StoredCopy> batch;
+    for (const FakeLink::Sent& sent : link_.sent) {
+      if (find_header(sent.headers, "Nats-Batch-Id") == id) batch.push_back({{}, sent.subject, sent.headers, sent.payload, 0});
+    }
+    batch.push_back(last);
+    for (const StoredCopy& m : batch) {
+      if (!refused_subject.empty() && m.subject == refused_subject) return fail_api(Errc::kRefused, 10054, "message size exceeds maximum allowed");
+      const auto msg_id = find_header(m.headers, "Nats-Msg-Id");
+      if (msg_id && streams[listening].ids.contains(std::string(*msg_id)))
+        return fail_api(Errc::kRefused, 10201, "atomic publish batch contains duplicate message id");
+    }
+    largest_batch = std::max(largest_batch, batch.size());
+    Result<PubAck> ack = PubAck{};
+    for (StoredCopy& m : batch) ack = accept(m);
+    return ack;
   }
 
   Result<PubAck> accept(StoredCopy& m) {

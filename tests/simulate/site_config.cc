@@ -75,6 +75,7 @@ SiteConfig draw_site_config(sim::SimRandom& random) {
   if (config.has_sampling() && random.chance(50)) copy.inspect.state_bucket = "SAMPLING";
   config.source_is_queue = config.source_max_msgs == 0 && config.source_max_per_subject == 0 && copy.start_sequence == 0 &&
                            random.chance(10);
+  config.target_takes_batches = copy.window_bytes / 1024 % 3 == 0;  // no draw of its own: the worlds of known seeds stay what they are
   // A target made like the source would be a queue too: that is for one replicator.
   if (config.source_is_queue) copy.create_target = false;
   return config;
@@ -93,10 +94,10 @@ bool SiteConfig::matches(const std::string& subject) const {
 std::string describe(const SiteConfig& config) {
   const StreamCopyOptions& c = config.copy;
   return fmt::format(
-      "copier {}, window {} messages {} bytes, on_gap {}, writers {}{}, filter '{}'{}, prefix '{}', sampling {} s{}, max_age "
+      "copier {}, window {} messages {} bytes, on_gap {}, writers {}{}{}, filter '{}'{}, prefix '{}', sampling {} s{}, max_age "
       "{} s, start {}, ids {}, source{} limits {}/{}, {} messages in bursts of {}, faults {} %, latency {} ms, {} B/s",
       name_of(config.place), c.window_messages, c.window_bytes, static_cast<int>(c.on_gap),
-      static_cast<int>(c.target_writers), config.others_write ? " (others write)" : "", c.filter_subject,
+      static_cast<int>(c.target_writers), config.others_write ? " (others write)" : "", config.target_takes_batches ? " batches" : "", c.filter_subject,
       c.filter_subjects.empty() ? "" : " two filters", c.target_subject_prefix, c.inspect.duration / 1s, c.inspect.state_bucket.empty() ? "" : " with a bucket", c.max_age / 1s,
       c.start_sequence, c.message_ids, config.source_is_queue ? " is a queue," : "", config.source_max_msgs, config.source_max_per_subject, config.messages, config.burst,
       config.fault_percent, config.latency_ms_max, config.bytes_per_second);

@@ -20,6 +20,7 @@ struct SiteConfig {
   CopierPlace place = CopierPlace::kApart;
   StreamCopyOptions copy;
   bool others_write = false;      ///< to the target stream
+  bool target_takes_batches = false;
   bool source_is_queue = false;   ///< work-queue retention
   uint64_t source_max_msgs = 0;   ///< 0 = no limit
   uint64_t source_max_per_subject = 0;

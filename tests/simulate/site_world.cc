@@ -146,8 +146,8 @@ void SiteWorld::make_source_stream() {
 
 void SiteWorld::make_target_stream() {
   call(*target_, "STREAM.CREATE", config_.copy.target_stream,
-       fmt::format(R"({{"name":"{}","subjects":["{}","foreign.>"],"storage":"file"}})", config_.copy.target_stream,
-                   config_.target_subject("s.>")));
+       fmt::format(R"({{"name":"{}","subjects":["{}","foreign.>"],"storage":"file"{}}})", config_.copy.target_stream,
+                   config_.target_subject("s.>"), config_.target_takes_batches ? R"(,"allow_atomic":true)" : ""));
 }
 
 /// Which life of the stream its source has now.
@@ -483,6 +483,9 @@ void SiteWorld::help_the_blocked() {
   }
 }
 
+/// A leader's key lasts until its time by a clock that may have gone back.
+std::chrono::nanoseconds SiteWorld::patience() const { return clock_jumped_ ? 10 * kTimeToCatchUp : kTimeToCatchUp; }
+
 /// Whoever leads has written what it knows, and nothing stands behind its mark that another one wrote.
 void SiteWorld::check_sampling_state() {
   if (config_.copy.inspect.state_bucket.empty()) return;
@@ -492,7 +495,7 @@ void SiteWorld::check_sampling_state() {
       return bucket->ready() && !bucket->superseded() && bucket->waiting() == 0;
     });
   };
-  if (!sim_.run_until(written, kTimeToCatchUp)) violated("the sampling state is never written");
+  if (!sim_.run_until(written, patience())) violated("the sampling state is never written");
   const auto items = read_all(*source_, "KV_" + config_.copy.inspect.state_bucket, 1);
   const auto mark = std::find_if(items.begin(), items.end(), [](const StoredCopy& item) { return item.subject.ends_with(".reader"); });
   if (mark == items.end()) return;  // the bucket forgot it: nobody has written for long
@@ -522,10 +525,8 @@ void SiteWorld::finish() {
     });
     return blocked || caught_up();
   };
-  // A leader's key lasts until its time by a clock that may have gone back.
-  const auto patience = clock_jumped_ ? 10 * kTimeToCatchUp : kTimeToCatchUp;
   for (int help = 0; help < 4; ++help) {
-    if (!sim_.run_until(done, patience)) violated("never catches up");
+    if (!sim_.run_until(done, patience())) violated("never catches up");
     if (caught_up()) break;
     help_the_blocked();
   }
@@ -539,7 +540,7 @@ void SiteWorld::finish() {
   check_sampling_state();
   // Time passes while one looks: a leader that had not yet noticed a cut may lead no more, and the next one counts.
   for (int look = 0; look < 10 && !caught_up(); ++look) {
-    if (!sim_.run_until([this] { return caught_up(); }, patience)) violated("never catches up again");
+    if (!sim_.run_until([this] { return caught_up(); }, patience())) violated("never catches up again");
     observe_target();
   }
   if (!caught_up()) violated("nobody goes on leading");

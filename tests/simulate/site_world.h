@@ -71,6 +71,7 @@ class SiteWorld {
   std::vector<StoredCopy> read_all(SiteMachine& site, const std::string& stream, uint64_t first);
   void help_the_blocked();
   void check_sampling_state();
+  std::chrono::nanoseconds patience() const;
   void after_start(SiteMachine& machine);
   void look_at_replicators();
   bool waits_behind(StreamSeq at);
