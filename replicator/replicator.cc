@@ -58,6 +58,9 @@ Status Replicator::build(const StreamCopyOptions& wanted) {
   auto join = [&](LinkOptions where, std::string_view side, std::unique_ptr<NatsLink>& link,
                   std::unique_ptr<StreamClient>& client) -> Status {
     if (where.name.empty()) where.name = fmt::format("Choria Stream Replicator: {}", side);
+    if (!options_.state_dir.empty() && &link != &made->control_link)
+      where.dictionary_folder = fmt::format("{}/zstd/{}_{}_{}", options_.state_dir, wanted.stream, wanted.name.empty() ? options_.name : wanted.name,
+                                            &link == &made->source_link ? "source" : "target");
     auto linked = make_link_(where);
     if (!linked) return fail(linked.error().code, fmt::format("copy of '{}': {}", wanted.stream, linked.error().detail));
     link = *std::move(linked);

@@ -35,6 +35,7 @@ struct LinkOptions {
   bool tls_insecure = false;      ///< do not verify the server's certificate
   bool tls_first = false;         ///< the handshake comes before the server's INFO
   LinkCompression compression = LinkCompression::kAuto;
+  std::string dictionary_folder;  ///< what compressed connections carried, for the next one; empty = kept in memory
   /// From dialling until the server has accepted us: four round trips with TLS, so that 3 s each are well within it.
   std::chrono::milliseconds connect_timeout{20'000};
   size_t max_pending_messages = 16384;  ///< taken from the network, not yet handed to the loop

@@ -12,6 +12,9 @@ namespace {
 
 constexpr size_t kUnpackChunk_bytes = 32 * 1024;
 constexpr size_t kPadding_bytes = 64;  // promised by TransportHandler::on_bytes
+/// A sender does not know how far the reader has come: so many doublings are what may be on the way.
+constexpr size_t kCutsOfSent = 6;
+constexpr size_t kCutsOfReceived = 2;
 
 }  // namespace
 
@@ -22,11 +25,18 @@ CompressedTransport::CompressedTransport(std::unique_ptr<Transport> under, Compr
     : under_(std::move(under)), executor_(world.executor), world_(&world), inbound_(Inbound::kFirstLine) {}
 
 CompressedTransport::~CompressedTransport() {
-  if (world_ != nullptr && writer_ != nullptr) --world_->streams;
+  if (world_ != nullptr && reader_ != nullptr) --world_->streams;
 }
 
-void CompressedTransport::begin() {
+void CompressedTransport::begin(Dictionaries* dictionaries) {
   SLUICE_CHECK(world_ == nullptr && writer_ == nullptr);
+  if (dictionaries != nullptr) {
+    DictionaryOffer offer;
+    for (const FlowDirection direction : {FlowDirection::kToServer, FlowDirection::kToClient})
+      offer.ids[index_of(direction)] = dictionaries->best(direction, DictionaryOffer::kMaxEach);
+    packed_ = encode(offer);
+    cut_dictionaries(*dictionaries);
+  }
   writer_ = std::make_unique<ZstdWriter>();
   inbound_ = Inbound::kLines;
 }
@@ -45,7 +55,12 @@ void CompressedTransport::write(std::string& bytes) {
     return under_->write(bytes);
   }
   if (bytes.empty()) return;
+  if (std::exchange(frame_follows_, false)) {
+    writer_->end_frame(packed_);
+    writer_->use(agreed_[index_of(FlowDirection::kToServer)]);
+  }
   writer_->write(bytes, packed_);
+  if (sent_cuts_) sent_cuts_->cutter.take(bytes);
   flow_.sent_packed += packed_.size();
   if (world_ != nullptr) {
     world_->flow.sent += bytes.size();
@@ -121,13 +136,23 @@ std::string_view CompressedTransport::take_some(std::string_view bytes) {
       return take_line(bytes);
     case Inbound::kDecide:
       inbound_ = Inbound::kClear;
-      if (bytes.front() != kZstdFirstByte) return bytes;
-      return admit() ? bytes : std::string_view();
+      if (bytes.front() != kZstdFirstByte && bytes.front() != kDictionaryWordsFirstByte) return bytes;
+      if (!admit()) return {};
+      inbound_ = bytes.front() == kDictionaryWordsFirstByte ? Inbound::kWords : Inbound::kPacked;
+      if (inbound_ == Inbound::kPacked) writer_ = std::make_unique<ZstdWriter>();  // else behind our own words
+      return bytes;
     case Inbound::kLines:
+      if (at_line_start_ && dictionaries_ != nullptr && bytes.front() == kDictionaryWordsFirstByte) {
+        reader_ = std::make_unique<ZstdReader>();
+        inbound_ = Inbound::kWords;
+        return bytes;
+      }
       if (!at_line_start_ || bytes.front() != kZstdFirstByte) return take_line(bytes);
       reader_ = std::make_unique<ZstdReader>();
       inbound_ = Inbound::kPacked;
       return bytes;
+    case Inbound::kWords:
+      return take_words(bytes);
     case Inbound::kPacked:
       return unpack(bytes);
     case Inbound::kClosed:
@@ -158,10 +183,83 @@ bool CompressedTransport::admit() {
   }
   ++world_->streams;
   ++world_->accepted;
-  writer_ = std::make_unique<ZstdWriter>();
   reader_ = std::make_unique<ZstdReader>();
-  inbound_ = Inbound::kPacked;
   return true;
+}
+
+std::string_view CompressedTransport::take_words(std::string_view bytes) {
+  if (!words_) words_ = std::make_unique<DictionaryWordsReader>();
+  const size_t before = bytes.size();
+  const auto whole = words_->feed(bytes);
+  count_received(0, before - bytes.size());
+  Status taken;
+  if (!whole)
+    taken = std::unexpected(whole.error());
+  else if (*whole)
+    taken = world_ != nullptr ? take_offer() : take_choice();
+  if (!taken) {
+    if (world_ != nullptr) ++world_->broken;
+    fail_stream(taken.error());
+    return {};
+  }
+  if (*whole) {
+    words_.reset();
+    inbound_ = Inbound::kPacked;
+  }
+  return bytes;
+}
+
+/// Server: of what is offered the best that is here too; our answer is the first of what is written next.
+Status CompressedTransport::take_offer() {
+  const auto offer = parse_dictionary_offer(words_->payload());
+  if (!offer) return std::unexpected(offer.error());
+  DictionaryChoice choice;
+  for (const FlowDirection direction : {FlowDirection::kToServer, FlowDirection::kToClient}) {
+    DictionaryPtr& agreed = agreed_[index_of(direction)];
+    for (const DictionaryId& id : offer->ids[index_of(direction)]) {
+      if (agreed = world_->dictionaries.find(direction, id); agreed) break;
+    }
+    if (agreed) choice.ids[index_of(direction)] = agreed->id;
+  }
+  ++world_->offered;
+  if (agreed_[0] || agreed_[1]) ++world_->agreed;
+  packed_ = encode(choice);
+  writer_ = std::make_unique<ZstdWriter>();
+  if (const DictionaryPtr& ours = agreed_[index_of(FlowDirection::kToClient)]) writer_->use(ours);
+  if (const DictionaryPtr& theirs = agreed_[index_of(FlowDirection::kToServer)]) reader_->expect(theirs, 1);
+  cut_dictionaries(world_->dictionaries);
+  return {};
+}
+
+/// Client: what the server chose is what it was offered.
+Status CompressedTransport::take_choice() {
+  const auto choice = parse_dictionary_choice(words_->payload());
+  if (!choice) return std::unexpected(choice.error());
+  for (const FlowDirection direction : {FlowDirection::kToServer, FlowDirection::kToClient}) {
+    const DictionaryId& id = choice->ids[index_of(direction)];
+    if (is_none(id)) continue;
+    agreed_[index_of(direction)] = dictionaries_->find(direction, id);
+    if (!agreed_[index_of(direction)]) return fail(Errc::kCorrupt, "zstd: the server chose a dictionary that was not offered");
+  }
+  if (const DictionaryPtr& theirs = agreed_[index_of(FlowDirection::kToClient)]) reader_->expect(theirs, 0);
+  frame_follows_ = agreed_[index_of(FlowDirection::kToServer)] != nullptr;
+  return {};
+}
+
+void CompressedTransport::cut_dictionaries(Dictionaries& dictionaries) {
+  dictionaries_ = &dictionaries;
+  const auto cuts = [this](FlowDirection direction, size_t most, std::unique_ptr<Cuts>& slot) {
+    slot = std::make_unique<Cuts>(DictionaryCutter([this, direction, most, &slot](std::string content) {
+      auto& made = slot->made;
+      made.push_back(dictionaries_->add(direction, std::move(content)));
+      if (made.size() <= most) return;
+      dictionaries_->remove(direction, made.front());
+      made.pop_front();
+    }));
+  };
+  const bool at_server = world_ != nullptr;
+  cuts(at_server ? FlowDirection::kToClient : FlowDirection::kToServer, kCutsOfSent, sent_cuts_);
+  cuts(at_server ? FlowDirection::kToServer : FlowDirection::kToClient, kCutsOfReceived, received_cuts_);
 }
 
 std::string_view CompressedTransport::unpack(std::string_view bytes) {
@@ -176,6 +274,7 @@ std::string_view CompressedTransport::unpack(std::string_view bytes) {
   more_inside_ = *made == kUnpackChunk_bytes;
   count_received(*made, before - bytes.size());
   if (*made == 0) return bytes;
+  if (received_cuts_) received_cuts_->cutter.take({chunk.data(), *made});
   std::memset(chunk.data() + *made, 0, kPadding_bytes);
   handler_->on_bytes({chunk.data(), *made});
   return bytes;

@@ -2,7 +2,10 @@
 //
 // Happy path: the server's INFO offers it (`sluice_zstd`); the client sends its CONNECT line in clear and, with the next byte,
 // begins to compress; the server sees the first byte of a frame behind that line, reads it as such and compresses what it
-// writes from then on. Neither waits for an answer, so a connection takes no longer. What the server has to say before (that it
+// writes from then on. Neither waits for an answer, so a connection takes no longer. Where the INFO says `sluice_zstd_dictionaries`, each
+// direction begins with the names of dictionaries (dictionary_words.h): the client's offers what it has, the server's says which ones
+// both have. The server begins with its own at once; the client, whose first frame holds a PING only, begins a second frame with its own as soon as it
+// knows. Both sides then cut new ones out of what passes. What the server has to say before (that it
 // refuses the login, say) comes in clear lines, which are told from a frame by their first byte.
 // Failures: what is no frame, or wants more memory than our own writer needs → on_closed with kCorrupt. Reading stops in the
 // middle of a block when the session pauses: a few bytes that would unpack to very many never do.
@@ -11,8 +14,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <deque>
 #include <string>
 
+#include "compression/dictionaries.h"
+#include "compression/dictionary_words.h"
 #include "compression/zstd_stream.h"
 #include "io/executor.h"
 #include "io/transport.h"
@@ -35,6 +41,10 @@ struct CompressionWorld {
   uint64_t accepted = 0;
   uint64_t crowded_out = 0;  ///< closed at max_streams
   uint64_t broken = 0;       ///< closed for bytes that are no frame
+  uint64_t offered = 0;      ///< dictionaries were asked for
+  uint64_t agreed = 0;       ///< and one was found, for either direction
+  Dictionaries dictionaries{kMaxDictionaries};  ///< in memory: 64 KiB each
+  static constexpr size_t kMaxDictionaries = 128;  ///< of each direction
   ByteFlow flow = {};        ///< of compressed streams alone
 };
 
@@ -49,7 +59,10 @@ class CompressedTransport final : public Transport, private TransportHandler {
   CompressedTransport& operator=(const CompressedTransport&) = delete;
 
   /// A client's: what is written from here on is compressed. Once, behind the first line and before any other.
-  void begin();
+  /// @param dictionaries  null: the server has none; else outlives this.
+  void begin(Dictionaries* dictionaries = nullptr);
+  /// What the connection began with, in both directions; null = nothing.
+  const DictionaryPtr& dictionary(FlowDirection direction) const { return agreed_[index_of(direction)]; }
   bool compressed() const { return writer_ != nullptr; }
   const ByteFlow& flow() const { return flow_; }
 
@@ -70,6 +83,7 @@ class CompressedTransport final : public Transport, private TransportHandler {
     kFirstLine,  ///< server: CONNECT
     kDecide,     ///< server: the byte behind it
     kLines,      ///< client: clear ones, until a frame begins in the place of a line
+    kWords,      ///< names of dictionaries, then kPacked
     kPacked,
     kClosed,
   };
@@ -85,6 +99,10 @@ class CompressedTransport final : public Transport, private TransportHandler {
   std::string_view take_line(std::string_view bytes);
   std::string_view unpack(std::string_view bytes);
   bool admit();
+  std::string_view take_words(std::string_view bytes);
+  Status take_offer();
+  Status take_choice();
+  void cut_dictionaries(Dictionaries& dictionaries);
   void catch_up();
   void hand_up(std::string_view bytes);
   void count_received(size_t bytes, size_t packed);
@@ -102,6 +120,15 @@ class CompressedTransport final : public Transport, private TransportHandler {
   std::unique_ptr<ZstdWriter> writer_;
   std::unique_ptr<ZstdReader> reader_;
   std::string packed_;
+  Dictionaries* dictionaries_ = nullptr;
+  std::unique_ptr<DictionaryWordsReader> words_;
+  std::array<DictionaryPtr, kFlowDirections> agreed_;
+  bool frame_follows_ = false;  ///< client: the next bytes begin the frame with the agreed dictionary
+  struct Cuts {
+    DictionaryCutter cutter;
+    std::deque<DictionaryId> made{};  ///< of this connection
+  };
+  std::unique_ptr<Cuts> sent_cuts_, received_cuts_;
   ByteFlow flow_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };

@@ -2,6 +2,8 @@
 
 #include <zstd.h>
 
+#include <utility>
+
 #include "base/check.h"
 
 namespace sluice {
@@ -14,6 +16,7 @@ constexpr int kLevel = 3;
 
 struct ZstdWriter::Context {
   ZSTD_CCtx* zstd = ZSTD_createCCtx();
+  DictionaryPtr dictionary;  ///< referred to by the frame
   ~Context() { ZSTD_freeCCtx(zstd); }
 };
 
@@ -24,6 +27,20 @@ ZstdWriter::ZstdWriter() : context_(std::make_unique<Context>()) {
 }
 
 ZstdWriter::~ZstdWriter() = default;
+
+void ZstdWriter::end_frame(std::string& out) {
+  char end[64];
+  ZSTD_inBuffer in{nullptr, 0, 0};
+  ZSTD_outBuffer made{end, sizeof end, 0};
+  SLUICE_CHECK(ZSTD_compressStream2(context_->zstd, &made, &in, ZSTD_e_end) == 0);
+  out.append(end, made.pos);
+}
+
+void ZstdWriter::use(DictionaryPtr dictionary) {
+  context_->dictionary = std::move(dictionary);
+  const std::string& content = context_->dictionary->content;
+  SLUICE_CHECK(!ZSTD_isError(ZSTD_CCtx_refPrefix(context_->zstd, content.data(), content.size())));
+}
 
 void ZstdWriter::write(std::string_view bytes, std::string& out) {
   ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
@@ -41,6 +58,11 @@ void ZstdWriter::write(std::string_view bytes, std::string& out) {
 
 struct ZstdReader::Context {
   ZSTD_DCtx* zstd = ZSTD_createDCtx();
+  bool in_frame = false;
+  DictionaryPtr expected;    ///< of a frame to come
+  size_t frames_before = 0;  ///< it
+  DictionaryPtr dictionary;  ///< referred to by the frame
+  void begin_frame();
   ~Context() { ZSTD_freeDCtx(zstd); }
 };
 
@@ -51,14 +73,28 @@ ZstdReader::ZstdReader() : context_(std::make_unique<Context>()) {
 
 ZstdReader::~ZstdReader() = default;
 
+void ZstdReader::expect(DictionaryPtr dictionary, size_t behind_frames) {
+  context_->expected = std::move(dictionary);
+  context_->frames_before = behind_frames;
+}
+
+void ZstdReader::Context::begin_frame() {
+  in_frame = true;
+  if (!expected || frames_before-- != 0) return;
+  dictionary = std::exchange(expected, nullptr);
+  SLUICE_CHECK(!ZSTD_isError(ZSTD_DCtx_refPrefix(zstd, dictionary->content.data(), dictionary->content.size())));
+}
+
 Result<size_t> ZstdReader::read(std::string_view& in, std::span<char> into) {
   ZSTD_inBuffer from{in.data(), in.size(), 0};
   ZSTD_outBuffer made{into.data(), into.size(), 0};
   while (made.pos < made.size) {
     const size_t before = from.pos + made.pos;
+    if (!context_->in_frame && from.pos < from.size) context_->begin_frame();
     const size_t left = ZSTD_decompressStream(context_->zstd, &made, &from);
     if (ZSTD_isError(left)) return fail(Errc::kCorrupt, std::string("zstd: ") + ZSTD_getErrorName(left));
     if (from.pos + made.pos == before) break;
+    context_->in_frame = left != 0;
   }
   in.remove_prefix(from.pos);
   return made.pos;

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "compression/dictionaries.h"
 
 namespace sluice {
 
@@ -23,6 +24,10 @@ class ZstdWriter {
   ~ZstdWriter();
   /// Appends to `out` what a reader needs to see all of `bytes`.
   void write(std::string_view bytes, std::string& out);
+  /// Ends the frame; one that has not begun is an empty one.
+  void end_frame(std::string& out);
+  /// Between frames: the next one begins with `dictionary`.
+  void use(DictionaryPtr dictionary);
 
  private:
   struct Context;
@@ -36,6 +41,8 @@ class ZstdReader {
   /// Takes bytes off the front of `in` and makes bytes of them: the number made, no more than fit `into`. Everything is
   /// made when that is less than fit and `in` is empty. kCorrupt: no frame, or one with a larger window.
   Result<size_t> read(std::string_view& in, std::span<char> into);
+  /// One frame, that behind so many others from here, was written with `dictionary`.
+  void expect(DictionaryPtr dictionary, size_t behind_frames);
 
  private:
   struct Context;

@@ -26,11 +26,12 @@ enum class Phase : uint8_t { kDialling, kAwaitInfo, kAwaitPong, kReady, kLost };
 class NatsConnection final : public RemoteConnection, private TransportHandler {
  public:
   NatsConnection(Env& env, const LinkOptions& options, const ServerUrl& server,
-                 std::shared_ptr<TlsClientContext> tls, ConnectionHandler& handler)
+                 std::shared_ptr<TlsClientContext> tls, Dictionaries& dictionaries, ConnectionHandler& handler)
       : env_(env),
         options_(options),
         server_(server),
         tls_(std::move(tls)),
+        dictionaries_(dictionaries),
         handler_(handler),
         timer_(env.timers.make([this] { on_timer(); })) {
     timer_->start(options_.connect_timeout);
@@ -183,7 +184,7 @@ class NatsConnection final : public RemoteConnection, private TransportHandler {
     phase_ = Phase::kAwaitPong;
     if (tls && !options_.tls_first && !begin_tls()) return;
     transport_->write(*connect);
-    if (wants_compression()) transport_->begin();
+    if (wants_compression()) transport_->begin(info_.sluice_zstd_dictionaries ? &dictionaries_ : nullptr);
     std::string ping(kPingLine);
     transport_->write(ping);
     handler_.on_server_info(info_);
@@ -243,6 +244,7 @@ class NatsConnection final : public RemoteConnection, private TransportHandler {
   const LinkOptions options_;
   const ServerUrl server_;
   std::shared_ptr<TlsClientContext> tls_;
+  Dictionaries& dictionaries_;
   ConnectionHandler& handler_;
   Phase phase_ = Phase::kDialling;
   bool stopped_ = false;
@@ -266,8 +268,8 @@ class NatsConnection final : public RemoteConnection, private TransportHandler {
 std::unique_ptr<RemoteConnection> RemoteConnection::open(Env& env, const LinkOptions& options,
                                              const ServerUrl& server,
                                              std::shared_ptr<TlsClientContext> tls,
-                                             ConnectionHandler& handler) {
-  return std::make_unique<NatsConnection>(env, options, server, std::move(tls), handler);
+                                             Dictionaries& dictionaries, ConnectionHandler& handler) {
+  return std::make_unique<NatsConnection>(env, options, server, std::move(tls), dictionaries, handler);
 }
 
 }  // namespace sluice

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "client/link_options.h"
 #include "client/nats_link.h"
+#include "compression/dictionaries.h"
 #include "io/env.h"
 #include "remote/handshake.h"
 #include "remote/server_url.h"
@@ -37,11 +38,11 @@ class ConnectionHandler {
 class RemoteConnection {
  public:
   virtual ~RemoteConnection() = default;
-  /// `tls` null: one is made from the options when the server demands TLS.
+  /// `tls` null: one is made from the options when the server demands TLS. `dictionaries` outlives it.
   static std::unique_ptr<RemoteConnection> open(Env& env, const LinkOptions& options,
                                           const ServerUrl& server,
                                           std::shared_ptr<TlsClientContext> tls,
-                                          ConnectionHandler& handler);
+                                          Dictionaries& dictionaries, ConnectionHandler& handler);
 
   /// After on_ready. kFull: the send buffer is full; kInvalidArgument: larger than the server
   /// takes.

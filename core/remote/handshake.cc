@@ -120,6 +120,7 @@ Result<ServerInfo> parse_server_info(std::string_view json) {
   info.tls_available = field(root, "tls_available", false);
   info.lame_duck = field(root, "ldm", false);
   info.sluice_zstd = field(root, "sluice_zstd", false);
+  info.sluice_zstd_dictionaries = field(root, "sluice_zstd_dictionaries", false);
   info.nonce = field<std::string_view>(root, "nonce", "");
   info.server_name = field<std::string_view>(root, "server_name", "");
   simdjson::dom::array urls;

@@ -20,6 +20,7 @@ struct ServerInfo {
   bool tls_available = false;
   bool lame_duck = false;
   bool sluice_zstd = false;  ///< it is a Sluice that offers compression
+  bool sluice_zstd_dictionaries = false;  ///< with what went over earlier connections
   std::string nonce;
   std::string server_name;
   std::vector<std::string> connect_urls;  ///< "host:port"

@@ -11,6 +11,7 @@
 #include "client/inbound_queues.h"
 #include "client/parse_number.h"
 #include "client/reply_table.h"
+#include "compression/dictionary_words.h"
 #include "remote/connection.h"
 
 namespace sluice {
@@ -23,6 +24,7 @@ constexpr size_t kMaxTold_count = 16;
 constexpr std::chrono::hours kTellAgain{1};
 constexpr size_t kMaxOpenRequests_count = 65536;
 constexpr size_t kMaxServers_count = 64;
+constexpr size_t kMaxDictionaries_count = DictionaryOffer::kMaxEach;  // of each direction
 constexpr size_t kMaxQueued_bytes = 64 * kMiB;
 
 using RequestDone = std::move_only_function<void(Result<LinkMessage>)>;
@@ -54,7 +56,10 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
         queues_(env.executor, [this] { adjust_reading(); }),
         requests_(env.clock, env.timers, kMaxOpenRequests_count,
                   [](RequestDone done) { done(fail(Errc::kTimeout, "no reply in time")); }),
-        reconnect_timer_(env.timers.make([this] { dial(); })) {
+        reconnect_timer_(env.timers.make([this] { dial(); })),
+        dictionaries_(options_.dictionary_folder.empty()
+                          ? std::make_unique<Dictionaries>(kMaxDictionaries_count)
+                          : std::make_unique<Dictionaries>(kMaxDictionaries_count, env.disk, env.disk_workers, options_.dictionary_folder)) {
     reconnect_timer_->start(std::chrono::nanoseconds(0));
   }
   ~RemoteLink() override { alive_.reset(); }  // before the members that look at it
@@ -135,6 +140,7 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   ReplyTable<RequestDone> requests_;
   std::unique_ptr<LinkSubscription> replies_;
   std::unique_ptr<Timer> reconnect_timer_;
+  const std::unique_ptr<Dictionaries> dictionaries_;
   std::unique_ptr<RemoteConnection> connection_;
   std::unique_ptr<DiskWorker> resolver_;  ///< null: nothing was to be looked up yet
 };
@@ -261,7 +267,7 @@ void RemoteLink::adjust_reading() {
 
 void RemoteLink::dial() {
   if (server().srv) return look_up();
-  connection_ = RemoteConnection::open(env_, options_, server(), tls_, *this);
+  connection_ = RemoteConnection::open(env_, options_, server(), tls_, *dictionaries_, *this);
   if (reading_stopped_) connection_->stop_reading();
 }
 

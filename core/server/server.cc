@@ -260,6 +260,7 @@ std::string Server::info_line(const Connection& connection, InfoKind kind) {
   info.sluice_version = kSluiceVersion;
   info.sluice_zstd = kind == InfoKind::kGreeting && !connection.websocket() &&
                      compression_.streams < compression_.max_streams;
+  info.sluice_zstd_dictionaries = info.sluice_zstd;
   return make_info_line(info);
 }
 
@@ -376,6 +377,11 @@ void Server::collect_compression(MetricSink& sink) const {
   const char* const ended = "Such connections closed: at max_compressed, or for bytes that are not compressed ones.";
   sink.counter("sluice_compressed_connections_failed_total", ended, {{"why", "max_compressed"}}, number(all.crowded_out));
   sink.counter("sluice_compressed_connections_failed_total", ended, {{"why", "corrupt"}}, number(all.broken));
+  sink.counter("sluice_compression_dictionaries_total", "Compressed connections that asked for a dictionary of an earlier one.", {{"found", "yes"}},
+               number(all.agreed));
+  sink.counter("sluice_compression_dictionaries_total", "Compressed connections that asked for a dictionary of an earlier one.", {{"found", "no"}},
+               number(all.offered - all.agreed));
+  sink.gauge("sluice_compression_dictionaries", "Held, 110 KiB each at most.", {}, number(all.dictionaries.count()));
   const std::tuple<const char*, const char*, uint64_t> flows[] = {{"in", "plain", all.flow.received},
                                                                   {"in", "wire", all.flow.received_packed},
                                                                   {"out", "plain", all.flow.sent},

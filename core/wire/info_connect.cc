@@ -125,6 +125,7 @@ std::string make_info_line(const InfoOptions& options) {
   text("xkey", options.xkey);
   text("sluice_version", options.sluice_version);
   flag("sluice_zstd", options.sluice_zstd);
+  flag("sluice_zstd_dictionaries", options.sluice_zstd_dictionaries);
   return "INFO " + json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
          " \r\n";
 }

@@ -69,6 +69,7 @@ struct InfoOptions {
   std::string xkey;                       ///< ?
   std::string sluice_version;             ///< ? not a field of nats-server's, nor the next
   bool sluice_zstd = false;               ///< ? compression/compressed_transport.h
+  bool sluice_zstd_dictionaries = false;  ///< ? the same
 };
 
 /// "INFO {…} \r\n", the blank before the line end included: nats-server sends it.

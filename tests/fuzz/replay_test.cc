@@ -18,6 +18,7 @@
 extern "C" int fuzz_archive(const uint8_t* data, size_t size);
 extern "C" int fuzz_cloud_events(const uint8_t* data, size_t size);
 extern "C" int fuzz_connect(const uint8_t* data, size_t size);
+extern "C" int fuzz_dictionary_words(const uint8_t* data, size_t size);
 extern "C" int fuzz_headers(const uint8_t* data, size_t size);
 extern "C" int fuzz_http_request(const uint8_t* data, size_t size);
 extern "C" int fuzz_jwt(const uint8_t* data, size_t size);
@@ -44,6 +45,7 @@ constexpr Target kTargets[] = {
     {"archive", fuzz_archive, kSlowChanges},
     {"cloud_events", fuzz_cloud_events},
     {"connect", fuzz_connect},
+    {"dictionary_words", fuzz_dictionary_words},
     {"headers", fuzz_headers},
     {"http_request", fuzz_http_request},
     {"jwt", fuzz_jwt},

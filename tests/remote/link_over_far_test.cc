@@ -61,6 +61,44 @@ TEST_F(FarLink, IsCompressedWhenTheWayIsLongAndTheServerOffersIt) {
   EXPECT_LT(traffic.received_on_wire * 3, traffic.received);
 }
 
+TEST_F(FarLink, AReconnectBeginsWithWhatTheLastConnectionCarried) {
+  start();
+  trip(50ms);
+  LinkOptions options;
+  options.dictionary_folder = "/state/zstd/copy_target";
+  auto one = link(options);
+  ASSERT_TRUE(connects(*one, 5s));
+  // Bodies that come again, each one too different from the others to be packed by them.
+  std::vector<std::string> bodies(100);
+  for (std::string& body : bodies)
+    for (int i = 0; i < 400; ++i) body += static_cast<char>('a' + sim.random().below(26));
+  const auto cost = [&](NatsLink& of) {
+    const uint64_t before = of.traffic().sent_on_wire;
+    for (int i = 0; i < 50; ++i) EXPECT_TRUE(of.publish({"a", "", "", bodies[static_cast<size_t>(i)]}));
+    sim.advance(1s);
+    return of.traffic().sent_on_wire - before;
+  };
+  const uint64_t cold = cost(*one);
+  EXPECT_GT(cold, 10'000u);
+  for (int round = 0; round < 5; ++round)
+    for (const std::string& body : bodies) ASSERT_TRUE(one->publish({"a", "", "", body}));
+  sim.advance(2s);
+  // The server lives on, the copy's process does not.
+  one.reset();
+  sim.advance(1s);
+  one = link(options);
+  ASSERT_TRUE(connects(*one, 5s));
+  EXPECT_LT(cost(*one) * 4, cold);
+  // A server that has lost its memory costs what a first connection does, and nothing else.
+  one.reset();
+  server.reset();
+  sim.run_until_idle();
+  start();
+  one = link(options);
+  ASSERT_TRUE(connects(*one, 5s));
+  EXPECT_GT(cost(*one), cold - cold / 10);
+}
+
 TEST_F(FarLink, StaysPlainOnAShortWayWhenNotOfferedAndWhenNotWanted) {
   start({.max_compressed = 0});
   trip(50ms);
