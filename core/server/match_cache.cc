@@ -22,31 +22,69 @@ MatchList& MatchCache::find(std::string_view subject, SubscriptionTree& tree) {
     return *beginning_;
   }
   if (subject.size() > kMaxSubject_bytes) return once(subject, tree);
-  if (slots_.empty()) [[unlikely]] slots_ = std::vector<Slot>(kSlots);
+  if (sets_.empty()) [[unlikely]] sets_ = std::vector<Set>(kSets);
   const uint32_t hash = hash_token(subject);
-  Slot& slot = slots_[hash % kSlots];
-  MatchList* known = slot.list_hash == hash ? slot.list.get() : nullptr;
-  if (known != nullptr && known->subject != subject) known = nullptr;
-  if (known != nullptr && known->generation == tree.generation()) {
+  Set& set = sets_[hash % kSets];
+  MatchList* known = nullptr;
+  for (size_t way = 0; way < kWays; ++way) {
+    if (set.hashes[way] != hash || set.lists[way] == nullptr || set.lists[way]->subject != subject) continue;
+    known = set.lists[way].get();
+    if (known->generation != tree.generation()) break;
     ++hits_;
     return *known;
   }
-  // A known one came again; any other must have been the last to miss here as well.
-  if (known == nullptr && std::exchange(slot.missed_hash, hash) != hash) return once(subject, tree);
+  // A known one came again; any other must have missed here lately.
+  if (known == nullptr && !set.missed_before(hash)) return once(subject, tree);
   ++misses_;
-  if (slot.list != nullptr) remembered_ -= size_of(*slot.list);
-  if (slot.list != nullptr && slot.list->users > 0) retired_.push_back(std::move(slot.list));
-  if (slot.list == nullptr) slot.list = std::make_unique<MatchList>();
-  slot.list_hash = hash;
-  fill(*slot.list, subject, tree);
-  remembered_ += size_of(*slot.list);
+  std::unique_ptr<MatchList>& list = way_for(set, hash, subject);
+  if (list != nullptr) remembered_ -= size_of(*list);
+  if (list != nullptr && list->users > 0) retired_.push_back(std::move(list));
+  if (list == nullptr) list = std::make_unique<MatchList>();
+  fill(*list, subject, tree);
+  remembered_ += size_of(*list);
   if (remembered_ > kMaxRemembered) {
     // What was just found stays alive for the caller.
-    retired_.push_back(std::move(slot.list));
+    retired_.push_back(std::move(list));
     drop_all();
     return *retired_.back();
   }
-  return *slot.list;
+  return *list;
+}
+
+/// Whether it is one of the last that missed; it is from now on.
+bool MatchCache::Set::missed_before(uint32_t hash) {
+  const auto tag = static_cast<uint16_t>(hash >> 16);  // the lower bits chose the set
+  if (std::find(missed.begin(), missed.end(), tag) != missed.end()) return true;
+  missed[next_missed] = tag;
+  next_missed = static_cast<uint8_t>((next_missed + 1) % missed.size());
+  return false;
+}
+
+/// Where the subject's list stands, or shall stand: its own way, a free one, or the one that was taken longest ago.
+std::unique_ptr<MatchList>& MatchCache::way_for(Set& set, uint32_t hash, std::string_view subject) {
+  size_t at = kWays;
+  for (size_t way = 0; way < kWays; ++way) {
+    const MatchList* list = set.lists[way].get();
+    if (list != nullptr && set.hashes[way] == hash && list->subject == subject) return set.lists[way];
+    if (list == nullptr && at == kWays) at = way;
+  }
+  if (at == kWays) at = set.oldest++ % kWays;
+  set.hashes[at] = hash;
+  return set.lists[at];
+}
+
+void MatchCache::prefetch(std::string_view subject) const {
+  if (subject.size() > kMaxSubject_bytes || sets_.empty()) return;
+  if (const std::string& known = beginning_->subject; !known.empty() && subject.starts_with(known)) return;
+  const uint32_t hash = hash_token(subject);
+  const Set& set = sets_[hash % kSets];
+  for (size_t way = 0; way < kWays; ++way) {
+    const MatchList* list = set.lists[way].get();
+    if (set.hashes[way] != hash || list == nullptr) continue;
+    __builtin_prefetch(list->subject.data());
+    if (list->only != nullptr) list->only->prefetch();
+    return;
+  }
 }
 
 /// What the tree said of the list's subject is all that it would say of this one.
@@ -75,9 +113,10 @@ size_t MatchCache::fill(MatchList& list, std::string_view subject, SubscriptionT
   list.plain.clear();
   list.group_count = 0;
   list.conditional = false;
+  list.only = nullptr;
   list.subject = subject;
   list.generation = tree.generation();
-  return tree.match(subject, [&list](Subscription* subscription) {
+  const size_t deciding = tree.match(subject, [&list](Subscription* subscription) {
     const std::string_view queue = subscription->queue();
     if (queue.empty()) {
       list.plain.push_back(subscription);
@@ -94,19 +133,21 @@ size_t MatchCache::fill(MatchList& list, std::string_view subject, SubscriptionT
     fresh.name = queue;
     fresh.members.assign(1, subscription);
   });
+  if (list.plain.size() == 1) list.only = list.plain.front();
+  return deciding;
 }
 
 MatchCache::Fanout MatchCache::fanout() const {
   Fanout out;
   size_t sum = 0;
-  for (const Slot& slot : slots_) {
-    if (slot.list == nullptr) continue;
-    size_t reached = slot.list->plain.size();
-    for (size_t i = 0; i < slot.list->group_count; ++i)
-      reached += slot.list->groups[i].members.size();
-    ++out.subjects;
-    sum += reached;
-    out.most = std::max(out.most, reached);
+  for (const Set& set : sets_) {
+    for (const auto& list : set.lists) {
+      if (list == nullptr) continue;
+      const size_t reached = size_of(*list);
+      ++out.subjects;
+      sum += reached;
+      out.most = std::max(out.most, reached);
+    }
   }
   if (out.subjects != 0) out.mean = static_cast<double>(sum) / static_cast<double>(out.subjects);
   return out;
@@ -115,9 +156,11 @@ MatchCache::Fanout MatchCache::fanout() const {
 void MatchCache::drop_all() {
   auto kept = std::move(retired_.back());
   retired_.pop_back();
-  for (Slot& slot : slots_) {
-    if (slot.list != nullptr && slot.list->users > 0) retired_.push_back(std::move(slot.list));
-    slot = {};
+  for (Set& set : sets_) {
+    for (auto& list : set.lists) {
+      if (list != nullptr && list->users > 0) retired_.push_back(std::move(list));
+    }
+    set = {};
   }
   retired_.push_back(std::move(kept));
   remembered_ = 0;

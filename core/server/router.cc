@@ -182,6 +182,7 @@ void Router::forget(DeliveryEnd& end) {
 }
 
 size_t Router::hand_to_plain(const MatchList& list, const Message& message, const Origin& origin) {
+  if (Subscription* only = list.only) return !only->removed() && only->take(message, origin) ? 1 : 0;
   size_t taken = 0;
   for (Subscription* subscription : list.plain) {
     if (!subscription->removed() && subscription->take(message, origin)) ++taken;

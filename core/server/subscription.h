@@ -39,6 +39,11 @@ class Subscription {
   uint32_t remote_weight() const { return remote_weight_; }
   /// Nobody wants it any more; its owner may be gone.
   bool removed() const { return removed_; }
+  /// A message is about to come: brings what take() reads first into the processor's cache.
+  void prefetch() const {
+    __builtin_prefetch(this);
+    __builtin_prefetch(reinterpret_cast<const char*>(this) + 64);
+  }
 
  protected:
   void set_remote_weight(uint32_t weight) { remote_weight_ = weight; }
@@ -46,10 +51,10 @@ class Subscription {
  private:
   friend class Router;
   const uint64_t connection_id_;
-  const std::string subject_;
-  const std::string queue_;
   uint32_t remote_weight_ = 0;
   bool removed_ = false;
+  const std::string subject_;
+  const std::string queue_;
 };
 
 /// Hears of every subscription of a router.

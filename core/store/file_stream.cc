@@ -50,9 +50,18 @@ Journal::Written FileStream::write(Record& record, uint64_t last_seq) {
   return written;
 }
 
+void FileStream::prefetch_append() const {
+  prefetch_note_append();
+  __builtin_prefetch(&id_, 1);
+  __builtin_prefetch(&newest_id_, 1);
+}
+
 StreamSeq FileStream::append(const AppendRequest& request) {
   if (store_.failed()) return StreamSeq(0);
   const uint64_t seq = last_ + 1;
+  // Wanted when the record stands in the journal, which takes longer than to fetch them.
+  prefetch_place_and_subject(seq);
+  if (span_ != nullptr) __builtin_prefetch(span_, 1);
   Record r;
   r.type = RecordType::kMessage;
   r.seq = seq;

@@ -23,6 +23,7 @@ class FileStream final : public IndexedStream, private ColdPlaces {
 
   uint64_t refused_reads() const override;
   void set_traits(const StreamTraits& traits) override;
+  void prefetch_append() const override;
   StreamSeq append(const AppendRequest& request) override;
   StreamSeq append_all(std::span<const AppendRequest> requests) override;
   StreamSeq skip(WallNanos time, std::string_view msg_id) override;
@@ -83,21 +84,23 @@ class FileStream final : public IndexedStream, private ColdPlaces {
   std::vector<format::SeqRange> merge_cold();
   void uncount_copies(const SeqSet& twice);
 
+  // What every append works on, side by side.
   FileStore& store_;
   uint32_t id_;
-  std::string name_;
-  std::string meta_;
   SyncMode sync_ = SyncMode::kAlways;
   bool compress_ = false;
-  std::chrono::nanoseconds id_window_ = StreamTraits().id_window;
-  WallNanos newest_id_ = INT64_MIN;  ///< time of the newest message id; after opening at least that
   HighWaterMark mark_;
-  Journal::Removal removal_;
   uint64_t last_commit_ = 0;
-  uint64_t meta_file_ = 0;
   uint64_t last_file_ = 0;
   uint64_t span_file_ = 0;
   StreamSpan* span_ = nullptr;  ///< of the file span_file_
+  WallNanos newest_id_ = INT64_MIN;  ///< time of the newest message id; after opening at least that
+
+  std::string name_;
+  std::string meta_;
+  std::chrono::nanoseconds id_window_ = StreamTraits().id_window;
+  Journal::Removal removal_;
+  uint64_t meta_file_ = 0;
   std::vector<RecoveredId> ids_;
   std::vector<uint32_t> segments_;  ///< that hold messages of it, rising
   struct Restoring {

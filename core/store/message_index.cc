@@ -30,6 +30,18 @@ MessageIndex::~MessageIndex() {
   if (cache_ != nullptr) cache_->forget(*this);
 }
 
+MessageIndex& MessageIndex::operator=(MessageIndex&& other) noexcept {
+  slots_ = std::exchange(other.slots_, {});
+  base_ = std::exchange(other.base_, 0);
+  size_ = std::exchange(other.size_, 0);
+  in_memory_ = std::exchange(other.in_memory_, 0);
+  tail_ = {};
+  other.tail_ = {};
+  cold_ = other.cold_;
+  cache_ = other.cache_;
+  return *this;
+}
+
 void MessageIndex::use_cold(ColdPlaces& places, ColdCache& cache) {
   cold_ = &places;
   cache_ = &cache;
@@ -57,6 +69,7 @@ MessageIndex::Slot* MessageIndex::reach(uint64_t chunk) {
 
 void MessageIndex::drop(Slot& slot) {
   if (slot.chunk == nullptr) return;
+  if (tail_.slot == &slot) tail_ = {};
   slot.chunk.reset();
   --in_memory_;
 }
@@ -105,13 +118,14 @@ MessagePlace* MessageIndex::find(uint64_t seq) {
 bool MessageIndex::put(uint64_t seq, const MessagePlace& place) {
   SLUICE_CHECK(place.present() && place.cold == 0);
   const uint64_t chunk = seq / kChunk;
-  Slot* slot = reach(chunk);
+  Slot* slot = tail_.slot != nullptr && tail_.chunk == chunk ? tail_.slot : reach(chunk);
   if (slot == nullptr) return false;
   if (slot->chunk == nullptr && !(slot->used != 0 && load(*slot, chunk))) {
     if (slot->used != 0) return false;
     slot->chunk = std::make_unique<Chunk>();
     ++in_memory_;
   }
+  tail_ = {.slot = slot, .places = slot->chunk.get(), .chunk = chunk};
   MessagePlace& at = slot->chunk->places[seq % kChunk];
   if (!at.present()) {
     ++slot->used;
@@ -141,6 +155,7 @@ bool MessageIndex::erase(uint64_t seq) {
 }
 
 void MessageIndex::trim() {
+  tail_ = {};
   while (!slots_.empty() && slots_.front().used == 0) {
     slots_.pop_front();
     ++base_;
@@ -149,6 +164,7 @@ void MessageIndex::trim() {
 }
 
 void MessageIndex::clear() {
+  tail_ = {};
   slots_.clear();
   size_ = 0;
   in_memory_ = 0;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 
 namespace sluice {
 
@@ -72,8 +73,8 @@ class MessageIndex {
 
   MessageIndex() = default;
   ~MessageIndex();
-  MessageIndex(MessageIndex&& other) noexcept = default;
-  MessageIndex& operator=(MessageIndex&& other) noexcept = default;
+  MessageIndex(MessageIndex&& other) noexcept { *this = std::move(other); }
+  MessageIndex& operator=(MessageIndex&& other) noexcept;
 
   /// From now on it may have cold chunks. Both must outlive it.
   void use_cold(ColdPlaces& places, ColdCache& cache);
@@ -84,6 +85,12 @@ class MessageIndex {
   /// Inserts or overwrites. @return false when `seq` is so far from the others that the table would
   /// be absurd (only damaged numbers are).
   bool put(uint64_t seq, const MessagePlace& place);
+  /// put() of a `seq` behind all others is about to come: fetches where it goes into the processor's cache.
+  void prefetch_put(uint64_t seq) const {
+    if (tail_.slot == nullptr) return;
+    __builtin_prefetch(tail_.slot, 1);
+    __builtin_prefetch(&tail_.places->places[seq % kChunk], 1);
+  }
   bool erase(uint64_t seq);
   void clear();
   uint64_t size() const { return size_; }
@@ -125,9 +132,17 @@ class MessageIndex {
   uint64_t find_prev(uint64_t seq);
   void trim();
 
+  /// Where put() was last: the next message goes there too, and is found without a way through slots_.
+  struct Tail {
+    Slot* slot = nullptr;  ///< null: unknown
+    Chunk* places = nullptr;
+    uint64_t chunk = 0;
+  };
+
+  Tail tail_;
+  uint64_t size_ = 0;
   std::deque<Slot> slots_;
   uint64_t base_ = 0;  ///< chunk number of slots_.front()
-  uint64_t size_ = 0;
   size_t in_memory_ = 0;
   ColdPlaces* cold_ = nullptr;
   ColdCache* cache_ = nullptr;

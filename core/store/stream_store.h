@@ -85,6 +85,9 @@ class StreamStore {
   // -- writing; every change is durable once the directory's journal reaches the CommitNo returned by
   //    last_commit() after the call (memory stores: at once).
 
+  /// An append is about to come: fetches what it works on into the processor's cache. Where many streams are written in
+  /// turn, none of it is there any more.
+  virtual void prefetch_append() const {}
   /// Appends at last_seq + 1. Never fails for space here: Store::writable() tells that before.
   /// 0 when the store has failed for good (Store::failed()): nothing was taken.
   virtual StreamSeq append(const AppendRequest& request) = 0;

@@ -6,8 +6,13 @@
 
 namespace sluice {
 
+namespace {
+constexpr size_t kKeptTaken_count = 1024;  ///< places at the front of the queue that are empty before the rest moves up
+constexpr size_t kKeptRoom_count = 16'384;  ///< an empty queue keeps memory for so many
+}  // namespace
+
 void AckQueue::push(Entry entry, std::string_view reply, OfferDone done, std::string text) {
-  SLUICE_CHECK(entries_.empty() || entries_.back().commit <= entry.commit);
+  SLUICE_CHECK(empty() || entries_.back().commit <= entry.commit);
   entry.reply_bytes = static_cast<uint32_t>(reply.size());
   entry.has_done = done != nullptr;
   replies_.append(reply);
@@ -18,9 +23,16 @@ void AckQueue::push(Entry entry, std::string_view reply, OfferDone done, std::st
 }
 
 void AckQueue::pop(Answer& into) {
-  SLUICE_CHECK(!entries_.empty());
-  into.entry = entries_.front();
-  entries_.pop_front();
+  SLUICE_CHECK(!empty());
+  into.entry = entries_[head_++];
+  if (head_ == entries_.size()) {
+    entries_.clear();
+    if (entries_.capacity() > kKeptRoom_count) entries_.shrink_to_fit();
+    head_ = 0;
+  } else if (head_ > entries_.size() / 2 && head_ > kKeptTaken_count) {
+    entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(head_));
+    head_ = 0;
+  }
   message_bytes_ -= into.entry.message_bytes;
   into.reply.assign(replies_, replies_head_, into.entry.reply_bytes);
   replies_head_ += into.entry.reply_bytes;
@@ -45,6 +57,7 @@ void AckQueue::pop(Answer& into) {
 
 void AckQueue::clear() {
   entries_.clear();
+  head_ = 0;
   replies_.clear();
   replies_head_ = 0;
   dones_.clear();

@@ -30,7 +30,7 @@ std::string storable_headers(std::string_view block) {
 LocalStream::LocalStream(Parts parts)
     : parts_(std::move(parts)),
       store_(parts_.memory ? *parts_.memory : *parts_.file),
-      dedup_(parts_.config.duplicate_window, parts_.env.random.u64(), kMaxDedupIds),
+      visible_(store_.state().last_seq),
       ingest_({.config = parts_.config,
                .store = store_,
                .dedup = dedup_,
@@ -39,12 +39,12 @@ LocalStream::LocalStream(Parts parts)
                .room_for = [this](uint64_t bytes) {
                  return parts_.owner.room_for(parts_.config.storage, bytes);
                }}),
-      pub_ack_(parts_.config.name, parts_.options.domain),
+      dedup_(parts_.config.duplicate_window, parts_.env.random.u64(), kMaxDedupIds),
       republisher_(parts_.bus, parts_.env.random, parts_.config),
+      pub_ack_(parts_.config.name, parts_.options.domain),
       atomic_batches_(parts_.env, parts_.options.batches, parts_.owner.batches_open(),
                       [this](std::string_view id, AtomicBatches::Reason reason) { batch_abandoned(id, reason); }),
       fast_batches_(parts_.env, parts_.options.batches, parts_.owner.batches_open()),
-      visible_(store_.state().last_seq),
       expiry_timer_(parts_.env.timers.make([this] { expire(); })),
       sweep_timer_(parts_.env.timers.make([this] { sweep_uninteresting(); })),
       scan_timer_(parts_.env.timers.make([this] { scan_headers(); })),
@@ -52,6 +52,7 @@ LocalStream::LocalStream(Parts parts)
       schedule_timer_(parts_.env.timers.make([this] { fire_schedules(); })),
       positions_timer_(parts_.env.timers.make([this] { save_positions(); })) {
   compile_transform();
+  note_rewriting();
   recover();
   newest_stamp_ = store_.state().last_time;
 }
@@ -123,6 +124,7 @@ void LocalStream::reconfigure(StreamConfig config) {
   if (was.compression != parts_.config.compression || was.duplicate_window != parts_.config.duplicate_window) tell_traits();
   compile_transform();
   republisher_.reconfigure();
+  note_rewriting();
   newest_stamp_ = std::max(newest_stamp_, store_.state().last_time);  // a mirror's come from its origin
   trim_after_update(was);
   if (sweep_timer_->active()) sweep_uninteresting();  // the reply already shows its first slice
@@ -139,6 +141,11 @@ void LocalStream::compile_transform() {
   if (!made->keeps_subject()) transform_ = *std::move(made);
 }
 
+/// What was held for republishing still goes out when that is switched off.
+void LocalStream::note_rewriting() {
+  if (transform_ || republisher_.enabled()) plain_ = false;
+}
+
 void LocalStream::offer(const Message& message, OfferDone done) {
   if (closed_) {
     done(pub_ack_.refused(Error{Errc::kClosed, 10059, {}}));
@@ -149,13 +156,35 @@ void LocalStream::offer(const Message& message, OfferDone done) {
 
 Message LocalStream::transformed(const Message& message, std::string& mapped) {
   Message out = message;
-  if (transform_ && transform_->map(message.subject,
+  if (!plain_ && transform_ && transform_->map(message.subject,
                                     transform_->uses_random() ? parts_.env.random.u64() : 0, mapped))
     out.subject = mapped;
   return out;
 }
 
+void LocalStream::prefetch_publish() const {
+  const auto fetch = [](const void* from, const void* to) {
+    constexpr uintptr_t kLine = 64;
+    const auto end = reinterpret_cast<uintptr_t>(to);
+    for (auto at = reinterpret_cast<uintptr_t>(from) & ~(kLine - 1); at < end; at += kLine)
+      __builtin_prefetch(reinterpret_cast<const void*>(at), 1);
+  };
+  const StreamConfig& c = parts_.config;
+  fetch(&counters_.stored, &dedup_);
+  fetch(pub_ack_.hot(), answers_.cold());
+  fetch(&c.retention, &c.duplicate_window);
+  fetch(&c.sealed, &c.persist_mode + 1);
+}
+
+void LocalStream::prefetch_settle() const {
+  answers_.prefetch_pop();
+  pub_ack_.prefetch();
+}
+
 void LocalStream::take(const Message& message, OfferDone done) {
+  store_.prefetch_append();
+  prefetch_publish();
+  answers_.prefetch_push();
   if (closed_) return;
   if (answers_.count() >= parts_.options.max_buffered_msgs ||
       answers_.message_bytes() >= parts_.options.max_buffered_bytes) {
@@ -224,7 +253,7 @@ void LocalStream::act(const Verdict& verdict, const Message& message, std::strin
 
 /// Republished messages name the one before them on their subject.
 StreamSeq LocalStream::previous_on(std::string_view subject) {
-  if (!republisher_.enabled()) return {};
+  if (plain_ || !republisher_.enabled()) return {};
   const auto before = store_.subject_state(subject);
   return before ? before->last : StreamSeq();
 }
@@ -263,7 +292,7 @@ void LocalStream::note_stored(const Verdict& verdict, const Message& message, st
   if (seq.is_zero()) return;  // the store has failed: nothing was taken
   if (verdict.ttl)
     if (const auto due = ttl_.insert(seq, now, *verdict.ttl)) wake_at(*due);
-  if (republisher_.enabled()) republisher_.hold(message, seq, previous, now);
+  if (!plain_ && republisher_.enabled()) republisher_.hold(message, seq, previous, now);
   if (parts_.config.allow_msg_schedules && !message.headers.empty()) {
     note_schedule(message.subject, message.headers, seq, now);
     arm_schedule_timer();
@@ -375,7 +404,7 @@ bool LocalStream::settle(CommitNo durable) {
   SLUICE_CHECK(risen <= store_.state().last_seq);
   visible_ = risen;
   // Both may run handlers in this process that publish again or delete this stream.
-  republisher_.release(visible_);
+  if (!plain_) republisher_.release(visible_);
   for (; ready > 0 && !closed_; --ready) {
     answers_.pop(answer_);
     send(answer_);

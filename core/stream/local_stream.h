@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/metrics.h"
@@ -80,6 +81,13 @@ class LocalStream : public Stream, public StreamInbox {
   void reconfigure(StreamConfig config);
   /// Sends what became durable. @return true while more is waiting.
   bool settle(CommitNo durable);
+  /// Whether it stands in the owner's list of those. @return what it was
+  bool set_waiting(bool waiting) { return std::exchange(waiting_, waiting); }
+  /// A message, or settle(), is about to come: fetches what it works on into the processor's cache. With a thousand
+  /// streams written in turn nothing of this one is there any more.
+  void prefetch_publish() const;
+  /// The second step, when that has arrived.
+  void prefetch_settle() const;
   /// What the store keeps about it, with `config` in place of the own one.
   std::string meta_json(const StreamConfig& config) const {
     return stream_meta_json(config, parts_.created, positions_);
@@ -124,7 +132,6 @@ class LocalStream : public Stream, public StreamInbox {
   static constexpr uint64_t kBulkRemoval = 256;
 
   struct Counters {
-    uint64_t stored = 0;
     uint64_t duplicates = 0;
     uint64_t refused = 0;
     uint64_t overflowed = 0;  ///< refused with 429: the queue of answers was full
@@ -134,6 +141,7 @@ class LocalStream : public Stream, public StreamInbox {
     uint64_t markers = 0;     ///< delete markers left behind
     uint64_t batches = 0;     ///< atomic ones committed
     uint64_t abandoned = 0;   ///< atomic ones given up
+    uint64_t stored = 0;      ///< last: beside what every message works on
   };
 
   void tell_traits();
@@ -152,6 +160,7 @@ class LocalStream : public Stream, public StreamInbox {
   void tell_resized();
   // -- the way in (local_stream.cc)
   void compile_transform();
+  void note_rewriting();
   void take(const Message& message, OfferDone done);
   // -- traced ones (local_stream_traces.cc)
   void take_traced(const Message& message, MessageTrace& trace);
@@ -258,35 +267,40 @@ class LocalStream : public Stream, public StreamInbox {
   void wake_at(WallNanos due);
 
   Parts parts_;
+  Counters counters_;
+  // What every message works on stands side by side from here up to dedup_, and answers_ behind the text of pub_ack_:
+  // prefetch_publish() brings just these lines.
   StreamStore& store_;
-  ObserverList observers_;
-  DedupWindow dedup_;
-  TtlIndex ttl_;
-  Schedules schedules_;
-  std::string last_msg_id_;
-  Ingest ingest_;
-  PubAckText pub_ack_;
-  std::optional<SubjectTransform> transform_;  ///< set when it changes anything
-  Republisher republisher_;
-  AtomicBatches atomic_batches_;
-  FastBatches fast_batches_;
-  AckQueue answers_;
-  AckQueue::Answer answer_;   ///< scratch of settle()
-  std::string headers_;       ///< scratch of take(): a rewritten header block
-  MessageTrace* trace_ = nullptr;  ///< of the message that take() has, until its fate is told
-  StreamSeq visible_;
-  WallNanos newest_stamp_ = kZeroTime;
   bool closed_ = false;
   bool settling_ = false;
+  bool waiting_ = false;  ///< in the owner's list of those with answers
+  bool purging_ = false;  ///< what is removed now, a purge removes
+  bool resized_ = false;  ///< the owner was told and has not counted yet
+  bool plain_ = true;     ///< transforms no subject and never republished
+  StreamSeq visible_;
+  WallNanos newest_stamp_ = kZeroTime;
+  MessageTrace* trace_ = nullptr;  ///< of the message that take() has, until its fate is told
+  uint64_t counted_bytes_ = 0;
+  ObserverList observers_;
+  std::string last_msg_id_;
+  Ingest ingest_;
+  DedupWindow dedup_;
+  std::optional<SubjectTransform> transform_;  ///< set when it changes anything
+  Republisher republisher_;
+  PubAckText pub_ack_;
+  AckQueue answers_;
+
+  TtlIndex ttl_;
+  Schedules schedules_;
+  AtomicBatches atomic_batches_;
+  FastBatches fast_batches_;
+  AckQueue::Answer answer_;   ///< scratch of settle()
+  std::string headers_;       ///< scratch of take(): a rewritten header block
   StreamSeq scan_from_;       ///< start-up scan of headers: next sequence to look at
   StreamSeq scan_end_;        ///< and where it ends; scan_from_ above it: done
   StreamSeq sweep_from_;      ///< interest sweep: next sequence to look at
   std::deque<Purge> purges_;  ///< the first is under way
-  bool purging_ = false;      ///< what is removed now, a purge removes
   StreamSeq age_from_;        ///< below it nothing is stored that max_age could remove
-  bool resized_ = false;      ///< the owner was told and has not counted yet
-  uint64_t counted_bytes_ = 0;
-  Counters counters_;
   std::unique_ptr<Timer> expiry_timer_;
   MonoTime expiry_timer_at_{0};  ///< when it fires, while it is active
   std::unique_ptr<Timer> sweep_timer_;

@@ -91,6 +91,7 @@ class LocalStreams : public Streams, public StreamOwner, public RestoreOwner, pu
   }
   void take_room(StorageKind kind, int64_t reserved, int64_t used_bytes);
   void on_durable(CommitNo durable);
+  void settle_all(const std::vector<LocalStream*>& ready, CommitNo durable);
   void settle_memory();
 
   Env& env_;
@@ -376,8 +377,7 @@ void LocalStreams::each(const std::function<void(Stream&)>& visit) {
 // -- answers that wait
 
 void LocalStreams::settle_later(LocalStream& stream) {
-  auto& list = stream.in_memory() ? waiting_in_memory_ : waiting_for_disk_;
-  if (std::find(list.begin(), list.end(), &stream) == list.end()) list.push_back(&stream);
+  if (!stream.set_waiting(true)) (stream.in_memory() ? waiting_in_memory_ : waiting_for_disk_).push_back(&stream);
   if (!stream.in_memory() || settle_posted_) return;
   settle_posted_ = true;
   env_.executor.post([this, alive = alive_] {
@@ -386,17 +386,22 @@ void LocalStreams::settle_later(LocalStream& stream) {
 }
 
 void LocalStreams::on_durable(CommitNo durable) {
-  // Streams may be deleted (by handlers of the answers) meanwhile: they only close, and go later.
-  const std::vector<LocalStream*> ready = std::exchange(waiting_for_disk_, {});
-  for (LocalStream* stream : ready)
-    if (stream->settle(durable)) settle_later(*stream);
+  settle_all(std::exchange(waiting_for_disk_, {}), durable);
+}
+
+/// Streams may be deleted (by handlers of the answers) meanwhile: they only close, and go later.
+void LocalStreams::settle_all(const std::vector<LocalStream*>& ready, CommitNo durable) {
+  for (size_t i = 0; i < ready.size(); ++i) {
+    if (i + 2 < ready.size()) ready[i + 2]->prefetch_publish();
+    if (i + 1 < ready.size()) ready[i + 1]->prefetch_settle();
+    ready[i]->set_waiting(false);
+    if (ready[i]->settle(durable)) settle_later(*ready[i]);
+  }
 }
 
 void LocalStreams::settle_memory() {
   settle_posted_ = false;
-  const std::vector<LocalStream*> ready = std::exchange(waiting_in_memory_, {});
-  for (LocalStream* stream : ready)
-    if (stream->settle(CommitNo(UINT64_MAX))) settle_later(*stream);
+  settle_all(std::exchange(waiting_in_memory_, {}), CommitNo(UINT64_MAX));
 }
 
 Status LocalStreams::room_for(StorageKind kind, uint64_t bytes) {

@@ -35,11 +35,42 @@ TEST_F(MatchCacheTest, ASubjectIsRememberedWhenItComesAgain) {
 
 TEST_F(MatchCacheTest, SubjectsThatComeOnceDoNotEvict) {
   for (int i = 0; i < 2; ++i) matches("inbox.hot");
-  constexpr uint64_t kOnce = 20'000;  // several at each slot
+  constexpr uint64_t kOnce = 20'000;  // several at each set
   for (uint64_t i = 0; i < kOnce; ++i) EXPECT_EQ(matches("inbox." + std::to_string(i)), 1U);
   const uint64_t hits = cache.hits();
   matches("inbox.hot");
   EXPECT_EQ(cache.hits(), hits + 1);
+}
+
+/// A thousand streams written in turn: hardly any of their subjects may have to be matched again.
+TEST_F(MatchCacheTest, AThousandSubjectsInTurnAreKept) {
+  constexpr uint64_t kSubjects = 1000;
+  const auto round = [&] {
+    for (uint64_t i = 0; i < kSubjects; ++i) EXPECT_EQ(matches("inbox.PUBLISH" + std::to_string(i)), 1U);
+  };
+  for (int i = 0; i < 20; ++i) round();
+  const uint64_t misses = cache.misses();
+  round();
+  EXPECT_LE(cache.misses() - misses, kSubjects / 50);
+}
+
+TEST_F(MatchCacheTest, PrefetchChangesNothing) {
+  cache.prefetch("inbox.a");  // before there is anything to look at
+  for (int i = 0; i < 2; ++i) matches("inbox.a");
+  for (const char* subject : {"inbox.a", "inbox.b", ""}) cache.prefetch(subject);
+  EXPECT_EQ(matches("inbox.a"), 1U);
+  EXPECT_EQ(cache.misses(), 2U);
+  EXPECT_EQ(cache.hits(), 1U);
+}
+
+TEST_F(MatchCacheTest, TheOnlySubscriberIsNamed) {
+  EXPECT_EQ(cache.find("inbox.a", tree).only, &inboxes);
+  FakeSubscription more("inbox.a");
+  add(more);
+  EXPECT_EQ(cache.find("inbox.a", tree).only, nullptr);
+  tree.erase("inbox.a", &more);
+  EXPECT_EQ(cache.find("inbox.a", tree).only, &inboxes);
+  EXPECT_EQ(cache.find("nobody.there", tree).only, nullptr);
 }
 
 TEST_F(MatchCacheTest, AChangeOfTheTreeIsSeenAtOnce) {
