@@ -125,12 +125,19 @@ void StreamIngest::ensure_stream(const StreamSpec& spec,
             client_.create_stream(spec, [this, name = spec.name, told_made = std::move(told)](
                                             Result<StreamFigures> made) mutable {
               api_call_.release();
-              if (made)
-                SLUICE_LOG(kLog, kInfo, "stream made name={} adapter={}", name, options_.adapter);
+              if (made) tell_made(name);
               if (made || made.error().code == Errc::kExists) return told_made({});
               told_made(std::unexpected(made.error()));
             });
       });
+}
+
+/// All adapters make the dead-letter stream, at once, and each hears that it did: that line is the core's own.
+void StreamIngest::tell_made(const std::string& name) const {
+  if (name == kDeadLetterStream)
+    SLUICE_LOG(kLog, kDebug, "stream made or found made name={} adapter={}", name, options_.adapter);
+  else
+    SLUICE_LOG(kLog, kInfo, "stream made name={} adapter={}", name, options_.adapter);
 }
 
 void StreamIngest::prepared(Status outcome) {

@@ -98,6 +98,7 @@ class StreamIngest final : public IngestPort {
   void ensure_streams();
   void ensure_stream(const StreamSpec& spec, std::move_only_function<void(Status)> done);
   void prepared(Status outcome);
+  void tell_made(const std::string& name) const;
   void tell_room();
 
   Env& env_;

@@ -180,15 +180,6 @@ class SubjectAdapter final : public Adapter {
 
 }  // namespace
 
-bool is_adapter_subject(std::string_view text, bool wildcards) {
-  if (text.empty() || text.front() == '.' || text.back() == '.' || text.contains(".."))
-    return false;
-  return std::all_of(text.begin(), text.end(), [&](char c) {
-    return static_cast<unsigned char>(c) > ' ' && c != '\x7f' &&
-           (wildcards || (c != '*' && c != '>'));
-  });
-}
-
 Result<std::unique_ptr<Adapter>> make_subject_adapter(Env& env, NatsLink& network,
                                                       StreamClient& target,
                                                       SubjectAdapterOptions options,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "adapters/adapter.h"
+#include "adapters/adapter_subject.h"
 #include "adapters/ingest_port.h"
 #include "client/stream_client.h"
 #include "io/env.h"
@@ -46,9 +47,6 @@ struct SubjectAdapterOptions {
   size_t max_in_flight = 2000;
   bool answer = false;  ///< a message with a reply subject is answered, when durable, with its PubAck
 };
-
-/// Whether `text` can be published to, or with `wildcards` subscribed to.
-bool is_adapter_subject(std::string_view text, bool wildcards);
 
 /// `network` is where the messages are, `target` where the stream is; both outlive the adapter, and
 /// they must not share a remote link (pausing the source would hold up the target's acks).

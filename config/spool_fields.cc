@@ -1,5 +1,7 @@
 #include "config/spool_config.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 
 #include "config/adapter_table.h"
@@ -62,6 +64,16 @@ const FieldRows& spool_audit_fields() {
   return rows;
 }
 
+/// What the start would say.
+void validate_audit(ReadContext& context, SpoolConfig& config) {
+  config.audit->spool = config.socket;
+  if (config.socket.empty() || config.audit->file.empty() || config.audit->position_file.empty()) return;  // told as missing
+  const auto fault = find_fault(*config.audit);
+  if (!fault) return;
+  const bool of_socket = fault->key == "spool";
+  context.problems.add(context.place_of(of_socket ? "socket" : fmt::format("audit.{}", fault->key)), std::string(fault->text));
+}
+
 /// What no field can see alone.
 void validate(ReadContext& context, SpoolConfig& config) {
   if (config.server.embedded() && context.problems.empty())
@@ -70,6 +82,7 @@ void validate(ReadContext& context, SpoolConfig& config) {
     context.problems.add(context.place_of("socket"), "with neither 'socket' nor 'folder' nothing can come in");
   if (config.audit && config.socket.empty())
     context.problems.add(context.place_of("audit"), "'audit' needs 'socket': records come in by the same door as everything");
+  if (config.audit) validate_audit(context, config);
   if (config.audit && config.audit->sign && config.sender.seed_file.empty())
     context.problems.add(context.place_of("audit.sign"), "nothing to sign with: 'signing.seed' is missing");
   config.sender.subject_prefix = config.collective.empty() ? "" : config.collective + ".submission.in.";

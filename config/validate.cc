@@ -197,9 +197,8 @@ class Checker {
   }
 
   void check_kind(const std::string& path, ChoriaAuditOptions& audit) {
-    check_subject(path + ".subject", audit.subject, false);
-    if (!audit.spool.starts_with('/')) tell(path + ".spool", "the spool's socket is named by its absolute path");
-    if (!audit.position_file.empty() && audit.position_file == audit.file) tell(path + ".position_file", "'position_file' is the log itself");
+    if (audit.file.empty() || audit.position_file.empty()) return;  // told as missing
+    if (const auto fault = find_fault(audit)) tell(fmt::format("{}.{}", path, fault->key), std::string(fault->text));
   }
 
   void check_kind(const std::string& path, ChoriaRegistrationOptions& adapter) {

@@ -140,16 +140,17 @@ void HostedAdapter::on_started(Status outcome) {
   if (stopped_ || being_stopped_) return;
   if (outcome) {
     failed_.clear();
-    failures_ = 0;
     started_at_ = env_.clock.wall();
-    SLUICE_LOG(kLog, kInfo, "adapter runs name={} type={}", name(), adapter().kind());
+    SLUICE_LOG(kLog, kInfo, "adapter runs name={} type={} failed_tries={}", name(), adapter().kind(), std::exchange(failures_, 0));
   } else {
+    const bool is_known = failed_ == outcome.error().detail;  // told once, whatever the number of tries
     failed_ = outcome.error().detail;
     const auto delay = std::min<std::chrono::nanoseconds>(kFirstRetry * (1 << std::min(failures_, 9)), kLastRetry);
     ++failures_;
     retry_timer_->start(delay / 2 + std::chrono::nanoseconds(env_.random.below(static_cast<uint64_t>(delay.count()))));
-    SLUICE_LOG(kLog, kError, "adapter cannot start, tried again later name={} type={} error=\"{}\"", name(), adapter().kind(),
-               failed_);
+    if (!is_known)
+      SLUICE_LOG(kLog, kError, "adapter cannot start, tried again until it can name={} type={} error=\"{}\"", name(), adapter().kind(),
+                 failed_);
   }
   if (auto tried = std::exchange(tried_, nullptr)) tried();
 }

@@ -157,8 +157,16 @@ void SpoolQueue::scan_quarantine() {
 
 // -- submitting
 
+Status SpoolQueue::writable() const {
+  Status s = store_->writable();
+  if (s || s.error().code != Errc::kNoSpace) return s;
+  return fail(Errc::kNoSpace, fmt::format("the disk of the spool's folder {} is full: less than 'limits.reserve' ({:g} MiB) is free there. "
+                                          "Make room on it, or lower that key",
+                                          options_.dir, static_cast<double>(options_.reserve_bytes) / kMiB));
+}
+
 Status SpoolQueue::room_for(const Submission& submission) const {
-  if (Status s = store_->writable(); !s) return s;
+  if (Status s = writable(); !s) return s;
   const SpoolLane lane{submission.priority, submission.reliable};
   const SpoolLane other{submission.priority, !submission.reliable};
   const uint64_t waiting = state(lane).stream->state().messages + state(other).stream->state().messages;
@@ -226,7 +234,7 @@ void SpoolQueue::submit_quarantined(Submission broken, std::string_view reason, 
       told(std::unexpected(std::move(s.error())));
     });
   }
-  if (Status s = store_->writable(); !s) return refuse(std::move(s.error()), std::move(done));
+  if (Status s = writable(); !s) return refuse(std::move(s.error()), std::move(done));
   SpoolEntry entry = make_entry(std::move(broken));
   entry.reason = fmt::format("{} {}", reason, one_line(text));
   mark_when_due();

@@ -132,8 +132,8 @@ class SpoolQueue {
   const Figures& figures() const { return figures_; }
   const RecoveryReport& recovery() const { return store_->recovery(); }
   SpoolTime now() const { return timeline_.now(); }
-  /// kNoSpace or kIo when submissions are refused for the disk's sake.
-  Status writable() const { return store_->writable(); }
+  /// kNoSpace or kIo when submissions are refused for the disk's sake; says which folder, and what to do.
+  Status writable() const;
   bool broken() const { return store_->failed(); }
   /// `done` runs, later, when everything asked for so far is on disk (kIo: never will be).
   void when_settled(std::move_only_function<void(Status)> done) { wait_durable(std::move(done)); }

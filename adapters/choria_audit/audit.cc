@@ -424,9 +424,7 @@ Result<std::unique_ptr<Adapter>> make_choria_audit(Env& env, std::unique_ptr<Aud
                                                    std::unique_ptr<FolderWatch> watch) {
   if (!is_adapter_subject(options.name, false) || options.name.contains('.'))
     return fail(Errc::kInvalidArgument, "the adapter's name must be one subject token");
-  if (options.file.empty() || options.position_file.empty() || !options.spool.starts_with('/'))
-    return fail(Errc::kInvalidArgument, "an audit log needs its file, a position_file and the absolute path of the spool's socket");
-  if (!is_adapter_subject(options.subject, false)) return fail(Errc::kInvalidArgument, "'" + options.subject + "' is not a subject");
+  if (const auto fault = find_fault(options)) return fail(Errc::kInvalidArgument, fmt::format("{}: {}", fault->key, fault->text));
   return std::make_unique<ChoriaAudit>(env, std::move(letters), std::move(options), std::move(watch));
 }
 

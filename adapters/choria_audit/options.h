@@ -3,8 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
+#include "adapters/adapter_subject.h"
 #include "base/limits.h"
 
 namespace sluice {
@@ -25,5 +28,19 @@ struct ChoriaAuditOptions {
   size_t max_line_bytes = 64 * kKiB;
   std::chrono::nanoseconds scan_interval = std::chrono::seconds(1);  ///< besides being told by the kernel
 };
+
+/// What keeps an audit log with such settings from being followed; the configuration's check and the start ask the same.
+struct ChoriaAuditFault {
+  std::string_view key;  ///< of the setting
+  std::string_view text;
+};
+inline std::optional<ChoriaAuditFault> find_fault(const ChoriaAuditOptions& audit) {
+  if (audit.file.empty()) return ChoriaAuditFault{"file", "an audit log needs its file"};
+  if (audit.position_file.empty()) return ChoriaAuditFault{"position_file", "an audit log needs a file to keep its position in"};
+  if (audit.position_file == audit.file) return ChoriaAuditFault{"position_file", "'position_file' is the log itself"};
+  if (!audit.spool.starts_with('/')) return ChoriaAuditFault{"spool", "the spool's socket is named by its absolute path"};
+  if (!is_adapter_subject(audit.subject, false)) return ChoriaAuditFault{"subject", "not a subject without wildcards"};
+  return std::nullopt;
+}
 
 }  // namespace sluice

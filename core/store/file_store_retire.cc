@@ -100,7 +100,7 @@ void FileStore::space_checked(const Status& result, uint64_t free_bytes, const s
 void FileStore::set_no_space(bool full) {
   if (std::exchange(no_space_, full) == full) return;
   const char* what = full ? "refuses messages, disk full" : "accepts messages again";
-  SLUICE_LOG(kLog, kWarn, "store {} dir={}", what, options_.dir);
+  SLUICE_LOG(kLog, kWarn, "store {} dir={} reserve_bytes={}", what, options_.dir, options_.reserve_bytes);
   tell({full ? StoreEvent::Kind::kNoSpace : StoreEvent::Kind::kSpace, "", StreamSeq(0), what});
 }
 

@@ -4,6 +4,7 @@
 
 #include <string_view>
 
+#include "gateway/cli/session.h"
 #include "gateway/cli/verbs.h"
 
 namespace sluice {
@@ -27,7 +28,8 @@ int run_command_line(int argc, char** argv) {
   run->add_option("-c,--config", config_path, "configuration file (YAML)")->required();
   CLI::App* check = app.add_subcommand(
       "check", "Tell everything that is wrong with a configuration; start nothing.");
-  check->add_option("FILE", config_path, "configuration file (YAML)")->required();
+  CLI::Option* check_file = check->add_option("FILE", config_path, "configuration file (YAML)");
+  check->add_option("-c,--config", config_path, "the same, named as the other verbs do")->excludes(check_file);
   CLI::App* reload = app.add_subcommand(
       "reload", "Check a configuration and tell the daemon that runs with it to read it again.");
   reload->add_option("-c,--config", config_path, "configuration file (YAML)")->required();
@@ -60,7 +62,7 @@ int run_command_line(int argc, char** argv) {
   }
   if (verb) return verb();
   if (run->parsed()) return run_verb(config_path);
-  if (check->parsed()) return check_verb(config_path);
+  if (check->parsed()) return check_verb(config_path.empty() ? std::string(kDefaultConfigPath) : config_path);
   if (reload->parsed()) return reload_verb(config_path);
   if (config->parsed()) return config_reference_verb();
   return version_verb();

@@ -14,6 +14,7 @@
 #include "base/nuid.h"
 #include "base/parse_number.h"
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/missing_stream.h"
 #include "gateway/cli/session.h"
 #include "gateway/cli/table.h"
 #include "gateway/cli/verbs.h"
@@ -235,7 +236,7 @@ int replay_verb(Session& session, const ReplayWords& words) {
   if (auto there = find_channel(session, words.channel); !there) return complain(there.error());
   auto stream = session.await<StreamFigures>(
       [&](auto done) { return session.client().stream_info(words.stream, std::move(done)); });
-  if (!stream) return complain(stream.error());
+  if (!stream) return complain(explain_missing_stream(session, session.client(), session.link(), words.stream, stream.error()));
   auto range = find_range(session, words, *stream);
   if (!range) return complain(range.error());
   const uint64_t count = range->count - range->skip;

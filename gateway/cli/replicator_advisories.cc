@@ -47,7 +47,7 @@ int advisories_verb(const AdvisoryWords& words) {
   return with_session(*words.session, [&](Session& session) {
     const auto info = session.await<StreamFigures>(
         [&](auto done) { return session.client().stream_info(words.stream, std::move(done)); });
-    if (!info) return complain(info.error());
+    if (!info) return complain(explain_missing_stream(session, session.client(), session.link(), words.stream, info.error()));
     bool at_end = info->last_seq.is_zero();
     std::string trouble;
     StreamReader reader(session.env(), session.client(),

@@ -8,6 +8,7 @@
 #include "client/api_json.h"
 #include "config/secret_file.h"
 #include "config/units.h"
+#include "gateway/cli/missing_stream.h"
 
 namespace sluice {
 namespace {
@@ -59,7 +60,10 @@ Result<std::unique_ptr<VerifySide>> VerifySide::open(Session& session, const Ver
   side->connection_ = *std::move(connection);
   NatsLink& link = *side->connection_.link;
   side->client_ = StreamClient::make(session.env(), link, side->connection_.api_prefix);
-  if (auto asked = side->ask_info(); !asked) return of_side(side->name_, asked.error());
+  if (auto asked = side->ask_info(); !asked) {
+    const std::string elsewhere = fmt::format("--{0}, --{0}-creds or --{0}-user", side->name_);
+    return of_side(side->name_, explain_missing_stream(session, *side->client_, link, side->stream_, asked.error(), elsewhere));
+  }
   side->served_ = !words.reads && side->are_digests_served();
   side->digests_ = side->served_ ? StreamDigests::served(session.env(), link, side->connection_.api_prefix, side->stream_)
                                  : StreamDigests::read(session.env(), *side->client_, side->stream_);

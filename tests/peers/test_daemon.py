@@ -38,7 +38,17 @@ def test_check_tells_every_mistake_with_its_place(tmp_path):
     for place in ("bad.yaml:2:", "bad.yaml:3:", "bad.yaml:5:"):
         assert place in text, text
     assert "max_payload" in text, "the nearest known key is named"
-    assert sluice("check", str(servers.ROOT / "config/examples/quickstart.yaml")).returncode == 0
+    good = str(servers.ROOT / "config/examples/quickstart.yaml")
+    assert sluice("check", good).returncode == 0
+
+
+def test_check_takes_its_file_as_the_other_verbs_do(tmp_path):
+    good = str(servers.ROOT / "config/examples/quickstart.yaml")
+    for arguments in (["--config", good], ["-c", good]):
+        done = sluice("check", *arguments)
+        assert done.returncode == 0 and done.stdout == f"{good}: ok\n", done.stderr
+    assert sluice("check", "-c", str(tmp_path / "none.yaml")).returncode == 78
+    assert sluice("check", good, "-c", good).returncode == 64, "one of the two"
 
 
 def test_run_refuses_an_open_door(tmp_path):

@@ -1,6 +1,7 @@
 """Drop folders: what is renamed into one is in the stream once, whatever happens to the daemon."""
 
 import asyncio
+import json
 import os
 import time
 
@@ -117,3 +118,18 @@ def test_a_failed_folder_of_others_is_refused(farm):
     drop(folder, "plain", b"plain")
     wait(lambda: left(folder) == [])
     assert daemon.stop() == 0
+
+
+def test_what_keeps_it_from_starting_is_logged_once(farm):
+    folder, monitor = farm.folder / "in", servers.free_port()
+    config = CONFIG.replace("{enabled: false}", f'{{listen: "127.0.0.1:{monitor}"}}') % (folder, farm.folder / "done")
+    daemon = farm.sluice(config, servers.free_port()).start()
+    figures = lambda: json.loads(servers.http_get(monitor, "/adapters"))["adapters"][0]
+    wait(lambda: figures()["restarts"] >= 2)
+    assert daemon.log_path.read_text().count("adapter cannot start") == 1, daemon.log_tail()
+    folder.mkdir()
+    drop(folder, "late.txt", b"x")
+    wait(lambda: left(folder) == [])
+    log = daemon.log_path.read_text()
+    assert log.count("adapter cannot start") == 1 and "adapter runs name=reports" in log, daemon.log_tail()
+    assert "failed_tries=" in log and daemon.stop() == 0

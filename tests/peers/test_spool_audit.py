@@ -91,3 +91,18 @@ def test_its_settings_are_checked(farm):
     node = Spool(farm, "nats://localhost:1", more="audit: {file: /x, sign: true}\n")
     done = subprocess.run([SPOOL, "--check", "--config", str(node.config)], capture_output=True, timeout=20)
     assert done.returncode == 78 and b"position_file" in done.stderr and b"'signing.seed' is missing" in done.stderr
+
+
+def test_the_check_says_what_the_start_would(farm):
+    node = Spool(farm, "nats://localhost:1", more="audit: {file: /x, position_file: /y}\n")
+    good = node.config.read_text()
+    for old, new, complaint in [(f"socket: {node.socket}", "socket: submit.sock", b"the spool's socket is named by its absolute path"),
+                                ("file: /x, position_file: /y", "file: /x, position_file: /x", b"'position_file' is the log itself"),
+                                ("file: /x", "subject: 'a b', file: /x", b"not a subject without wildcards")]:
+        assert old in good
+        node.config.write_text(good.replace(old, new))
+        done = subprocess.run([SPOOL, "--check", "--config", str(node.config)], capture_output=True, timeout=20)
+        assert done.returncode == 78 and complaint in done.stderr, done.stderr
+    node.config.write_text(good)
+    done = subprocess.run([SPOOL, "--check", "--config", str(node.config)], capture_output=True, timeout=20)
+    assert done.returncode == 0, done.stderr

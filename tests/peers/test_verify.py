@@ -330,4 +330,5 @@ def test_passwords_come_by_variable_or_file(farm, tmp_path):
 def test_errors_say_which_side(farm):
     source, target = two(farm, "sluice")
     done = run_verify(source, target, stream="NONE")
-    assert done.returncode == 2 and "source: stream not found" in done.stderr, done.stderr
+    assert done.returncode == 2 and "source: there is no stream 'NONE'" in done.stderr, done.stderr
+    assert "--source, --source-creds or --source-user" in done.stderr, done.stderr

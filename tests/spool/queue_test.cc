@@ -261,6 +261,8 @@ TEST(SpoolQueue, AFullDiskRefusesNewOnesWhileOldOnesLeave) {
   }
   ASSERT_TRUE(refusal) << "a full disk must be noticed";
   EXPECT_EQ(refusal->code, Errc::kNoSpace);
+  for (const char* told : {"the disk of the spool's folder", w.queue_options.dir.c_str(), "'limits.reserve'"})
+    EXPECT_NE(refusal->detail.find(told), std::string::npos) << refusal->detail;
   const auto head = w.queue->head(kOne);
   ASSERT_TRUE(head);
   w.queue->remove(head->place);
