@@ -1,12 +1,15 @@
 #include "server/match_cache.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "subject/subject.h"
 
 namespace sluice {
 namespace {
+
+constexpr size_t kLine_bytes = 64;
 
 size_t size_of(const MatchList& list) {
   size_t count = list.plain.size();
@@ -82,7 +85,9 @@ void MatchCache::prefetch(std::string_view subject) const {
     const MatchList* list = set.lists[way].get();
     if (set.hashes[way] != hash || list == nullptr) continue;
     __builtin_prefetch(list->subject.data());
-    if (list->only != nullptr) list->only->prefetch();
+    // A list of an older generation may name a subscription that is gone: nothing is read of it.
+    const auto subscriber = reinterpret_cast<uintptr_t>(list->only);
+    for (const size_t line : {size_t{0}, kLine_bytes}) __builtin_prefetch(reinterpret_cast<const void*>(subscriber + line));
     return;
   }
 }

@@ -39,11 +39,6 @@ class Subscription {
   uint32_t remote_weight() const { return remote_weight_; }
   /// Nobody wants it any more; its owner may be gone.
   bool removed() const { return removed_; }
-  /// A message is about to come: brings what take() reads first into the processor's cache.
-  void prefetch() const {
-    __builtin_prefetch(this);
-    __builtin_prefetch(reinterpret_cast<const char*>(this) + 64);
-  }
 
  protected:
   void set_remote_weight(uint32_t weight) { remote_weight_ = weight; }

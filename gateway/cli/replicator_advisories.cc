@@ -8,6 +8,7 @@
 
 #include "config/choria_duration.h"
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/missing_stream.h"
 #include "gateway/cli/session.h"
 #include "gateway/cli/table.h"
 #include "gateway/cli/verbs.h"
