@@ -28,28 +28,45 @@ inline void put_eight_digits(char* at, uint32_t value) {
 }
 
 /// A number that is mostly one more or one less than the one written before it: its digits are kept, and
-/// then only the last one changes.
+/// then only the last one changes. The last eight are a word, so that what is read was written as such.
 class SteppingNumber {
  public:
-  /// Writes kMostDigits bytes. @return the end of those that count.
+  /// Writes kRoom bytes. @return the end of those that count.
   char* put(char* at, uint64_t value) {
-    char& last = digits_[size_ - 1];
-    if (value > value_ && value - value_ == 1 && last != '9') {
-      ++last;
-    } else if (value_ > value && value_ - value == 1 && last != '0') {
-      --last;
+    const uint64_t last = word_ >> last_shift_ & 0xf;
+    if (value > value_ && value - value_ == 1 && last != 9) {
+      word_ += uint64_t{1} << last_shift_;
+    } else if (value_ > value && value_ - value == 1 && last != 0) {
+      word_ -= uint64_t{1} << last_shift_;
     } else if (value != value_) {
-      size_ = static_cast<size_t>(std::to_chars(digits_.data(), digits_.data() + digits_.size(), value).ptr - digits_.data());
+      spell(value);
     }
     value_ = value;
-    std::memcpy(at, digits_.data(), digits_.size());
-    return at + size_;
+    if (front_size_ != 0) {
+      std::memcpy(at, front_.data(), front_.size());
+      at += front_size_;
+    }
+    store_le64(at, word_);
+    return at + last_shift_ / 8 + 1;
   }
+  static constexpr size_t kRoom = kMostDigits;
 
  private:
+  void spell(uint64_t value) {
+    std::array<char, kMostDigits> digits;
+    const auto size = static_cast<size_t>(std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr - digits.data());
+    front_size_ = size > 8 ? size - 8 : 0;
+    std::memcpy(front_.data(), digits.data(), front_size_);
+    word_ = 0;
+    std::memcpy(&word_, digits.data() + front_size_, size - front_size_);
+    last_shift_ = 8 * (size - front_size_ - 1);
+  }
+
   uint64_t value_ = 0;
-  std::array<char, kMostDigits> digits_{'0'};
-  size_t size_ = 1;
+  uint64_t word_ = '0';    ///< the last eight digits, the first of them in the lowest byte
+  size_t last_shift_ = 0;  ///< of the last digit in the word
+  std::array<char, kMostDigits - 8> front_{};
+  size_t front_size_ = 0;
 };
 
 /// Reads numbers of up to 19 digits out of a text, up to eight digits at a time.

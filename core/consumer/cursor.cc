@@ -104,12 +104,17 @@ std::optional<StoredMessage> Cursor::find_next(StreamSeq visible_last) {
     ++at_;  // left the stream meanwhile
   }
   if (next_ > visible_last) return std::nullopt;
-  if (lanes_.size() > 1) return next_in_lanes(visible_last);
-  if (lanes_.size() == 1 && lanes_[0].none_upto >= visible_last) return std::nullopt;
-  auto message = store_.load_next(next_, lanes_.empty() ? std::string_view{} : lanes_[0].filter);
+  return lanes_.size() > 1 ? next_in_lanes(visible_last) : next_in_order(visible_last);
+}
+
+std::optional<StoredMessage> Cursor::next_in_order(StreamSeq visible_last) {
+  std::optional<StoredMessage> message;
+  if (lanes_.size() == 1 && lanes_[0].none_upto >= visible_last) return message;
+  message = store_.load_next(next_, lanes_.empty() ? std::string_view{} : lanes_[0].filter);
   if (message && message->seq <= visible_last) return message;
   if (lanes_.size() == 1 && !refused()) lanes_[0].none_upto = visible_last;
-  return std::nullopt;
+  message.reset();
+  return message;
 }
 
 StreamSeq Cursor::search(Lane& lane) {

@@ -66,6 +66,7 @@ class Cursor {
   bool exists(StreamSeq seq) const;
   void forget_candidates();
   uint64_t count_unfiltered(StreamSeq from, StreamSeq last) const;
+  std::optional<StoredMessage> next_in_order(StreamSeq visible_last);
   std::optional<StoredMessage> next_in_lanes(StreamSeq visible_last);
   std::optional<StoredMessage> find_next(StreamSeq visible_last);
   StreamSeq search(Lane& lane);

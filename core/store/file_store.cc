@@ -481,13 +481,10 @@ Result<FileStore::ReadRecord> FileStore::read_record(uint64_t number, uint64_t o
   return fail(Errc::kCorrupt, fmt::format("checksum of the record at {} in {} differs", offset, file->path));
 }
 
-/// A message among the bytes that are held, if it stands there as it is; nullopt says nothing.
-std::optional<format::Record> FileStore::read_held(uint64_t number, uint64_t offset) const {
+std::optional<Record> FileStore::read_held(uint64_t number, uint64_t offset) const {
   if (number != held_.file || offset < held_.begin || offset - held_.begin >= held_.bytes.size()) return std::nullopt;
   const auto bytes = held_.bytes.subspan(offset - held_.begin);
-  auto record = held_.in_memory ? format::parse_record(bytes) : format::decode_record(bytes, held_.seed);
-  if (record && (record->type != RecordType::kMessage || record->sealed)) record.reset();
-  return record;
+  return held_.in_memory ? format::parse_record(bytes) : format::decode_record(bytes, held_.seed);
 }
 
 void FileStore::hold(std::shared_ptr<const void> pin) {
@@ -510,7 +507,6 @@ Result<FileStore::ReadRecord> FileStore::opened(const Record& record, std::share
 }
 
 Result<FileStore::ReadRecord> FileStore::read_message(uint64_t number, uint64_t offset, uint64_t seq) {
-  if (const auto near = read_held(number, offset)) return ReadRecord{*near, nullptr};
   auto known = std::find_if(unpacked_.begin(), unpacked_.end(),
                             [&](const Unpacked& u) { return u.file == number && u.offset == offset; });
   if (known == unpacked_.end()) {

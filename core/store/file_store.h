@@ -66,6 +66,8 @@ class FileStore final : public Store, public JournalOwner {
   Result<ReadRecord> read_message(uint64_t file, uint64_t offset, uint64_t seq);
   Journal& journal() { return *journal_; }
   FileTable& files() { return files_; }
+  /// What stands there, read from the bytes that are held; nullopt says nothing. Good as long as they are.
+  std::optional<format::Record> read_held(uint64_t file, uint64_t offset) const;
   /// Of a ReadRecord: what it was read from stays, and serves its neighbours, until the next call. Null changes nothing.
   void hold(std::shared_ptr<const void> pin);
   ColdCache& cold_cache() { return cold_cache_; }
@@ -138,7 +140,6 @@ class FileStore final : public Store, public JournalOwner {
   Status adopt_segments(Recovery& recovery);
   Status adopt_ids(const Recovery& recovery);
   Status open_for_reading(StoreFile& file);
-  std::optional<format::Record> read_held(uint64_t file, uint64_t offset) const;
   struct IndexPage {
     std::shared_ptr<const void> pin;
     const std::byte* bytes = nullptr;

@@ -322,16 +322,23 @@ bool FileStream::load_places(uint64_t first, std::span<MessagePlace> places) {
 }
 
 Result<IndexedStream::Fetched> FileStream::fetch(uint64_t seq, const MessagePlace& place) const {
-  auto read = store_.read_message(place.file, uint64_t{place.offset8} * 8, seq);
-  if (!read) return std::unexpected(read.error());
-  const Record& r = read->record;
-  if (r.type != RecordType::kMessage || r.stream != id_ || r.seq != seq) {
-    return fail(Errc::kCorrupt, "another record stands in its place");
-  }
+  const uint64_t offset = uint64_t{place.offset8} * 8;
   Result<Fetched> fetched(std::in_place);
-  fetched->message = {StreamSeq(seq), r.time, r.subject, r.headers, r.payload};
-  fetched->msg_id = r.msg_id;
-  fetched->pin = std::move(read->pin);
+  const auto take = [&](const Record& r) {
+    if (r.type != RecordType::kMessage || r.stream != id_ || r.seq != seq) return false;
+    fetched->message = {StreamSeq(seq), r.time, r.subject, r.headers, r.payload};
+    fetched->msg_id = r.msg_id;
+    return true;
+  };
+  if (const auto near = store_.read_held(place.file, offset); near && !near->sealed && take(*near)) return fetched;
+  auto read = store_.read_message(place.file, offset, seq);
+  if (!read) {
+    fetched = std::unexpected(std::move(read.error()));
+  } else if (take(read->record)) {
+    fetched->pin = std::move(read->pin);
+  } else {
+    fetched = fail(Errc::kCorrupt, "another record stands in its place");
+  }
   return fetched;
 }
 

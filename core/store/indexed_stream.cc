@@ -345,10 +345,10 @@ std::optional<StoredMessage> IndexedStream::load_next_below(StreamSeq from, Stre
   Scan scan = make_scan(from.value(), filter);
   if (scan.nothing) return std::nullopt;
   scan.last = std::min(scan.last, end.value() - 1);
-  for (uint64_t s = index_.next(scan.from); s != 0 && s <= scan.last; s = index_.next(s + 1)) {
-    const MessagePlace& place = *index_.find(s);
-    if (!scan.may_match(place)) continue;
-    auto fetched = fetch_or_lose(s, place);
+  uint64_t s = scan.from;
+  for (const MessagePlace* place = index_.seek(s); place != nullptr && s <= scan.last; place = index_.seek(++s)) {
+    if (!scan.may_match(*place)) continue;
+    auto fetched = fetch_or_lose(s, *place);
     if (!fetched && index_.find(s) != nullptr) return std::nullopt;  // not readable now: later, but never skipped
     if (!fetched || !scan.matches(fetched->message.subject)) continue;
     hold(std::move(fetched->pin));

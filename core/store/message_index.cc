@@ -170,20 +170,23 @@ void MessageIndex::clear() {
   in_memory_ = 0;
 }
 
-uint64_t MessageIndex::find_next(uint64_t seq) {
-  if (slots_.empty()) return 0;
-  if (seq < base_ * kChunk) seq = base_ * kChunk;
-  for (uint64_t at = seq / kChunk - base_; at < slots_.size(); ++at) {
+MessagePlace* MessageIndex::seek(uint64_t& seq) {
+  if (slots_.empty()) return nullptr;
+  uint64_t from = std::max(seq, base_ * kChunk);
+  for (uint64_t at = from / kChunk - base_; at < slots_.size(); ++at) {
     Slot& slot = slots_[at];
-    if (slot.used != 0 && !load(slot, base_ + at) && slot.used != 0) return 0;  // what can't be read now is not skipped
+    // What can't be read now is not skipped.
+    if (slot.used != 0 && !load(slot, base_ + at) && slot.used != 0) return nullptr;
     if (slot.used != 0) {
-      for (uint64_t i = seq % kChunk; i < kChunk; ++i) {
-        if (slot.chunk->places[i].present()) return (base_ + at) * kChunk + i;
+      for (uint64_t i = from % kChunk; i < kChunk; ++i) {
+        if (!slot.chunk->places[i].present()) continue;
+        seq = (base_ + at) * kChunk + i;
+        return &slot.chunk->places[i];
       }
     }
-    seq = (base_ + at + 1) * kChunk;
+    from = (base_ + at + 1) * kChunk;
   }
-  return 0;
+  return nullptr;
 }
 
 uint64_t MessageIndex::find_prev(uint64_t seq) {

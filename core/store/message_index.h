@@ -95,8 +95,10 @@ class MessageIndex {
   void clear();
   uint64_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
+  /// The place of next(seq), which becomes `seq`; nullptr when that is 0. Good as long as find()'s.
+  MessagePlace* seek(uint64_t& seq);
   /// Smallest present ≥ seq; 0 = none, or none that can be told now: a chunk that can't be read stops the search.
-  uint64_t next(uint64_t seq) const { return const_cast<MessageIndex*>(this)->find_next(seq); }
+  uint64_t next(uint64_t seq) const { return const_cast<MessageIndex*>(this)->seek(seq) == nullptr ? 0 : seq; }
   /// Largest present ≤ seq; 0 as for next().
   uint64_t prev(uint64_t seq) const { return const_cast<MessageIndex*>(this)->find_prev(seq); }
 
@@ -128,7 +130,6 @@ class MessageIndex {
   Slot* reach(uint64_t chunk);
   bool load(Slot& slot, uint64_t chunk);
   void drop(Slot& slot);
-  uint64_t find_next(uint64_t seq);
   uint64_t find_prev(uint64_t seq);
   void trim();
 

@@ -77,8 +77,8 @@ std::optional<Shape> read_shape(const std::byte* p) {
   return shape;
 }
 
-Record record_of(const std::byte* p, const Shape& shape) {
-  Record r;
+/// Where it is wanted: a record is too large to be handed from frame to frame for each message.
+void read_record(const std::byte* p, const Shape& shape, Record& r) {
   r.batch = load_le32(p + 8);
   r.is_short = is_short(p);
   if (r.is_short) {
@@ -103,7 +103,6 @@ Record record_of(const std::byte* p, const Shape& shape) {
   r.headers = take(shape.headers);
   r.payload = take(shape.payload);
   r.msg_id = take(shape.msg_id);
-  return r;
 }
 
 /// The fields that a seal vouches for: all of the header but its checksum, and which file it stands in.
@@ -186,11 +185,13 @@ size_t peek_record_size(std::span<const std::byte> bytes) {
 }
 
 std::optional<Record> decode_record(std::span<const std::byte> bytes, uint64_t seed) {
-  if (bytes.size() < kRecordHeader) return std::nullopt;
+  std::optional<Record> record;
+  if (bytes.size() < kRecordHeader) return record;
   const auto shape = read_shape(bytes.data());
-  if (!shape || shape->record() > bytes.size()) return std::nullopt;
-  if (load_le64(bytes.data()) != checksum(bytes.data() + 8, shape->record() - 8, seed)) return std::nullopt;
-  return record_of(bytes.data(), *shape);
+  if (!shape || shape->record() > bytes.size()) return record;
+  if (load_le64(bytes.data()) != checksum(bytes.data() + 8, shape->record() - 8, seed)) return record;
+  read_record(bytes.data(), *shape, record.emplace());
+  return record;
 }
 
 uint32_t accounted_bytes(const Record& r) {
@@ -199,10 +200,12 @@ uint32_t accounted_bytes(const Record& r) {
 }
 
 std::optional<Record> parse_record(std::span<const std::byte> bytes) {
-  if (bytes.size() < kRecordHeader) return std::nullopt;
+  std::optional<Record> record;
+  if (bytes.size() < kRecordHeader) return record;
   const auto shape = read_shape(bytes.data());
-  if (!shape || shape->record() > bytes.size()) return std::nullopt;
-  return record_of(bytes.data(), *shape);
+  if (!shape || shape->record() > bytes.size()) return record;
+  read_record(bytes.data(), *shape, record.emplace());
+  return record;
 }
 
 std::string encode_range(const SeqRange& range) {
