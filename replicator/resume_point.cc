@@ -105,6 +105,8 @@ void ResumePoint::weigh() {
 void ResumePoint::on_target_last(Result<StoredCopy> last) {
   if (!last && last.error().code != Errc::kNotFound)
     return events_.on_failed(fmt::format("target's last message: {}", last.error().detail));
+  // What an earlier session sent may have come since the stream's figures.
+  if (last) plan_.target.last_seq = std::max(plan_.target.last_seq, last->seq);
   const auto& remembered = known_.remembered;
   const bool shared = options_.target_writers == TargetWriters::kShared ||
                       (options_.target_writers == TargetWriters::kAuto && remembered && remembered->shared);
