@@ -79,9 +79,11 @@ Status FileStore::open() {
     Status made = prewrite_file(disk, options_.dir + "/journal", path, options_.journal_file_bytes, Prewrite::kAtOnce);
     if (!made && made.error().code != Errc::kNoSpace) return made;
     if (made) spares_.push_back({path, {}});
+    if (made) prewritten_bytes_ += options_.journal_file_bytes;
     no_space_ = !made;
   }
   space_timer_ = env_.timers.make([this] { check_space(); });
+  spare_timer_ = env_.timers.make([this] { spares_at_rest(); });
   scrub_timer_ = env_.timers.make([this] { scrub_step(); });
   if (options_.scrub_bytes_per_second != 0) scrub_timer_->start(std::chrono::seconds(1));
   resume_erasures(recovery.erasures);
@@ -381,11 +383,12 @@ void FileStore::journal_rotated() {
 }
 
 std::string FileStore::take_spare(uint64_t number) {
-  if (spares_.empty()) return {};
-  Spare spare = std::move(spares_.back());
-  spares_.pop_back();
-  if (StoreFile* file = files_.find(number)) file->leftovers = std::move(spare.leftovers);
+  spare_taken_ = spare_needed_ = true;
   maintain_soon();
+  if (spares_.empty()) return {};
+  Spare spare = std::move(spares_.front());
+  spares_.erase(spares_.begin());
+  if (StoreFile* file = files_.find(number)) file->leftovers = std::move(spare.leftovers);
   return std::move(spare.path);
 }
 
@@ -400,6 +403,7 @@ void FileStore::close(std::move_only_function<void(Status)> done) {
   closing_ = true;
   close_done_ = std::move(done);
   space_timer_->stop();
+  spare_timer_->stop();
   sync_timer_->stop();
   scrub_timer_->stop();
   journal_->request_sync();
@@ -701,6 +705,9 @@ void FileStore::collect(MetricSink& sink) const {
   sink.counter("sluice_store_read_errors_total", "Reads that the disk refused.", {}, number(read_errors_));
   sink.counter("sluice_store_retired_files_total", "Journal files and segments retired.", {}, number(retired_files_));
   sink.counter("sluice_store_copied_bytes_total", "Bytes of live messages copied by retiring.", {}, number(copied_bytes_));
+  sink.counter("sluice_store_segment_written_bytes_total", "Bytes of segments written by retiring: messages, index, parity.", {},
+               number(segment_written_bytes_));
+  sink.counter("sluice_store_prewritten_bytes_total", "Zeros of journal files that were written in advance.", {}, number(prewritten_bytes_));
   sink.counter("sluice_store_kept_ids_bytes_total", "Bytes written of message ids whose message is removed.", {}, number(ids_bytes_));
   sink.counter("sluice_store_cache_hits_total", "Reads served by the block cache.", {}, number(cache_.hits()));
   sink.counter("sluice_store_cache_misses_total", "Reads that went to the disk.", {}, number(cache_.misses()));

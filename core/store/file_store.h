@@ -163,6 +163,11 @@ class FileStore final : public Store, public JournalOwner {
   void maintain_soon();
   void maintain();
   void background(std::move_only_function<Status()> work, std::move_only_function<void(Status)> done);
+  bool needs_spare() const;
+  size_t full_journals() const;
+  size_t most_spares() const;
+  void drop_spares(size_t count);
+  void spares_at_rest();
   void check_space();
   void space_checked(const Status& result, uint64_t free_bytes, const std::string& spare, bool made);
   bool choose_retire();
@@ -286,6 +291,8 @@ class FileStore final : public Store, public JournalOwner {
   std::vector<std::string> wipes_waiting_;  ///< files, for the same
   bool wipe_again_ = false;  ///< spares and tails, for the same
   bool checking_space_ = false;
+  bool spare_taken_ = false;   ///< so there may be less space than when it was looked at last
+  bool spare_needed_ = false;  ///< since the spares were counted last
   bool maintain_posted_ = false;
   uint32_t background_jobs_ = 0;
   std::unique_ptr<Retire> retire_;
@@ -296,6 +303,8 @@ class FileStore final : public Store, public JournalOwner {
   uint64_t read_errors_ = 0;
   uint64_t retired_files_ = 0;
   uint64_t copied_bytes_ = 0;
+  uint64_t segment_written_bytes_ = 0;
+  uint64_t prewritten_bytes_ = 0;
   uint64_t ids_bytes_ = 0;
   uint64_t scrubbed_bytes_ = 0;
   uint64_t scrub_passes_ = 0;
@@ -307,6 +316,7 @@ class FileStore final : public Store, public JournalOwner {
   std::move_only_function<void(const StoreEvent&)> event_listener_;
   std::unique_ptr<Timer> scrub_timer_;
   std::unique_ptr<Timer> space_timer_;
+  std::unique_ptr<Timer> spare_timer_;
   std::unique_ptr<Timer> sync_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<DiskWorker> worker_;

@@ -20,7 +20,9 @@ constexpr size_t kFullJournalFiles = 3;   ///< kept whatever lives in them
 constexpr size_t kDeadJournalFiles = 1;   ///< kept although nothing lives in them
 constexpr size_t kMostJournalsAtOnce = 8;
 constexpr uint64_t kLeastJournalFiles = 8;  ///< that the journal may grow to whatever its limit says
-constexpr size_t kSpares = 2;             ///< recycled files kept; beyond that they are removed
+constexpr size_t kSpares = 2;             ///< recycled files kept for good
+constexpr uint64_t kMostSpares = 16;      ///< kept while the store is under load
+constexpr auto kSpareKept = std::chrono::minutes(1);  ///< one of them goes when none was needed for so long
 constexpr auto kSpaceCheckEvery = std::chrono::milliseconds(200);
 }  // namespace
 
@@ -45,12 +47,57 @@ void FileStore::background(std::move_only_function<Status()> work, std::move_onl
 
 void FileStore::maintain() {
   if (failure_ || closing_) return;
-  if (spares_.empty() && wiping_.empty() && !no_space_) check_space();  // when full, the timer asks
+  if ((needs_spare() || std::exchange(spare_taken_, false)) && !no_space_) check_space();  // when full, the timer asks
   if (retire_ == nullptr) choose_retire();
   bound_journal();
 }
 
 // -- space
+
+/// Whether a file is to be written in advance. When retiring is behind none is: it will give files back, and until then the
+/// journal makes its files itself, which costs the disk nothing but their names.
+bool FileStore::needs_spare() const {
+  return spares_.empty() && wiping_.empty() && full_journals() <= kFullJournalFiles;
+}
+
+size_t FileStore::full_journals() const {
+  return static_cast<size_t>(std::count_if(files_.all().begin(), files_.all().end(), [&](const auto& entry) {
+    return entry.second->is_journal && !entry.second->leaving && entry.second.get() != journal_->current_or_null();
+  }));
+}
+
+/// What a burst made is used by the next one: with the files in use as many as the journal may have.
+size_t FileStore::most_spares() const {
+  const uint64_t most = std::max(options_.journal_max_bytes / options_.journal_file_bytes, kLeastJournalFiles);
+  const uint64_t used = full_journals() + 1;
+  return std::clamp<uint64_t>(most > used ? most - used : 0, kSpares, kMostSpares);
+}
+
+/// The oldest beyond those that are kept for good, at most `count`.
+void FileStore::drop_spares(size_t count) {
+  count = std::min(count, spares_.size() > kSpares ? spares_.size() - kSpares : 0);
+  if (count == 0 || !erasing_.empty()) return;
+  std::vector<std::string> paths;
+  for (size_t i = 0; i < count; ++i) paths.push_back(spares_[i].path);
+  spares_.erase(spares_.begin(), spares_.begin() + static_cast<std::ptrdiff_t>(count));
+  background(
+      [paths, &disk = env_.disk]() -> Status {
+        for (const std::string& path : paths) {
+          if (auto s = disk.remove(path); !s) return s;
+        }
+        return {};
+      },
+      [this](const Status& result) {
+        if (!result) fail_store(result.error());
+      });
+}
+
+/// Under load the files come and go; at rest they are given back one by one.
+void FileStore::spares_at_rest() {
+  if (failure_ || closing_) return;
+  if (!std::exchange(spare_needed_, false)) drop_spares(1);
+  if (spares_.size() > kSpares) spare_timer_->start(kSpareKept);
+}
 
 void FileStore::check_space() {
   if (checking_space_ || failure_ || closing_) return;
@@ -61,7 +108,7 @@ void FileStore::check_space() {
   };
   auto look = std::make_shared<Look>();
   const std::string spare =
-      spares_.empty() ? fmt::format("{}/journal/spare-{:08}.jnl", options_.dir, take_file_number()) : "";
+      needs_spare() ? fmt::format("{}/journal/spare-{:08}.jnl", options_.dir, take_file_number()) : "";
   background(
       [look, spare, &disk = env_.disk, dir = options_.dir, size = options_.journal_file_bytes]() -> Status {
         auto free_bytes = disk.free_bytes(dir);
@@ -81,11 +128,19 @@ void FileStore::space_checked(const Status& result, uint64_t free_bytes, const s
     fail_store(result.error());
     return;
   }
-  if (made) spares_.push_back({spare, {}});
+  if (made) {
+    prewritten_bytes_ += options_.journal_file_bytes;
+    spares_.push_back({spare, {}});
+  }
   uint64_t total = 0;
   for (const auto& [number, file] : files_.all()) total += file->size;
   for (const IdFile& file : id_files_) total += file.size;
   const bool over = options_.max_bytes != 0 && total > options_.max_bytes;
+  if (over || free_bytes < options_.reserve_bytes) {
+    const size_t before = spares_.size();
+    drop_spares(before);
+    free_bytes += (before - spares_.size()) * options_.journal_file_bytes;
+  }
   const bool full = !result || free_bytes < options_.reserve_bytes || over;
   if (!spares_.empty() || !full) journal_->retry();
   set_no_space(full || journal_->blocked());
@@ -297,6 +352,7 @@ void FileStore::adopt_segment() {
   segment.shape = job.shape;
   if (job.made) segment.take_parts(job.summary);
   copied_bytes_ += job.accounted_bytes;
+  segment_written_bytes_ += job.made ? job.size : 0;
   if (job.ids) {
     ids_bytes_ += job.ids->size;
     id_files_.push_back(std::move(*job.ids));
@@ -452,12 +508,12 @@ void FileStore::recycle() {
   size_t spares = spares_.size() + wiping_.size();
   for (uint64_t number : retire_->sources) {
     StoreFile& file = *files_.find(number);
-    const bool keep = file.is_journal && file.size == options_.journal_file_bytes && spares < kSpares;
+    file.leaving = true;
+    const bool keep = file.is_journal && file.size == options_.journal_file_bytes && spares < most_spares();
     const bool wipe = !keep && must_wipe(file);
     if (keep) ++spares;
     std::string to = keep ? fmt::format("{}/journal/spare-{:08}.jnl", options_.dir, take_file_number()) : "";
     moves.push_back({number, file.path, wipe ? file.path + ".wipe" : std::move(to), wipe});
-    file.leaving = true;
     file.file.reset();
   }
   const std::string dir = options_.dir + (retire_->journal ? "/journal" : "/segments");
@@ -497,6 +553,7 @@ void FileStore::recycled(const Status& result) {
     files_.erase(number);
   }
   retire_.reset();
+  if (spares_.size() > kSpares && !spare_timer_->active()) spare_timer_->start(kSpareKept);
   finish_erasures();
   drop_old_ids();
   bound_journal();
