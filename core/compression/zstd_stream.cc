@@ -90,7 +90,10 @@ Result<size_t> ZstdReader::read(std::string_view& in, std::span<char> into) {
   ZSTD_outBuffer made{into.data(), into.size(), 0};
   while (made.pos < made.size) {
     const size_t before = from.pos + made.pos;
-    if (!context_->in_frame && from.pos < from.size) context_->begin_frame();
+    if (!context_->in_frame) {
+      if (from.pos == from.size) break;  // a call without a byte would begin a frame, too early for its dictionary
+      context_->begin_frame();
+    }
     const size_t left = ZSTD_decompressStream(context_->zstd, &made, &from);
     if (ZSTD_isError(left)) return fail(Errc::kCorrupt, std::string("zstd: ") + ZSTD_getErrorName(left));
     if (from.pos + made.pos == before) break;

@@ -46,6 +46,21 @@ TEST(ZstdStream, WhatWasSentBeforeIsTheDictionary) {
   EXPECT_LT(second.size() * 4, first.size());
 }
 
+TEST(ZstdStream, ADictionaryWaitsForItsFrameHoweverOftenOneReads) {
+  const auto dictionary = std::make_shared<const Dictionary>(Dictionary{.content = std::string(200, 'x') + "PUB orders.eu"});
+  ZstdWriter writer;
+  ZstdReader reader;
+  std::string first, second;
+  writer.write("hello", first);
+  writer.end_frame(first);
+  writer.use(dictionary);
+  writer.write("PUB orders.eu.17", second);
+  reader.expect(dictionary, 1);
+  EXPECT_EQ(read_all(reader, first), "hello");
+  EXPECT_EQ(read_all(reader, ""), "");
+  EXPECT_EQ(read_all(reader, second), "PUB orders.eu.17");
+}
+
 TEST(ZstdStream, ALargeWindowIsRefusedBeforeItIsMade) {
   ZstdReader reader;
   constexpr char kFrame[] = "\x28\xb5\x2f\xfd\x00\x88\x01\x00\x00";  // 128 MiB
