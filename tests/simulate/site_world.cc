@@ -533,7 +533,8 @@ void SiteWorld::finish() {
   if (!caught_up()) violated("never catches up, though helped");
   look_at_replicators();
   const auto drained = [this] { return source_->node()->streams().find("ORDERS")->store().state().messages == 0; };
-  if (config_.source_is_queue && config_.copy.filters().empty() && !sim_.run_until(drained, 120s))
+  // What a killed source had not heard the acks of comes again when its clock says so.
+  if (config_.source_is_queue && config_.copy.filters().empty() && !sim_.run_until(drained, patience()))
     violated("what was copied stays in the queue");
   for (const StoredCopy& message : read_all(*source_, "ORDERS", 1)) record_.source_holds(message, life_);
   observe_target();
