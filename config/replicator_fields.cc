@@ -68,17 +68,26 @@ FieldRow& tls_at(FieldTable<T>& t, std::string name, std::optional<TlsFiles> T::
       .nest(tls_files_fields());
 }
 
-/// Known by name, carried out by nobody: refused, not ignored.
+const FieldRows& choria_login_fields() {
+  static const FieldRows rows = [] {
+    FieldTable<ChoriaLogin> t("Login at a Choria broker with a JWT of Choria's own kind; a section given here replaces the one further out as a whole.");
+    t.text("jwt_file", &ChoriaLogin::jwt_file).needed().doc("File with the JWT.");
+    t.text("seed_file", &ChoriaLogin::seed_file).needed().doc("File with the ed25519 seed of its key, 64 hexadecimal digits.");
+    t.text("collective", &ChoriaLogin::collective)
+        .doc("Replies come under `<collective>.reply.` and the MD5 of the JWT's identity or caller id, which is what the broker lets through.");
+    return t.take();
+  }();
+  return rows;
+}
+
 template <class T>
-FieldRow& choria_identity_at(FieldTable<T>& t, std::string name) {
+FieldRow& choria_login_at(FieldTable<T>& t, std::string name, std::optional<ChoriaLogin> T::* member) {
   return t
       .own(std::move(name), FieldKind::kSection, "",
-           [](ReadContext& c, const YamlNode& n, const FieldRow& row, T&) {
-             c.problems.add(n.place, fmt::format("'{}': connections that sign in with a Choria JWT are not supported; "
-                                                 "use TLS certificates or a credentials file",
-                                                 row.name));
+           [member](ReadContext& c, const YamlNode& n, const FieldRow& row, T& options) {
+             read_section(c, n, *row.nested, &(options.*member).emplace());
            })
-      .doc("Not supported: signing in with a Choria JWT.");
+      .nest(choria_login_fields());
 }
 
 template <class T>
@@ -199,7 +208,9 @@ void add_places(CopyTable& t) {
   tls_at(t, "tls", &O::tls).doc("TLS files of both sides.");
   tls_at(t, "source_tls", &O::source_tls).doc("TLS files of the source.");
   tls_at(t, "target_tls", &O::target_tls).doc("TLS files of the target.");
-  for (const char* name : {"choria", "source_choria", "target_choria"}) choria_identity_at(t, name);
+  choria_login_at(t, "choria", &O::choria).doc("Login at a Choria broker, both sides; with neither `ca` nor `cert` of `tls` its certificate is not verified.");
+  choria_login_at(t, "source_choria", &O::source_choria).doc("Login at the source's Choria broker.");
+  choria_login_at(t, "target_choria", &O::target_choria).doc("Login at the target's Choria broker.");
   t.flag("target_initiated", &O::target_initiated)
       .doc("Says that this runs near the target. Both directions copy alike here; Stream Replicator's rules for it are checked.");
   t.flag("create_target", &O::create_target).doc("Make the target stream when it is missing, by the source's configuration.");
@@ -347,7 +358,7 @@ const FieldRows& heartbeat_fields() {
           [](ReadContext& c, const YamlNode& n, const FieldRow&, O& options) { read_replicator_url(c, n, options.target); })
         .doc("The same as a comma list of URLs.");
     tls_at(t, "tls", &O::tls).doc("TLS files.");
-    choria_identity_at(t, "choria");
+    choria_login_at(t, "choria", &O::choria).doc("Login at a Choria broker.");
     choria_time(t, "interval", "10s", [](O& o) -> std::chrono::nanoseconds& { return o.interval; }).doc("Time between two.");
     headers_at(t, &O::headers).doc("Headers of all.");
     t.flag("leader_election", &O::leader_election).doc("Only one replicator of this name sends them.");
@@ -371,7 +382,7 @@ const FieldRows& replicator_fields() {
     t.text("election_bucket", &O::election_bucket).doc("Key-value bucket of the elections, at the source; it must exist.");
     t.flag("choria_metrics", &O::choria_metrics).doc("Also show figures under the names of Choria's Stream Replicator.");
     tls_at(t, "tls", &O::tls).doc("TLS files of all copies.");
-    choria_identity_at(t, "choria");
+    choria_login_at(t, "choria", &O::choria).doc("Login at a Choria broker, all copies.");
     t.section_list("streams", &O::streams, copy_fields());
     t.section("heartbeats", &O::heartbeats, heartbeat_fields());
     return t.take();

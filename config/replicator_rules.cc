@@ -21,6 +21,17 @@ void take_tls(LinkOptions& link, const std::optional<TlsFiles>& own, const std::
   link.tls_key_file = files->key;
 }
 
+/// Choria's brokers have certificates that no authority of the system knows: without TLS files of our own who answers is not verified.
+void take_choria(LinkOptions& link, const std::optional<ChoriaLogin>& own, const std::optional<ChoriaLogin>& of_stream,
+                 const std::optional<ChoriaLogin>& of_all) {
+  const ChoriaLogin* login = own ? &*own : of_stream ? &*of_stream : of_all ? &*of_all : nullptr;
+  if (login == nullptr || link.embedded()) return;
+  link.choria_token_file = login->jwt_file;
+  link.choria_seed_file = login->seed_file;
+  link.choria_collective = login->collective;
+  if (link.tls_ca_file.empty() && link.tls_cert_file.empty()) link.tls_insecure = true;
+}
+
 void check_inspection(const StreamCopyOptions& copy, const std::string& path, const Tell& tell) {
   const InspectOptions& inspect = copy.inspect;
   const int ways = (inspect.field.empty() ? 0 : 1) + (inspect.header.empty() ? 0 : 1) + (inspect.subject_token == 0 ? 0 : 1);
@@ -73,12 +84,15 @@ void settle_replicator(ReplicatorOptions& replicator, const Tell& tell) {
     check_target_initiated(copy, path, tell);
     take_tls(copy.source, copy.source_tls, copy.tls, replicator.tls);
     take_tls(copy.target, copy.target_tls, copy.tls, replicator.tls);
+    take_choria(copy.source, copy.source_choria, copy.choria, replicator.choria);
+    take_choria(copy.target, copy.target_choria, copy.choria, replicator.choria);
     if (copy.compression) copy.source.compression = copy.target.compression = *copy.compression;
     if (copy.source.urls == copy.target.urls && copy.stream == copy.target_stream)
       tell(path, fmt::format("stream '{}' would be copied onto itself", copy.stream));
   }
   HeartbeatOptions& heartbeats = replicator.heartbeats;
   take_tls(heartbeats.target, heartbeats.tls, std::nullopt, std::nullopt);
+  take_choria(heartbeats.target, heartbeats.choria, std::nullopt, std::nullopt);
   if (heartbeats.interval.count() <= 0 && !heartbeats.subjects.empty()) tell("heartbeats.interval", "'interval' must be longer than 0");
 }
 

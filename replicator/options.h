@@ -35,6 +35,13 @@ struct TlsFiles {
   std::string key;
 };
 
+/// How Choria's programs sign in at their broker; a whole one replaces another.
+struct ChoriaLogin {
+  std::string jwt_file;
+  std::string seed_file;               ///< of the token's key, 64 hexadecimal digits
+  std::string collective = "choria";   ///< whose replies the broker lets through
+};
+
 inline constexpr const char* kLocalZone = "Local";
 
 /// Another rate between two times of the day; `from` later than `to`: over midnight.
@@ -82,6 +89,7 @@ struct StreamCopyOptions {
   LinkOptions source;         ///< embedded by default
   LinkOptions target;
   std::optional<TlsFiles> tls, source_tls, target_tls;  ///< given apart from the URLs
+  std::optional<ChoriaLogin> choria, source_choria, target_choria;
 
   std::string filter_subject;                ///< empty = everything
   std::vector<std::string> filter_subjects;  ///< several
@@ -130,6 +138,7 @@ struct HeartbeatSubject {
 struct HeartbeatOptions {
   LinkOptions target;  ///< where they are published
   std::optional<TlsFiles> tls;
+  std::optional<ChoriaLogin> choria;
   std::chrono::nanoseconds interval = std::chrono::seconds(10);
   std::map<std::string, std::string> headers;
   std::vector<HeartbeatSubject> subjects;
@@ -142,6 +151,7 @@ struct ReplicatorOptions {
   std::string election_bucket = "CHORIA_LEADER_ELECTION";
   bool choria_metrics = false;  ///< Stream Replicator's metric names beside ours
   std::optional<TlsFiles> tls;
+  std::optional<ChoriaLogin> choria;
   std::vector<StreamCopyOptions> streams;
   HeartbeatOptions heartbeats;
 };

@@ -27,6 +27,7 @@ struct LinkOptions {
   std::string nkey_seed_file;
   std::string choria_token_file;  ///< a Choria broker's login: JWT, and the seed (64 hexadecimal digits) of its key
   std::string choria_seed_file;
+  std::string choria_collective;  ///< with such a login: replies come under `<this>.reply.<MD5 of the token's owner>`, in place of `inbox_prefix`
   std::string inbox_prefix = "_INBOX";  ///< replies come under it
   std::string dns_server;         ///< "address:port" (IPv4) to ask about "srv://"; empty = the system's
   std::string tls_ca_file;

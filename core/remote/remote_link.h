@@ -20,7 +20,7 @@ namespace sluice {
 /// A URL "srv://…" is looked up by `lookup`, on a worker, each time its turn comes; all servers found are tried before
 /// the next URL.
 ///
-/// @return kInvalidArgument: no URL, a bad URL, or a certificate or key that can't be used.
+/// @return kInvalidArgument: no URL, a bad URL, or a certificate, key or token that can't be used; kNotFound, kIo: no token can be read.
 Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& options, SrvLookup lookup = look_up_srv);
 
 }  // namespace sluice

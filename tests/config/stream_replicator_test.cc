@@ -122,6 +122,34 @@ TEST(StreamReplicatorFile, KeysMatchInAnyCaseAndUnknownOnesAreWarnedOf) {
   EXPECT_THAT(warnings, HasSubstr("sr.yaml:7:1: unknown key 'extra'"));
 }
 
+TEST(StreamReplicatorFile, LoginsAtChoriaBrokers) {
+  const auto [file, problems, warnings] = read(R"(
+name: US
+choria: {seed_file: /all.seed, jwt_file: /all.jwt, collective: mcollective}
+streams:
+  - {stream: A, source_url: a, target_url: b}
+  - {stream: B, source_url: a, target_url: b, choria: {seed_file: /b.seed, jwt_file: /b.jwt}, target_choria: {seed_file: /t.seed, jwt_file: /t.jwt, collective: t}}
+  - {stream: C, source_url: a, target_url: b, source_tls: {ca: /ca}}
+heartbeats: {url: nats://hb, choria: {seed_file: /hb.seed, jwt_file: /hb.jwt}, subjects: [{name: h, subject: h}]}
+)");
+  EXPECT_EQ(problems + warnings, "");
+  const auto& streams = file.replicator.streams;
+  ASSERT_EQ(streams.size(), 3u);
+  for (const LinkOptions* link : {&streams[0].source, &streams[0].target}) {
+    EXPECT_EQ(link->choria_token_file, "/all.jwt");
+    EXPECT_EQ(link->choria_seed_file, "/all.seed");
+    EXPECT_EQ(link->choria_collective, "mcollective");
+    EXPECT_TRUE(link->tls_insecure);
+  }
+  EXPECT_EQ(streams[1].source.choria_token_file, "/b.jwt");
+  EXPECT_EQ(streams[1].source.choria_collective, "choria") << "a whole object replaces, fields are not mixed";
+  EXPECT_EQ(streams[1].target.choria_token_file, "/t.jwt");
+  EXPECT_EQ(streams[1].target.choria_collective, "t");
+  EXPECT_FALSE(streams[2].source.tls_insecure) << "verified by the authority that is given";
+  EXPECT_TRUE(streams[2].target.tls_insecure);
+  EXPECT_EQ(file.replicator.heartbeats.target.choria_token_file, "/hb.jwt");
+}
+
 TEST(StreamReplicatorFile, ItsRulesAreChecked) {
   EXPECT_THAT(read("streams: []\n").problems, HasSubstr("'name' is missing"));
   EXPECT_THAT(read("name: N\nstreams: [{stream: S, source_url: a}]\n").problems, HasSubstr("'target_url' is missing"));
@@ -140,7 +168,7 @@ TEST(StreamReplicatorFile, ItsRulesAreChecked) {
 }
 
 TEST(StreamReplicatorFile, WhatCanNotBeCarriedOutIsRefusedByName) {
-  EXPECT_THAT(read(one_stream(", choria: {seed_file: /s}")).problems, HasSubstr("Choria JWT"));
+  EXPECT_THAT(read(one_stream(", choria: {seed_file: /s}")).problems, HasSubstr("'jwt_file' is missing"));
   EXPECT_THAT(read("name: N\nstreams: [{stream: S, source_url: 'a?jwt=x', target_url: b}]\n").problems, HasSubstr("'jwt' and 'nkey'"));
 }
 

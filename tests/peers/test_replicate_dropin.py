@@ -357,3 +357,54 @@ def test_health_says_when_a_copy_stalls(farm):
             assert e.code == 503 and "ORDERS_P1 has stalled" in e.read().decode()
             return
     raise AssertionError("the stall was never told")
+
+
+def test_a_login_with_a_choria_token(farm):
+    """A broker that takes a token and gives a nonce: what it hears is what Choria's own brokers check."""
+    token = "e30." + base64.urlsafe_b64encode(b'{"purpose":"choria_server","identity":"n1.example.net"}').decode().rstrip("=") + ".c2ln"
+    (farm.folder / "n1.jwt").write_text(token + "\n")
+    (farm.folder / "n1.seed").write_text("d66d1a7e8fed20c4b9438442fcd30f588cec9b0db749a92d7eaa484b2aac99ff")
+    (farm.folder / "broker.conf").write_text(f'always_enable_nonce: true\nauthorization {{ token: "{token}" }}\n')
+    monitor = servers.free_port()
+    source = farm.nats_server("source", extra=["-c", str(farm.folder / "broker.conf"), "-m", str(monitor)]).start()
+    target = farm.nats_server("target").start()
+
+    async def fill_source():
+        nc = await nats.connect(f"nats://127.0.0.1:{source.port}", token=token)
+        js = nc.jetstream()
+        await js.add_stream(name="S", subjects=["s.>"])
+        for n in range(3):
+            await js.publish("s.x", str(n).encode())
+        await nc.close()
+
+    asyncio.run(fill_source())
+    path = farm.folder / "sr.yaml"
+    path.write_text(f"""
+name: edge
+monitor_port: {servers.free_port()}
+state_store: {farm.folder}/state
+streams:
+  - stream: S
+    source_url: nats://127.0.0.1:{source.port}
+    target_url: nats://127.0.0.1:{target.port}
+    source_choria: {{seed_file: {farm.folder}/n1.seed, jwt_file: {farm.folder}/n1.jwt, collective: mcollective}}
+""")
+    port = int(re.search(r"monitor_port: (\d+)", path.read_text())[1])
+    copier = servers.Server([servers.SLUICE, "replicate", "--config", str(path)], port, farm.folder, "copier")
+    farm.servers.append(copier)
+    copier.start()
+
+    async def copied():
+        nc = await nats.connect(f"nats://127.0.0.1:{target.port}")
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            answer = json.loads((await nc.request("$JS.API.STREAM.INFO.S")).data)
+            if answer.get("state", {}).get("messages") == 3:
+                return True
+        return False
+
+    assert asyncio.run(copied()), copier.log_tail()
+    owner = hashlib.md5(b"n1.example.net").hexdigest()
+    connections = json.loads(servers.http_get(monitor, "/connz?subs=1"))["connections"]
+    subjects = [s for c in connections for s in c.get("subscriptions_list", [])]
+    assert subjects and all(s.startswith(f"mcollective.reply.{owner}.") for s in subjects), subjects

@@ -3,6 +3,7 @@
 #include <span>
 
 #include "base/base64.h"
+#include "crypto/digest.h"
 #include "crypto/signature.h"
 #include "remote/handshake.h"
 #include "remote/remote_link.h"
@@ -150,6 +151,29 @@ TEST_F(SimLinkTest, SaysConnectThenPingThenSubscribes) {
   sub.reset();
   sim_.advance(10ms);
   EXPECT_TRUE(server_.heard.ends_with("UNSUB 1\r\n"));
+}
+
+TEST(ChoriaLogin, RepliesComeUnderTheTokensOwner) {
+  sim::SimEnv sim(1);
+  ScriptedServer server(sim);
+  const auto write = [&](const std::string& path, const std::string& text) {
+    auto file = sim.env().disk.open(path, OpenMode::kCreate);
+    ASSERT_TRUE(file && (*file)->truncate(0) && (*file)->write_at(0, std::as_bytes(std::span(text))));
+  };
+  LinkOptions options;
+  options.urls = {"nats://local:4222"};
+  options.choria_token_file = "server.jwt";
+  options.choria_seed_file = "server.seed";
+  options.choria_collective = "mcollective";
+  EXPECT_EQ(make_remote_link(sim.env(), options).error().code, Errc::kNotFound);
+  write("server.jwt", "e30.e30.c2ln\n");
+  EXPECT_EQ(make_remote_link(sim.env(), options).error().code, Errc::kInvalidArgument);
+  write("server.jwt", "e30." + base64url_encode(R"({"identity":"n1.example.net"})") + ".c2ln\n");
+  const auto link = make_remote_link(sim.env(), options);
+  ASSERT_TRUE(link) << link.error().detail;
+  EXPECT_TRUE((*link)->new_inbox().starts_with("mcollective.reply." + md5_hex("n1.example.net") + ".")) << (*link)->new_inbox();
+  options.choria_collective = "a.*";
+  EXPECT_EQ(make_remote_link(sim.env(), options).error().code, Errc::kInvalidArgument);
 }
 
 TEST_F(SimLinkTest, RefusesWhatWouldBreakTheProtocol) {
