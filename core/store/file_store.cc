@@ -69,11 +69,15 @@ Status FileStore::open() {
   if (auto s = adopt(recovery); !s) return s;
   if (auto s = adopt_ids(recovery); !s) return s;
 
-  std::erase_if(spares_, [&](const Spare& spare) {
+  for (Spare& spare : std::exchange(spares_, {})) {
     auto file = disk.open(spare.path, OpenMode::kRead);
     auto size = file ? (*file)->size() : Result<uint64_t>(0);
-    return !size || *size < options_.journal_file_bytes;  // cut short by a crash: written anew over it
-  });
+    if (size && *size >= options_.journal_file_bytes) {
+      spares_.push_back(std::move(spare));
+    } else if (auto s = disk.remove(spare.path); !s) {  // cut short by a crash, or refused by the disk: no erase would look into it
+      return s;
+    }
+  }
   if (spares_.empty()) {
     const std::string path = fmt::format("{}/journal/spare-{:08}.jnl", options_.dir, take_file_number());
     Status made = prewrite_file(disk, options_.dir + "/journal", path, options_.journal_file_bytes, Prewrite::kAtOnce);

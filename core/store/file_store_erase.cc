@@ -144,7 +144,9 @@ void FileStore::erasures_finished() {
 
 void FileStore::when_erased(std::move_only_function<void()> done) {
   if (!erasing_.empty()) return erase_waiters_.push_back({last_erasing_, std::move(done)});
-  env_.executor.post([done = std::move(done)]() mutable { done(); });
+  env_.executor.post([this, done = std::move(done), alive = std::weak_ptr<bool>(alive_)]() mutable {
+    if (!alive.expired() && !failure_) done();  // a store that failed overwrites nothing any more
+  });
 }
 
 }  // namespace sluice

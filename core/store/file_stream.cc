@@ -155,7 +155,10 @@ bool FileStream::remove(StreamSeq seq, bool erase) {
   Erasure erasure;
   std::string intent;
   if (erase) {
-    if (const auto stored = store_.read_message(place.file, offset, seq.value())) {
+    const uint64_t refused = refused_reads();
+    const auto stored = store_.read_message(place.file, offset, seq.value());
+    if (!stored && refused_reads() != refused) return false;  // it would be gone, and its bytes would stay
+    if (stored) {
       erasure = {id_, seq.value(), place.file, offset, format::record_size(stored->record), stored->record.batch, 0};
       intent = erasure.encode();
     }

@@ -121,7 +121,10 @@ Status LocalStream::delete_message(StreamSeq seq, bool erase) {
   if (parts_.config.sealed) return fail_api(Errc::kDenied, 10109, "");
   if (parts_.config.deny_delete)
     return fail_api(Errc::kDenied, 10057, "message delete not permitted");
+  const uint64_t refused = store_.refused_reads();
   if (!seq.is_zero() && remove_stored(seq, erase)) return {};
+  if (store_.refused_reads() != refused)
+    return fail_api(Errc::kIo, 10057, "the disk refuses to read the message now, it was not removed");
   const StreamState state = store_.state();
   const bool within = !seq.is_zero() && seq >= state.first_seq && seq <= state.last_seq;
   if (within || parts_.config.storage == StorageKind::kMemory)

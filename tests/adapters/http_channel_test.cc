@@ -399,7 +399,8 @@ TEST_F(HttpChannelTest, KillsLoseNothingAndKeepTheOrder) {
   for (const std::string& body : endpoint_.bodies())
     if (distinct.insert(body).second) first_times.push_back(body);
   EXPECT_EQ(first_times, sent);
-  EXPECT_LE(endpoint_.seen.size(), sent.size() + 6) << "only what was under way at a kill is sent twice";
+  // An acknowledgement is on disk a turn of the journal later, and the next delivery does not wait for it.
+  EXPECT_LE(endpoint_.seen.size(), sent.size() + 2 * 6) << "what was under way at a kill, and the one before it, are sent twice";
 }
 
 /// As when the leader of a consumer, or the connection, dies with deliveries on their way.

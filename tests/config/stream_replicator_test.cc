@@ -130,7 +130,7 @@ streams:
   - {stream: A, source_url: a, target_url: b}
   - {stream: B, source_url: a, target_url: b, choria: {seed_file: /b.seed, jwt_file: /b.jwt}, target_choria: {seed_file: /t.seed, jwt_file: /t.jwt, collective: t}}
   - {stream: C, source_url: a, target_url: b, source_tls: {ca: /ca}}
-heartbeats: {url: nats://hb, choria: {seed_file: /hb.seed, jwt_file: /hb.jwt}, subjects: [{name: h, subject: h}]}
+heartbeats: {url: nats://hb, choria: {seed_file: /hb.seed, jwt_file: /hb.jwt}, subjects: [{subject: h}]}
 )");
   EXPECT_EQ(problems + warnings, "");
   const auto& streams = file.replicator.streams;
