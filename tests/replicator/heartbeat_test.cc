@@ -16,7 +16,7 @@ struct HeartbeatTest : testing::Test {
   sim::SimEnv sim{1};
   FakeSite site{sim.env()};
   HeartbeatOptions options{
-      .target = {}, .tls = {}, .interval = 2s, .headers = {{"from", "site-a"}, {"color", "blue"}},
+      .target = {}, .tls = {}, .choria = {}, .interval = 2s, .headers = {{"from", "site-a"}, {"color", "blue"}},
       .subjects = {{"hb.one", {}, {}}, {"hb.two", 3s, {{"color", "red"}}}}};
   void run(std::chrono::nanoseconds duration) {
     site.listening = "HB";
