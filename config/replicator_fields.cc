@@ -58,16 +58,6 @@ const FieldRows& tls_files_fields() {
   return rows;
 }
 
-template <class T>
-FieldRow& tls_at(FieldTable<T>& t, std::string name, std::optional<TlsFiles> T::* member) {
-  return t
-      .own(std::move(name), FieldKind::kSection, "",
-           [member](ReadContext& c, const YamlNode& n, const FieldRow& row, T& options) {
-             read_section(c, n, *row.nested, &(options.*member).emplace());
-           })
-      .nest(tls_files_fields());
-}
-
 const FieldRows& choria_login_fields() {
   static const FieldRows rows = [] {
     FieldTable<ChoriaLogin> t("Login at a Choria broker with a JWT of Choria's own kind; a section given here replaces the one further out as a whole.");
@@ -80,14 +70,25 @@ const FieldRows& choria_login_fields() {
   return rows;
 }
 
-template <class T>
-FieldRow& choria_login_at(FieldTable<T>& t, std::string name, std::optional<ChoriaLogin> T::* member) {
+/// A section that may be missing; given once more it begins anew.
+template <class T, class Section>
+FieldRow& optional_section(FieldTable<T>& t, std::string name, std::optional<Section> T::* member, const FieldRows& fields) {
   return t
       .own(std::move(name), FieldKind::kSection, "",
            [member](ReadContext& c, const YamlNode& n, const FieldRow& row, T& options) {
              read_section(c, n, *row.nested, &(options.*member).emplace());
            })
-      .nest(choria_login_fields());
+      .nest(fields);
+}
+
+template <class T>
+FieldRow& tls_at(FieldTable<T>& t, std::string name, std::optional<TlsFiles> T::* member) {
+  return optional_section(t, std::move(name), member, tls_files_fields());
+}
+
+template <class T>
+FieldRow& choria_login_at(FieldTable<T>& t, std::string name, std::optional<ChoriaLogin> T::* member) {
+  return optional_section(t, std::move(name), member, choria_login_fields());
 }
 
 template <class T>

@@ -12,9 +12,13 @@ constexpr std::string_view kBucketCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef
 
 using Tell = std::function<void(const std::string& path, std::string text)>;
 
-void take_tls(LinkOptions& link, const std::optional<TlsFiles>& own, const std::optional<TlsFiles>& of_stream,
-              const std::optional<TlsFiles>& of_all) {
-  const TlsFiles* files = own ? &*own : of_stream ? &*of_stream : of_all ? &*of_all : nullptr;
+/// A whole section replaces the one further out; null when there is none.
+template <class T>
+const T* innermost(const std::optional<T>& own, const std::optional<T>& of_stream, const std::optional<T>& of_all) {
+  return own ? &*own : of_stream ? &*of_stream : of_all ? &*of_all : nullptr;
+}
+
+void take_tls(LinkOptions& link, const TlsFiles* files) {
   if (files == nullptr || link.embedded()) return;
   link.tls_ca_file = files->ca;
   link.tls_cert_file = files->cert;
@@ -22,9 +26,7 @@ void take_tls(LinkOptions& link, const std::optional<TlsFiles>& own, const std::
 }
 
 /// Choria's brokers have certificates that no authority of the system knows: without TLS files of our own who answers is not verified.
-void take_choria(LinkOptions& link, const std::optional<ChoriaLogin>& own, const std::optional<ChoriaLogin>& of_stream,
-                 const std::optional<ChoriaLogin>& of_all) {
-  const ChoriaLogin* login = own ? &*own : of_stream ? &*of_stream : of_all ? &*of_all : nullptr;
+void take_choria(LinkOptions& link, const ChoriaLogin* login) {
   if (login == nullptr || link.embedded()) return;
   link.choria_token_file = login->jwt_file;
   link.choria_seed_file = login->seed_file;
@@ -82,17 +84,17 @@ void settle_replicator(ReplicatorOptions& replicator, const Tell& tell) {
       tell(path + ".subject_transforms", "'subject_transforms' needs 'create_target: false': the target's subjects can't be told from them");
     check_inspection(copy, path, tell);
     check_target_initiated(copy, path, tell);
-    take_tls(copy.source, copy.source_tls, copy.tls, replicator.tls);
-    take_tls(copy.target, copy.target_tls, copy.tls, replicator.tls);
-    take_choria(copy.source, copy.source_choria, copy.choria, replicator.choria);
-    take_choria(copy.target, copy.target_choria, copy.choria, replicator.choria);
+    take_tls(copy.source, innermost(copy.source_tls, copy.tls, replicator.tls));
+    take_tls(copy.target, innermost(copy.target_tls, copy.tls, replicator.tls));
+    take_choria(copy.source, innermost(copy.source_choria, copy.choria, replicator.choria));
+    take_choria(copy.target, innermost(copy.target_choria, copy.choria, replicator.choria));
     if (copy.compression) copy.source.compression = copy.target.compression = *copy.compression;
     if (copy.source.urls == copy.target.urls && copy.stream == copy.target_stream)
       tell(path, fmt::format("stream '{}' would be copied onto itself", copy.stream));
   }
   HeartbeatOptions& heartbeats = replicator.heartbeats;
-  take_tls(heartbeats.target, heartbeats.tls, std::nullopt, std::nullopt);
-  take_choria(heartbeats.target, heartbeats.choria, std::nullopt, std::nullopt);
+  take_tls(heartbeats.target, heartbeats.tls ? &*heartbeats.tls : nullptr);
+  take_choria(heartbeats.target, heartbeats.choria ? &*heartbeats.choria : nullptr);
   if (heartbeats.interval.count() <= 0 && !heartbeats.subjects.empty()) tell("heartbeats.interval", "'interval' must be longer than 0");
 }
 

@@ -8,11 +8,15 @@
 
 namespace sluice {
 
+/// Who heals when no copy is named.
+inline constexpr const char* kHealReplicator = "sluice";
+inline constexpr const char* kHealWorker = "heal";
+
 /// The source's headers without `Nats-Expected-*` and earlier positions, a mark of `replicator` and `worker` (a worker that no
 /// copier is, so that none takes it for its own place), and an id of its own: the original one may still be in the target's
 /// duplicate window.
 /// @return kUnsupported, with words, for a message that would do something again (roll up, count, schedule, end a batch).
 Result<std::string> healed_headers(const StoredCopy& original, const std::string& source_stream,
-                                   const std::string& replicator = "sluice", const std::string& worker = "heal");
+                                   const std::string& replicator = kHealReplicator, const std::string& worker = kHealWorker);
 
 }  // namespace sluice

@@ -48,8 +48,8 @@ Result<bool> Healing::bring(StreamSeq seq) {
   if (!original && (original.error().code == Errc::kTimeout || original.error().code == Errc::kClosed))
     return std::unexpected(Error{original.error().code, 0, fmt::format("source: {}", words(original.error()))});
   if (!original) return leave(seq, fmt::format("source: {}", words(original.error())));
-  const auto headers = healed_headers(*original, options_.source_stream, options_.replicator.empty() ? "sluice" : options_.replicator,
-                                      options_.worker.empty() ? "heal" : options_.worker + std::string(kHealedWorkerSuffix));
+  const auto headers = healed_headers(*original, options_.source_stream, options_.replicator.empty() ? kHealReplicator : options_.replicator,
+                                      options_.worker.empty() ? kHealWorker : options_.worker + std::string(kHealedWorkerSuffix));
   if (!headers) return leave(seq, headers.error().detail);
   const std::string subject = options_.rewrite.of_message(original->subject, 0);
   const auto aside = would_push_aside(*original, subject);

@@ -55,24 +55,26 @@ Replicator::~Replicator() = default;
 
 Status Replicator::build(const StreamCopyOptions& wanted) {
   auto made = std::make_unique<Copy>();
+  StreamCopyOptions options = wanted;
+  if (options.name.empty()) options.name = options_.name;
   auto join = [&](LinkOptions where, std::string_view side, std::unique_ptr<NatsLink>& link,
                   std::unique_ptr<StreamClient>& client) -> Status {
     if (where.name.empty()) where.name = fmt::format("Choria Stream Replicator: {}", side);
-    if (!options_.state_dir.empty() && &link != &made->control_link)
-      where.dictionary_folder = fmt::format("{}/zstd/{}_{}_{}", options_.state_dir, wanted.stream, wanted.name.empty() ? options_.name : wanted.name,
-                                            &link == &made->source_link ? "source" : "target");
     auto linked = make_link_(where);
     if (!linked) return fail(linked.error().code, fmt::format("copy of '{}': {}", wanted.stream, linked.error().detail));
     link = *std::move(linked);
     client = StreamClient::make(env_, *link);
     return {};
   };
-  if (auto joined = join(wanted.source, wanted.stream, made->source_link, made->source); !joined) return joined;
-  if (auto joined = join(wanted.target, wanted.stream, made->target_link, made->target); !joined) return joined;
-  if (auto joined = join(wanted.source, "stream-replicator-advisories", made->control_link, made->control); !joined)
+  // The third link carries little that is worth a dictionary.
+  const auto with_dictionaries = [&](LinkOptions where, std::string_view end) {
+    if (!options_.state_dir.empty()) where.dictionary_folder = fmt::format("{}/zstd/{}_{}_{}", options_.state_dir, options.stream, options.name, end);
+    return where;
+  };
+  if (auto joined = join(with_dictionaries(options.source, "source"), options.stream, made->source_link, made->source); !joined) return joined;
+  if (auto joined = join(with_dictionaries(options.target, "target"), options.stream, made->target_link, made->target); !joined) return joined;
+  if (auto joined = join(options.source, "stream-replicator-advisories", made->control_link, made->control); !joined)
     return joined;
-  StreamCopyOptions options = wanted;
-  if (options.name.empty()) options.name = options_.name;
   std::unique_ptr<Limiter> limiter;
   if (options.inspect.enabled() && options.inspect.duration.count() != 0) {
     auto limits = Limiter::make(env_, options, options_.name, options_.state_dir, *made->control);

@@ -11,10 +11,11 @@
 // middle of a block when the session pauses: a few bytes that would unpack to very many never do.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <deque>
+#include <memory>
 #include <string>
 
 #include "compression/dictionaries.h"
@@ -43,7 +44,7 @@ struct CompressionWorld {
   uint64_t broken = 0;       ///< closed for bytes that are no frame
   uint64_t offered = 0;      ///< dictionaries were asked for
   uint64_t agreed = 0;       ///< and one was found, for either direction
-  Dictionaries dictionaries{kMaxDictionaries};  ///< in memory: 64 KiB each
+  Dictionaries dictionaries{kMaxDictionaries};  ///< in memory: kMaxDictionary_bytes each at most
   static constexpr size_t kMaxDictionaries = 128;  ///< of each direction
   ByteFlow flow = {};        ///< of compressed streams alone
 };

@@ -5,31 +5,13 @@
 #include <utility>
 
 #include "crypto/digest.h"
+#include "io/read_file.h"
 
 namespace sluice {
 namespace {
 
 constexpr std::string_view kPrefixes[kFlowDirections] = {"to-server-", "to-client-"};
 constexpr std::string_view kSuffix = ".dict";
-
-std::string hex(const DictionaryId& id) {
-  Sha256 whole{};
-  std::ranges::copy(id, whole.begin());
-  return to_hex(whole).substr(0, id.size() * 2);
-}
-
-Result<std::string> read_file(Disk& disk, const std::string& path) {
-  auto file = disk.open(path, OpenMode::kRead);
-  if (!file) return std::unexpected(file.error());
-  const auto size = (*file)->size();
-  if (!size) return std::unexpected(size.error());
-  if (*size == 0 || *size > kMaxDictionary_bytes) return fail(Errc::kCorrupt, "no dictionary has that size");
-  std::string bytes(*size, '\0');
-  const auto got = (*file)->read_at(0, std::as_writable_bytes(std::span(bytes)));
-  if (!got) return std::unexpected(got.error());
-  bytes.resize(*got);
-  return bytes;
-}
 
 /// Not synced: a torn file is told by its name, and is then one dictionary less.
 Status write_file(Disk& disk, const std::string& folder, const std::string& path, std::string_view bytes) {
@@ -66,7 +48,7 @@ void Dictionaries::load() {
   for (const std::string& name : *names) {
     for (const FlowDirection direction : {FlowDirection::kToServer, FlowDirection::kToClient}) {
       if (!name.starts_with(kPrefixes[index_of(direction)]) || !name.ends_with(kSuffix)) continue;
-      auto content = read_file(*disk_, folder_ + "/" + name);
+      auto content = read_file(*disk_, folder_ + "/" + name, kMaxDictionary_bytes);
       const bool whole = content && folder_ + "/" + name == path_of(direction, dictionary_id(*content));
       if (whole && held_[index_of(direction)].size() < max_each_)
         held_[index_of(direction)].push_back(std::make_shared<const Dictionary>(dictionary_id(*content), *std::move(content)));
@@ -77,7 +59,7 @@ void Dictionaries::load() {
 }
 
 std::string Dictionaries::path_of(FlowDirection direction, const DictionaryId& id) const {
-  return folder_ + "/" + std::string(kPrefixes[index_of(direction)]) + hex(id) + std::string(kSuffix);
+  return folder_ + "/" + std::string(kPrefixes[index_of(direction)]) + to_hex(id) + std::string(kSuffix);
 }
 
 void Dictionaries::submit(std::move_only_function<Status()> work) {
@@ -85,9 +67,13 @@ void Dictionaries::submit(std::move_only_function<Status()> work) {
   worker_->submit(std::move(work), [this](const Status& done) { disk_errors_ += done ? 0 : 1; });
 }
 
+Dictionaries::Held::iterator Dictionaries::place_of(FlowDirection direction, const DictionaryId& id) {
+  return std::ranges::find(held_[index_of(direction)], id, [](const DictionaryPtr& one) { return one->id; });
+}
+
 DictionaryPtr Dictionaries::find(FlowDirection direction, const DictionaryId& id) {
   Held& held = held_[index_of(direction)];
-  const auto found = std::ranges::find_if(held, [&](const DictionaryPtr& one) { return one->id == id; });
+  const auto found = place_of(direction, id);
   if (found == held.end()) return nullptr;
   held.splice(held.end(), held, found);
   return held.back();
@@ -119,7 +105,7 @@ void Dictionaries::trim(FlowDirection direction) {
 
 void Dictionaries::remove(FlowDirection direction, const DictionaryId& id) {
   Held& held = held_[index_of(direction)];
-  const auto found = std::ranges::find_if(held, [&](const DictionaryPtr& one) { return one->id == id; });
+  const auto found = place_of(direction, id);
   if (found == held.end()) return;
   forget(direction, id);
   held.erase(found);

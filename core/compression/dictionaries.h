@@ -59,6 +59,7 @@ class Dictionaries {
  private:
   using Held = std::list<DictionaryPtr>;  ///< used last at the end
   void load();
+  Held::iterator place_of(FlowDirection direction, const DictionaryId& id);
   void trim(FlowDirection direction);
   void write(FlowDirection direction, const DictionaryPtr& dictionary);
   void forget(FlowDirection direction, const DictionaryId& id);

@@ -44,9 +44,9 @@ Sha256 Sha256Stream::finish() {
   return digest;
 }
 
-std::string to_hex(const Sha256& digest) {
+std::string to_hex(std::span<const uint8_t> bytes) {
   std::string text;
-  for (const uint8_t byte : digest) append_hex(text, byte);
+  for (const uint8_t byte : bytes) append_hex(text, byte);
   return text;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -30,8 +31,8 @@ class Sha256Stream {
   std::unique_ptr<State> state_;
 };
 
-/// 64 lower-case digits.
-std::string to_hex(const Sha256& digest);
+/// Two lower-case digits a byte.
+std::string to_hex(std::span<const uint8_t> bytes);
 
 /// 20 bytes. Only where a protocol asks for it (RFC 6455); nothing is secured by it.
 std::string sha1(std::string_view bytes);

@@ -1,7 +1,8 @@
 #include "leaf/leaf_credentials.h"
 
-#include <span>
 #include <string_view>
+
+#include "io/read_file.h"
 
 namespace sluice {
 namespace {
@@ -22,17 +23,10 @@ std::string word_after(std::string_view text, std::string_view title) {
 }  // namespace
 
 Result<LeafCredentials> read_leaf_credentials(Disk& disk, const std::string& path) {
-  auto file = disk.open(path, OpenMode::kRead);
-  if (!file) return std::unexpected(file.error());
-  const auto size = (*file)->size();
-  if (!size) return std::unexpected(size.error());
-  if (*size > kMaxFile_bytes) return fail(Errc::kInvalidArgument, path + " is too large");
-  std::string text(*size, '\0');
-  const auto got = (*file)->read_at(0, std::as_writable_bytes(std::span(text)));
-  if (!got) return std::unexpected(got.error());
-  text.resize(*got);
-  LeafCredentials credentials{word_after(text, "BEGIN NATS USER JWT"),
-                              word_after(text, "BEGIN USER NKEY SEED")};
+  const auto text = read_file(disk, path, kMaxFile_bytes);
+  if (!text) return std::unexpected(text.error());
+  LeafCredentials credentials{word_after(*text, "BEGIN NATS USER JWT"),
+                              word_after(*text, "BEGIN USER NKEY SEED")};
   if (credentials.jwt.empty() || credentials.seed.empty())
     return fail(Errc::kInvalidArgument, path + " holds no user JWT and seed");
   return credentials;

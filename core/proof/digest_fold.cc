@@ -61,7 +61,7 @@ void DigestFold::note_met(StreamSeq origin, StreamSeq own) {
 bool DigestFold::add(const ProvedMessage& message) {
   // Marks cost a look at the headers; a stream known by its own sequences needs none of it.
   CopyMark mark;
-  if (!request_.origin.empty() || request_.max_hops != 0) mark = find_copy_mark(message.headers, {request_.origin, request_.replicator, request_.worker, request_.hop});
+  if (!request_.origin.empty() || request_.max_hops != 0) mark = find_copy_mark(message.headers, request_.mark_rule());
   if (request_.origin.empty()) mark.origin = message.own;
   const bool passed_over = is_passed_over(message, mark.hops);
   if (!passed_over && mark.origin && counts(*mark.origin)) {

@@ -32,12 +32,6 @@ bool read_hex(std::string_view hex, std::span<uint8_t> out) {
   return true;
 }
 
-std::string write_hex(std::span<const uint8_t> bytes) {
-  Sha256 whole{};
-  std::ranges::copy(bytes, whole.begin());
-  return to_hex(whole).substr(0, bytes.size() * 2);
-}
-
 /// Members of one object; the first that is not what it should be is remembered.
 class Members {
  public:
@@ -205,7 +199,7 @@ Status check(const DigestRequest& r) {
 }
 
 std::string encode(const DigestRequest& r) {
-  Json json = {{"key", write_hex(r.key)}, {"own_first", r.own.first.value()}, {"own_last", r.own.last.value()},
+  Json json = {{"key", to_hex(r.key)}, {"own_first", r.own.first.value()}, {"own_last", r.own.last.value()},
                {"first", r.range.first.value()}, {"last", r.range.last.value()}, {"span", r.span}};
   if (r.picks_marks())
     json["origin"] = {{"stream", r.origin}, {"replicator", r.replicator}, {"worker", r.worker}, {"hop", r.hop}};

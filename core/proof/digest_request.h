@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/ids.h"
 #include "crypto/keyed_digest.h"
+#include "proof/copy_marks.h"
 #include "subject/subject_rewrite.h"
 
 namespace sluice {
@@ -74,7 +75,9 @@ struct DigestRequest {
   static constexpr size_t kMaxTransforms = 256;
   static constexpr size_t kMaxRewriteText_bytes = 4096;
 
-  bool picks_marks() const { return hop != 0 || !replicator.empty() || !worker.empty(); }
+  /// Which marks count; good as long as this is.
+  MarkRule mark_rule() const { return {origin, replicator, worker, hop}; }
+  bool picks_marks() const { return mark_rule().only_replicators(); }
   /// A Sluice that can't do it refuses it: what it would read over stands in the place of something else.
   bool needs_newer_sluice() const { return picks_marks() || !rewrite.empty(); }
 };

@@ -7,8 +7,10 @@
 #include <span>
 
 #include "base/base64.h"
+#include "crypto/digest.h"
 #include "crypto/nkey.h"
 #include "crypto/signature.h"
+#include "io/read_file.h"
 
 namespace sluice {
 namespace {
@@ -37,22 +39,9 @@ std::string_view block(std::string_view text, std::string_view begin) {
   return text.substr(0, text.find_first_of("\r\n "));
 }
 
-Result<std::string> read_file(Disk& disk, const std::string& path) {
-  auto file = disk.open(path, OpenMode::kRead);
-  if (!file) return std::unexpected(file.error());
-  const auto size = (*file)->size();
-  if (!size) return std::unexpected(size.error());
-  if (*size > kMaxCredentials_bytes) return fail(Errc::kInvalidArgument, path + " is too large");
-  std::string text(*size, '\0');
-  const auto got = (*file)->read_at(0, std::as_writable_bytes(std::span(text)));
-  if (!got) return std::unexpected(got.error());
-  text.resize(*got);
-  return text;
-}
-
 /// A file that holds one thing: in its block of a credentials file, or bare.
 Result<std::string> read_one(Disk& disk, const std::string& path, std::string_view begin) {
-  const auto text = read_file(disk, path);
+  const auto text = read_file(disk, path, kMaxCredentials_bytes);
   if (!text) return std::unexpected(text.error());
   std::string_view found = block(*text, begin);
   if (found.empty() && !text->contains("-----BEGIN")) {
@@ -66,7 +55,7 @@ Result<std::string> read_one(Disk& disk, const std::string& path, std::string_vi
 
 Result<Credentials> read_credentials(Disk& disk, const LinkOptions& options) {
   if (!options.credentials_file.empty()) {
-    const auto text = read_file(disk, options.credentials_file);
+    const auto text = read_file(disk, options.credentials_file, kMaxCredentials_bytes);
     if (!text) return std::unexpected(text.error());
     return parse_credentials(*text);
   }
@@ -92,7 +81,7 @@ Status sign_in(Disk& disk, const LinkOptions& options, const ServerInfo& info, J
 Status sign_in_with_choria_token(Disk& disk, const LinkOptions& options, const ServerInfo& info, Json& connect) {
   auto token = read_choria_token(disk, options.choria_token_file);
   if (!token) return std::unexpected(token.error());
-  auto text = read_file(disk, options.choria_seed_file);
+  auto text = read_file(disk, options.choria_seed_file, kMaxCredentials_bytes);
   if (!text) return std::unexpected(text.error());
   const auto seed = parse_hex_seed(*text);
   std::ranges::fill(*text, '\0');
@@ -143,7 +132,7 @@ Result<Credentials> parse_credentials(std::string_view text) {
 }
 
 Result<std::string> read_choria_token(Disk& disk, const std::string& path) {
-  auto token = read_file(disk, path);
+  auto token = read_file(disk, path, kMaxCredentials_bytes);
   if (!token) return token;
   while (token->ends_with('\n') || token->ends_with('\r')) token->pop_back();
   if (token->empty() || token->find_first_of(" \t\r\n") != std::string::npos)
@@ -160,6 +149,10 @@ std::string choria_token_owner(std::string_view token) {
   if (!claims || parser.parse(claims->data(), claims->size()).get(root) != simdjson::SUCCESS) return {};
   const std::string owner(field<std::string_view>(root, "identity", ""));
   return owner.empty() ? std::string(field<std::string_view>(root, "callerid", "")) : owner;
+}
+
+std::string choria_inbox_prefix(std::string_view collective, std::string_view owner) {
+  return std::string(collective) + ".reply." + md5_hex(owner);
 }
 
 Result<std::string> make_connect_line(Disk& disk, const LinkOptions& options, const ServerUrl& url,

@@ -45,6 +45,8 @@ Result<Credentials> parse_credentials(std::string_view text);
 Result<std::string> read_choria_token(Disk& disk, const std::string& path);
 /// Whose it says it is (a node's identity, a person's caller id), nothing proven; empty when it can't be read.
 std::string choria_token_owner(std::string_view token);
+/// What a broker that takes such tokens lets through to `owner`: `<collective>.reply.<MD5 of the owner>`.
+std::string choria_inbox_prefix(std::string_view collective, std::string_view owner);
 
 /// "CONNECT {…}\r\n". Reads the credentials file anew, so that a replaced one is used at the next
 /// reconnect. kIo or kInvalidArgument when that file is no good.

@@ -12,7 +12,6 @@
 #include "client/parse_number.h"
 #include "client/reply_table.h"
 #include "compression/dictionary_words.h"
-#include "crypto/digest.h"
 #include "remote/connection.h"
 #include "remote/handshake.h"
 
@@ -395,7 +394,7 @@ void RemoteLink::set_state(LinkState state) {
 }
 
 /// A Choria broker lets through the replies to the token's owner alone.
-Result<std::string> choria_inbox_prefix(Disk& disk, const LinkOptions& options) {
+Result<std::string> inbox_prefix_by_token(Disk& disk, const LinkOptions& options) {
   const std::string& collective = options.choria_collective;
   if (!is_wire_subject(collective) || collective.find_first_of("*>") != std::string::npos)
     return fail(Errc::kInvalidArgument, "'" + collective + "' is no Choria collective: it begins the subject of replies");
@@ -403,7 +402,7 @@ Result<std::string> choria_inbox_prefix(Disk& disk, const LinkOptions& options) 
   if (!token) return token;
   const std::string owner = choria_token_owner(*token);
   if (owner.empty()) return fail(Errc::kInvalidArgument, options.choria_token_file + ": the token names neither an identity nor a caller id");
-  return collective + ".reply." + md5_hex(owner);
+  return choria_inbox_prefix(collective, owner);
 }
 
 }  // namespace
@@ -412,7 +411,7 @@ Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& 
   if (wanted.urls.empty()) return fail(Errc::kInvalidArgument, "no server URL");
   LinkOptions options = wanted;
   if (!options.choria_token_file.empty() && !options.choria_collective.empty()) {
-    auto prefix = choria_inbox_prefix(env.disk, options);
+    auto prefix = inbox_prefix_by_token(env.disk, options);
     if (!prefix) return std::unexpected(std::move(prefix.error()));
     options.inbox_prefix = *std::move(prefix);
   }

@@ -376,9 +376,7 @@ void FileStore::need_interval_sync() {
 }
 
 void FileStore::journal_blocked(bool blocked) {
-  if (!blocked) return;
-  set_no_space(true);
-  space_timer_->start(std::chrono::milliseconds(200));
+  if (blocked) wait_for_space();
 }
 
 void FileStore::journal_rotated() {

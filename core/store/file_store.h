@@ -168,6 +168,7 @@ class FileStore final : public Store, public JournalOwner {
   size_t most_spares() const;
   void drop_spares(size_t count);
   void spares_at_rest();
+  void wait_for_space();
   void check_space();
   void space_checked(const Status& result, uint64_t free_bytes, const std::string& spare, bool made);
   bool choose_retire();
@@ -203,7 +204,6 @@ class FileStore final : public Store, public JournalOwner {
   void finish_erasures();
   void erasures_finished();
   std::deque<Erasing>::iterator erasing(uint64_t number);
-  void wait_for_space();
 
   // file_store_wipe.cc
   bool left_over(const Erasure& erasure) const;

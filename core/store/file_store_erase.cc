@@ -92,11 +92,6 @@ std::vector<ErasureTarget> FileStore::erasure_targets(const Erasing& erasing) {
   return targets;
 }
 
-void FileStore::wait_for_space() {
-  set_no_space(true);
-  if (!closing_) space_timer_->start(std::chrono::milliseconds(200));
-}
-
 void FileStore::overwritten(uint64_t number, const Status& result) {
   if (failure_) return;
   if (!result && result.error().code == Errc::kNoSpace) {
@@ -112,11 +107,7 @@ void FileStore::overwritten(uint64_t number, const Status& result) {
     if (file_number == erasure.file || file->holds(erasure.stream)) cache_.forget(file_number);
   }
   wipe_leftovers(erasure);
-  if (left_over(erasure)) return;
-  pend_erasure(erasure, -1);
-  ++erasures_;
-  erasing_.erase(begun);
-  erasures_finished();
+  finish_erasures();
 }
 
 /// Those of which nothing is left now.

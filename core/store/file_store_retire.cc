@@ -99,6 +99,11 @@ void FileStore::spares_at_rest() {
   if (spares_.size() > kSpares) spare_timer_->start(kSpareKept);
 }
 
+void FileStore::wait_for_space() {
+  set_no_space(true);
+  if (!closing_) space_timer_->start(kSpaceCheckEvery);
+}
+
 void FileStore::check_space() {
   if (checking_space_ || failure_ || closing_) return;
   checking_space_ = true;
@@ -329,8 +334,7 @@ void FileStore::copied(const Status& result) {
       const std::vector<uint64_t> erasures = std::move(retire_->erase_after);
       retire_.reset();
       for (const uint64_t erasing : erasures) erase_now(erasing);
-      set_no_space(true);
-      space_timer_->start(kSpaceCheckEvery);
+      wait_for_space();
     } else {
       fail_store(result.error());
     }

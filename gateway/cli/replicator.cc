@@ -14,12 +14,11 @@
 #include <vector>
 
 #include "base/log.h"
-#include "config/config_file.h"
-#include "config/load.h"
-#include "config/stream_replicator.h"
-#include "config/yaml.h"
+#include "config/problems.h"
+#include "config/units.h"
 #include "gateway/cli/command_line.h"
 #include "gateway/cli/http_get.h"
+#include "gateway/cli/replicator_file.h"
 #include "gateway/cli/session.h"
 #include "gateway/cli/table.h"
 #include "gateway/cli/verbs.h"
@@ -40,28 +39,9 @@ struct ReplicatorWords {
   bool force = false;
 };
 
-/// What a configuration, ours or Stream Replicator's, says about the running process.
-struct Place {
-  ReplicatorOptions replicator;
-  std::string host = "127.0.0.1";
-  uint16_t port = 0;
-};
-
-Result<Place> find_place(const ReplicatorWords& words) {
+Result<ReplicatorFile> find_place(const ReplicatorWords& words) {
   Problems problems(words.config_path);
-  const auto file = read_config_file(words.config_path, problems);
-  Place place;
-  if (file && is_stream_replicator_file(file->text)) {
-    Problems warnings(words.config_path);
-    StreamReplicatorFile settings = parse_stream_replicator(file->text, process_environment(), problems, warnings);
-    place.replicator = std::move(settings.replicator);
-    place.port = settings.monitor_port;
-  } else if (file) {
-    Config config = parse_config(file->text, file->world_readable, process_environment(), problems);
-    place.replicator = std::move(config.replicator);
-    if (config.monitor.enabled) place.port = config.monitor.port;
-    if (config.monitor.host != "0.0.0.0" && config.monitor.host != "::") place.host = config.monitor.host;
-  }
+  ReplicatorFile place = load_replicator_file(words.config_path, problems);
   if (!words.monitor.empty()) {
     const size_t colon = words.monitor.rfind(':');
     const auto port = colon == std::string::npos ? Result<int64_t>(8222) : parse_integer(words.monitor.substr(colon + 1));

@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "config/config_file.h"
-#include "config/load.h"
-#include "config/stream_replicator.h"
+#include "config/problems.h"
+#include "gateway/cli/replicator_file.h"
 #include "gateway/cli/session.h"
 #include "replicator/copy_subjects.h"
 
@@ -15,14 +14,7 @@ std::unexpected<Error> wrong(std::string what) { return fail(Errc::kInvalidArgum
 
 Result<ReplicatorOptions> load_replicator(const std::string& path) {
   Problems problems(path);
-  const auto file = read_config_file(path, problems);
-  ReplicatorOptions options;
-  if (file && is_stream_replicator_file(file->text)) {
-    Problems warnings(path);
-    options = parse_stream_replicator(file->text, process_environment(), problems, warnings).replicator;
-  } else if (file) {
-    options = parse_config(file->text, file->world_readable, process_environment(), problems).replicator;
-  }
+  ReplicatorOptions options = load_replicator_file(path, problems).replicator;
   if (!problems.empty()) return wrong("the configuration can't be used\n" + problems.to_text());
   return options;
 }

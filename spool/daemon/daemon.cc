@@ -116,7 +116,7 @@ void SpoolDaemon::settle_inbox() {
   const auto token = read_choria_token(env_.disk, config_.server.choria_token_file);
   if (!token) SLUICE_LOG(kLog, kWarn, "the token can't be read yet, its identity is taken to be this node's reason={}", token.error().detail);
   const std::string owner = token ? choria_token_owner(*token) : "";
-  config_.server.inbox_prefix = config_.collective + ".reply." + md5_hex(owner.empty() ? config_.identity : owner);
+  config_.server.inbox_prefix = choria_inbox_prefix(config_.collective, owner.empty() ? config_.identity : owner);
 }
 
 Status SpoolDaemon::start_entrances() {
