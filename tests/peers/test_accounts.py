@@ -55,7 +55,12 @@ accounts {
 """
 
 
-@pytest.fixture(params=["sluice", "nats-server"])
+# In one of some 300 starts the reference loses what one user of an account publishes first to another, and later not; what it loses says
+# nothing of ours, so that it is asked more often.
+REFERENCE = pytest.param("nats-server", marks=pytest.mark.flaky(reruns=3))
+
+
+@pytest.fixture(params=["sluice", REFERENCE])
 def server(request, farm):
     if request.param == "nats-server" and not pathlib.Path(servers.NATS_SERVER).exists():
         pytest.skip("no nats-server here")
