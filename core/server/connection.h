@@ -167,7 +167,6 @@ class Connection final : public TransportHandler, public Outbox::Owner {
   // -- for the parser
   bool on_connect(std::string_view json);
   bool on_pub(const PubOp& op);
-  void on_ahead(std::string_view subject) { account_->router().prefetch(subject); }
   bool on_sub(const SubOp& op);
   bool on_unsub(const UnsubOp& op);
   bool on_ping();

@@ -9,8 +9,6 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kLine_bytes = 64;
-
 size_t size_of(const MatchList& list) {
   size_t count = list.plain.size();
   for (size_t i = 0; i < list.group_count; ++i) count += list.groups[i].members.size();
@@ -74,22 +72,6 @@ std::unique_ptr<MatchList>& MatchCache::way_for(Set& set, uint32_t hash, std::st
   if (at == kWays) at = set.oldest++ % kWays;
   set.hashes[at] = hash;
   return set.lists[at];
-}
-
-void MatchCache::prefetch(std::string_view subject) const {
-  if (subject.size() > kMaxSubject_bytes || sets_.empty()) return;
-  if (const std::string& known = beginning_->subject; !known.empty() && subject.starts_with(known)) return;
-  const uint32_t hash = hash_token(subject);
-  const Set& set = sets_[hash % kSets];
-  for (size_t way = 0; way < kWays; ++way) {
-    const MatchList* list = set.lists[way].get();
-    if (set.hashes[way] != hash || list == nullptr) continue;
-    __builtin_prefetch(list->subject.data());
-    // A list of an older generation may name a subscription that is gone: nothing is read of it.
-    const auto subscriber = reinterpret_cast<uintptr_t>(list->only);
-    for (const size_t line : {size_t{0}, kLine_bytes}) __builtin_prefetch(reinterpret_cast<const void*>(subscriber + line));
-    return;
-  }
 }
 
 /// What the tree said of the list's subject is all that it would say of this one.

@@ -66,8 +66,6 @@ class MatchCache {
   /// The list is good until the next find() or change of the tree, and while `users` > 0 even then
   /// (its subscriptions may be removed() ones).
   MatchList& find(std::string_view subject, SubscriptionTree& tree);
-  /// The subject is about to be looked up: brings what that will read into the processor's cache.
-  void prefetch(std::string_view subject) const;
   /// Frees lists that were replaced while in use. Only when no delivery is under way.
   void release_retired() {
     if (!retired_.empty()) retired_.clear();

@@ -65,8 +65,6 @@ class Router : public Bus {
   Ticket call_when_relieved(std::move_only_function<void()> relieved) override;
 
   // -- for connections
-  /// A message on `subject` will be published soon: what that reads is fetched into the processor's cache.
-  void prefetch(std::string_view subject) const { cache_.prefetch(subject); }
   size_t publish(const Message& message, const Origin& origin) {
     return deliver_to(message.subject, {}, message, origin);
   }

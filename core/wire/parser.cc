@@ -154,16 +154,6 @@ bool Parser::next(std::string_view& bytes, Operation& op) {
   return false;
 }
 
-/// What stands where a PUB or HPUB would have its subject; empty when it is none, or not whole.
-std::string_view Parser::subject_ahead(std::string_view bytes) {
-  constexpr size_t kLooked_bytes = 128;
-  const size_t verb = bytes.starts_with("PUB ") ? 4 : bytes.starts_with("HPUB ") ? 5 : 0;
-  if (verb == 0) return {};
-  const std::string_view rest = bytes.substr(verb, kLooked_bytes);
-  const size_t blank = rest.find(' ');
-  return blank == rest.npos ? std::string_view() : rest.substr(0, blank);
-}
-
 /// A PUB that has come whole, spelled in capitals with single spaces. Touches nothing unless it is
 /// one.
 bool Parser::next_pub_fast(std::string_view& bytes, Operation& op) {

@@ -42,8 +42,6 @@ class Parser {
   ///   void on_error(WireError);                 // at most once, then feed() returns false
   ///   void on_oversized(const PubOp&, size_t);  // if there: before kPayloadTooLarge, when the
   ///                                             // headers have come; bytes of the whole message
-  ///   void on_ahead(std::string_view subject);  // if there: before on_pub(), the other subject of the
-  ///                                             // PUB that seems to follow it; nothing is promised
   ///
   /// A sink that returns false ends the call at once and may have destroyed the parser; what was not
   /// looked at is in `*rest` then. When the parser lives it may be fed with that later.
@@ -59,12 +57,6 @@ class Parser {
         }
         sink.on_error(op.error);
         return false;
-      }
-      if constexpr (requires { sink.on_ahead(op.pub.subject); }) {
-        if (op.kind == Kind::kPub) {
-          const std::string_view ahead = subject_ahead(bytes);
-          if (!ahead.empty() && ahead != op.pub.subject) sink.on_ahead(ahead);
-        }
       }
       if (tell(op, sink)) continue;
       if (rest != nullptr) *rest = bytes;
@@ -119,7 +111,6 @@ class Parser {
     return true;
   }
 
-  static std::string_view subject_ahead(std::string_view bytes);
   bool next(std::string_view& bytes, Operation& op);
   bool fail(WireError error, Operation& op);
   bool next_pub_fast(std::string_view& bytes, Operation& op);

@@ -55,25 +55,6 @@ TEST_F(MatchCacheTest, AThousandSubjectsInTurnAreKept) {
   EXPECT_LE(cache.misses() - misses, kSubjects / 50);
 }
 
-TEST_F(MatchCacheTest, PrefetchChangesNothing) {
-  cache.prefetch("inbox.a");  // before there is anything to look at
-  for (int i = 0; i < 2; ++i) matches("inbox.a");
-  {
-    auto gone = std::make_unique<FakeSubscription>("gone.*");
-    add(*gone);
-    for (int i = 0; i < 2; ++i) EXPECT_EQ(cache.find("gone.x", tree).only, gone.get());
-    tree.erase(gone->subject(), gone.get());
-  }
-  cache.prefetch("gone.x");  // its list names a subscription that is no more
-  for (int i = 0; i < 2; ++i) matches("inbox.a");
-  const uint64_t misses = cache.misses();
-  const uint64_t hits = cache.hits();
-  for (const char* subject : {"inbox.a", "inbox.b", ""}) cache.prefetch(subject);
-  EXPECT_EQ(matches("inbox.a"), 1U);
-  EXPECT_EQ(cache.misses(), misses);
-  EXPECT_EQ(cache.hits(), hits + 1);
-}
-
 TEST_F(MatchCacheTest, TheOnlySubscriberIsNamed) {
   EXPECT_EQ(cache.find("inbox.a", tree).only, &inboxes);
   FakeSubscription more("inbox.a");

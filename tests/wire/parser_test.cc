@@ -221,32 +221,6 @@ TEST(WireParser, MayBeDestroyedByTheSink) {
   }
 }
 
-struct LookingAhead : RecordingSink {
-  using RecordingSink::RecordingSink;
-  void on_ahead(std::string_view subject) { lines.push_back("ahead " + std::string(subject)); }
-};
-
-/// Only what the same bytes hold, and only another subject; what it is told changes nothing.
-TEST(WireParser, LooksAheadToTheNextSubject) {
-  const auto ahead = [](std::string_view dialogue) {
-    Parser parser({.headers = true});
-    LookingAhead sink(parser);
-    const auto copy = std::make_unique<char[]>(dialogue.size());
-    std::memcpy(copy.get(), dialogue.data(), dialogue.size());
-    EXPECT_TRUE(parser.feed({copy.get(), dialogue.size()}, sink)) << dialogue;
-    Lines seen;
-    for (const std::string& line : sink.lines)
-      if (line.starts_with("ahead ")) seen.push_back(line.substr(6));
-    return seen;
-  };
-  EXPECT_EQ(ahead("PUB a 1\r\nx\r\nPUB b 1\r\nx\r\nPUB b 1\r\nx\r\nPUB c r 1\r\nx\r\n"), (Lines{"b", "c"}));
-  EXPECT_EQ(ahead("PUB a 1\r\nx\r\nHPUB b 12 12\r\nNATS/1.0\r\n\r\n\r\nPING\r\n"), Lines{"b"});
-  EXPECT_EQ(ahead("PUB a 1\r\nx\r\nPUB half"), Lines{});
-  EXPECT_EQ(ahead("PUB a 1\r\nx\r\nPU"), Lines{});
-  EXPECT_EQ(ahead("PING\r\nPUB a 1\r\nx\r\n"), Lines{});
-  EXPECT_EQ(ahead("PUB a 1\r\nx\r\nPUB " + std::string(200, 's') + " 1\r\nx\r\n"), Lines{});
-}
-
 TEST(WireParser, GivesABigBufferBack) {
   Parser parser;
   RecordingSink sink(parser);
