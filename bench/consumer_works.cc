@@ -120,7 +120,7 @@ Outcome push_acks(const Options& options) {
 }
 
 /// A work queue: everything published is fetched in batches of 500 and acknowledged, which removes it. A message counted went
-/// all the way.
+/// all the way. With --backlog the publisher does not run away from who fetches.
 Outcome work_queue(const Options& options) {
   Peer admin(options.port);
   if (!options.keep) admin.request("$JS.API.STREAM.DELETE.QUEUE", "");
@@ -131,6 +131,7 @@ Outcome work_queue(const Options& options) {
   const uint64_t most = options.messages > 0 ? options.messages : 500'000;
   const ServerUse before = server_use(options.pid);
   const double started = now_s();
+  std::atomic<uint64_t> fetched{0};
   std::thread worker([&] {
     Peer peer(options.port);
     peer.send("SUB queue.inbox 1\r\n");
@@ -156,12 +157,14 @@ Outcome work_queue(const Options& options) {
         continue;
       }
       append_ack(acks, control);
-      ++got;
+      fetched.store(++got, std::memory_order_relaxed);
     }
     peer.send(acks);
     peer.ping();
   });
-  Outcome outcome = publish(options, options.window, 0, most, [](uint64_t, std::string& out) { out += "bench.QUEUE"; });
+  std::function<uint64_t()> allowed;
+  if (options.backlog > 0) allowed = [&] { return fetched.load(std::memory_order_relaxed) + options.backlog; };
+  Outcome outcome = publish(options, options.window, 0, most, [](uint64_t, std::string& out) { out += "bench.QUEUE"; }, allowed);
   worker.join();
   outcome.before = before;
   outcome.seconds = now_s() - started;

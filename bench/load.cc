@@ -37,7 +37,7 @@ Options parse(int argc, char** argv) {
   if (argc < 2 || std::string_view(argv[1]).starts_with("-")) {
     std::fprintf(stderr,
                  "usage: sluice-bench WORK --port P --pid PID [--size N] [--seconds S] [--window N] "
-                 "[--connections N] [--streams N] [--subjects N] [--max-msgs N] [--messages N]\n"
+                 "[--connections N] [--streams N] [--subjects N] [--max-msgs N] [--messages N] [--backlog N]\n"
                  "works:");
     for (const auto& [name, work] : kWorks) std::fprintf(stderr, " %s", std::string(name).c_str());
     std::fprintf(stderr, "\n");
@@ -57,6 +57,7 @@ Options parse(int argc, char** argv) {
     else if (key == "--subjects") options.subjects = std::max<size_t>(1, static_cast<size_t>(std::atol(value)));
     else if (key == "--max-msgs") options.max_msgs = std::atol(value);
     else if (key == "--keep") options.keep = std::atoi(value) != 0;
+    else if (key == "--backlog") options.backlog = static_cast<uint64_t>(std::atoll(value));
     else if (key == "--messages") options.messages = static_cast<uint64_t>(std::atoll(value));
     else die("unknown option " + std::string(key));
   }

@@ -40,6 +40,7 @@ struct Options {
   long max_msgs = -1;       ///< of each stream; few: messages die young
   bool keep = false;        ///< go on with the streams of an earlier run instead of making them anew
   uint64_t messages = 0;    ///< stream-pub: stop after so many; 0 = --seconds decides
+  uint64_t backlog = 0;     ///< work-queue: the publisher waits while so many are not acknowledged; 0 = never
 };
 
 /// CPU seconds (user and system) and resident bytes of the server.
@@ -275,9 +276,9 @@ std::string ask(Peer& admin, const std::string& subject, const std::string& body
 /// File storage, subjects `bench.NAME` and `bench.NAME.>`; one of that name is deleted before.
 void make_stream(Peer& admin, const std::string& name, long max_msgs = -1);
 /// Publishes with `window` outstanding PubAcks for the given time or count (0 = no bound).
-/// `subject(n, out)` appends the subject of the n-th message.
+/// `subject(n, out)` appends the subject of the n-th message; no more than `allowed()` are sent (null: no bound).
 Outcome publish(const Options& options, size_t window, double seconds, uint64_t most,
-                const std::function<void(uint64_t, std::string&)>& subject);
+                const std::function<void(uint64_t, std::string&)>& subject, const std::function<uint64_t()>& allowed = {});
 /// Some 256 MB of messages, at most 600,000. Their number.
 uint64_t fill_stream(const Options& options, const std::string& stream);
 

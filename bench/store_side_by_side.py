@@ -175,11 +175,12 @@ def to_the_device(farm_of, options):
 
     Measured in steady state: the first part of the messages makes the files that are used again, and fills the ring of journal files, so
     that each new one retires an old one. Accepted bytes are those that both servers count for a message in `state.bytes`: its subject,
-    payload and 30; beside them the payload alone."""
+    payload and 30; beside them the payload alone. Of the work queue 100,000 messages wait at most: what waits longer than the young
+    generation lasts is long-lived."""
     if os.geteuid() != 0:
         return print("\nbytes to the device: left out, mounting a device of its own takes root")
     print("\nbytes written to a device of its own, in steady state, for each byte accepted (as state.bytes counts) and of payload")
-    works = [("long-lived", "stream-pub", 13, {}), ("max_msgs 1,000", "stream-pub", 13, {"max_msgs": 1000}), ("work queue", "work-queue", 11, {})]
+    works = [("long-lived", "stream-pub", 13, {}), ("max_msgs 1,000", "stream-pub", 13, {"max_msgs": 1000}), ("work queue", "work-queue", 11, {"backlog": 100_000})]
     for name, start in farm_of.items():
         for title, work, subject, more in works:
             for size in (128, 1024):

@@ -18,7 +18,7 @@ void make_stream(Peer& admin, const std::string& name, long max_msgs) {
 }
 
 Outcome publish(const Options& options, size_t window, double seconds, uint64_t most,
-                const std::function<void(uint64_t, std::string&)>& subject) {
+                const std::function<void(uint64_t, std::string&)>& subject, const std::function<uint64_t()>& allowed) {
   Peer peer(options.port);
   peer.send("SUB ack.* 1\r\n");
   peer.ping();
@@ -36,11 +36,12 @@ Outcome publish(const Options& options, size_t window, double seconds, uint64_t 
     double now = now_s();
     bool more = now < end && (most == 0 || sent < most);
     if (!more && acked == sent) break;
+    const uint64_t until = allowed ? allowed() : UINT64_MAX;
     if (out_begin == out.size()) {
       out.clear();
       out_begin = 0;
       char digits[24];
-      while (more && sent - acked < window && out.size() < 65536 && (most == 0 || sent < most)) {
+      while (more && sent - acked < window && out.size() < 65536 && (most == 0 || sent < most) && sent < until) {
         sent_at[sent % window] = now;
         out += "PUB ";
         subject(sent, out);
@@ -55,7 +56,8 @@ Outcome publish(const Options& options, size_t window, double seconds, uint64_t 
       peer.between_frames(out_begin == out.size());
     }
     bool full = sent - acked >= window || !more || out_begin < out.size();
-    if (peer.fill(full && out_begin == out.size() ? 10'000 : 0)) {
+    const bool held = !full && sent >= until;
+    if (peer.fill(full && out_begin == out.size() ? 10'000 : held ? 1 : 0)) {
       now = now_s();
       while (peer.next(control, payload)) {
         if (!control.starts_with("MSG ack.")) {

@@ -56,7 +56,7 @@ namespace {
 /// True: pages, parity and tables of an erased record fit each other.
 Result<bool> settled(SegmentPages& pages, const format::SegmentTrailer& trailer, uint64_t offset, uint64_t size) {
   for (uint64_t page = offset / format::kBlock; page <= (offset + size - 1) / format::kBlock; ++page) {
-    for (const uint64_t look : {page, uint64_t{trailer.pages} + format::parity_of(static_cast<uint32_t>(page))}) {
+    for (const uint64_t look : {page, uint64_t{trailer.pages} + trailer.parity().parity_of(static_cast<uint32_t>(page))}) {
       auto fits = pages.fits_now(static_cast<uint32_t>(look));
       if (!fits) return std::unexpected(fits.error());
       if (!*fits) return false;

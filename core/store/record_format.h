@@ -14,9 +14,9 @@
 
 namespace sluice::format {
 
-inline constexpr uint32_t kVersion = 4;        ///< of files that are not encrypted
-inline constexpr uint32_t kSealedVersion = 5;  ///< of those that are; the newest that can be read
-constexpr bool is_sealed_version(uint32_t version) { return version == 3 || version == 5; }
+inline constexpr uint32_t kVersion = 6;        ///< of files that are not encrypted
+inline constexpr uint32_t kSealedVersion = 7;  ///< of those that are; the newest that can be read
+constexpr bool is_sealed_version(uint32_t version) { return version == 3 || version == 5 || version == 7; }
 inline constexpr size_t kBlock = 4096;
 inline constexpr size_t kFileHeader = 80;
 inline constexpr size_t kFileHeaderCopies = 4;

@@ -250,7 +250,7 @@ Status SegmentWriter::flush() {
     const auto number = static_cast<uint32_t>(checks_.size());
     checks_.push_back(format::checksum(page, kBlock, seed_ ^ number));
     if (!protecting_) continue;
-    const size_t parity = size_t{format::parity_of(number)} * kBlock;
+    const size_t parity = size_t{trailer_.parity().parity_of(number)} * kBlock;
     if (parity_.size() < parity + kBlock) parity_.resize(parity + kBlock);
     format::xor_into(parity_.data() + parity, page);
   }
@@ -356,7 +356,7 @@ void SegmentWriter::put_index() {
 
 void SegmentWriter::put_parity() {
   trailer_.pages = static_cast<uint32_t>(offset_ / kBlock);
-  trailer_.parity_pages = format::parity_pages_of(trailer_.pages);
+  trailer_.parity_pages = trailer_.parity().parity_pages_of(trailer_.pages);
   SLUICE_CHECK(parity_.size() == size_t{trailer_.parity_pages} * kBlock);
   protecting_ = false;
   put(parity_);

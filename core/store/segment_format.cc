@@ -85,7 +85,7 @@ constexpr size_t kTrailerCovered = 88;
 bool sane(const SegmentTrailer& t) {
   const uint64_t index_pages = (uint64_t{t.entries} + t.entries_per_page() - 1) / t.entries_per_page();
   const uint64_t checked = uint64_t{t.pages} + t.parity_pages;
-  return t.pages != 0 && t.parity_pages == parity_pages_of(t.pages) &&
+  return t.pages != 0 && t.parity_pages == t.parity().parity_pages_of(t.pages) &&
          t.table_pages == (checked + kChecksPerPage - 1) / kChecksPerPage && t.first_index_page >= 1 &&
          t.first_index_page + index_pages == t.first_summary_page &&
          t.first_summary_page + align_block(t.summary_length) / kBlock == t.pages &&
@@ -135,14 +135,16 @@ std::optional<SegmentTrailer> decode_trailer(std::span<const std::byte> page, ui
 
 // -- who protects whom
 
-uint32_t parity_pages_of(uint32_t pages) {
-  return pages / kStripePages * kStripeGroups + std::min(pages % kStripePages, kStripeGroups);
+ParityLayout parity_layout(uint32_t version) { return {.stripe_pages = version <= 5 ? 256U : 512U}; }
+
+uint32_t ParityLayout::parity_pages_of(uint32_t pages) const {
+  return pages / stripe_pages * kGroups + std::min(pages % stripe_pages, kGroups);
 }
 
-std::vector<uint32_t> group_of(uint32_t parity, uint32_t pages) {
+std::vector<uint32_t> ParityLayout::group_of(uint32_t parity, uint32_t pages) const {
   std::vector<uint32_t> members;
-  const uint32_t stripe = parity / kStripeGroups * kStripePages;
-  for (uint32_t page = stripe + parity % kStripeGroups; page < stripe + kStripePages && page < pages; page += kStripeGroups) {
+  const uint32_t stripe = parity / kGroups * stripe_pages;
+  for (uint32_t page = stripe + parity % kGroups; page < stripe + stripe_pages && page < pages; page += kGroups) {
     members.push_back(page);
   }
   return members;

@@ -21,8 +21,6 @@ inline constexpr size_t kIndexEntry = 24;
 inline constexpr uint32_t kEntriesPerPage = (kBlock - kPageHead) / kIndexEntry;
 inline constexpr uint32_t kSealedEntriesPerPage = (kBlock - kPageHead - Sealer::kSeal_bytes) / kIndexEntry;
 inline constexpr uint32_t kChecksPerPage = (kBlock - kPageHead) / 8;
-inline constexpr uint32_t kStripePages = 256;
-inline constexpr uint32_t kStripeGroups = 16;
 static_assert(kEntriesPerPage == 170 && kSealedEntriesPerPage == 168 && kChecksPerPage == 510);
 
 /// Where one message of a segment lies.
@@ -46,6 +44,23 @@ void encrypt_entries(std::byte* page, uint32_t number, uint64_t seed, Sealer& se
 /// The reverse, of a page whose checksum fits. False when no key fits.
 [[nodiscard]] bool decrypt_entries(std::byte* page, uint32_t number, uint64_t seed, Sealer& sealer);
 
+// -- who protects whom
+
+/// Pages are taken in stripes, and dealt out in turn to the groups of their stripe; of each group one parity page is the xor.
+struct ParityLayout {
+  static constexpr uint32_t kGroups = 16;  ///< of a stripe: damage to so many neighbours touches each group once
+  uint32_t stripe_pages = 512;
+
+  /// How many parity pages `pages` pages have.
+  uint32_t parity_pages_of(uint32_t pages) const;
+  /// The parity page (counted from 0) of a page.
+  uint32_t parity_of(uint32_t page) const { return page / stripe_pages * kGroups + page % kGroups; }
+  /// All pages, of `pages`, that a parity page protects.
+  std::vector<uint32_t> group_of(uint32_t parity, uint32_t pages) const;
+};
+ParityLayout parity_layout(uint32_t version);
+void xor_into(std::byte* into, const std::byte* page);
+
 // -- trailer
 
 struct SegmentTrailer {
@@ -63,6 +78,7 @@ struct SegmentTrailer {
   uint64_t record_bytes = 0;
 
   bool sealed() const { return is_sealed_version(version); }
+  ParityLayout parity() const { return parity_layout(version); }
   uint32_t entries_per_page() const { return sealed() ? kSealedEntriesPerPage : kEntriesPerPage; }
   uint64_t all_pages() const { return uint64_t{pages} + parity_pages + 2 * uint64_t{table_pages} + 2; }
   /// First page of check table 0 or 1.
@@ -74,16 +90,6 @@ struct SegmentTrailer {
 void encode_trailer(std::byte* page, const SegmentTrailer& trailer);
 /// nullopt when damaged, of another file, or when its numbers contradict each other.
 std::optional<SegmentTrailer> decode_trailer(std::span<const std::byte> page, uint64_t store_id, uint64_t number);
-
-// -- who protects whom
-
-/// How many parity pages `pages` pages have.
-uint32_t parity_pages_of(uint32_t pages);
-/// The parity page (counted from 0) of a page.
-inline uint32_t parity_of(uint32_t page) { return page / kStripePages * kStripeGroups + page % kStripeGroups; }
-/// All pages, of `pages`, that a parity page protects.
-std::vector<uint32_t> group_of(uint32_t parity, uint32_t pages);
-void xor_into(std::byte* into, const std::byte* page);
 
 // -- summary
 

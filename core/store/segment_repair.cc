@@ -46,7 +46,7 @@ Result<bool> SegmentPages::fits_now(uint32_t page) {
 
 Result<SegmentPages::Page> SegmentPages::parity_from_members(uint32_t parity) {
   Page sum(kBlock);
-  for (const uint32_t member : format::group_of(parity, trailer_.pages)) {
+  for (const uint32_t member : trailer_.parity().group_of(parity, trailer_.pages)) {
     auto bytes = read(member);
     if (!bytes) return std::unexpected(bytes.error());
     format::xor_into(sum.data(), bytes->data());
@@ -62,11 +62,11 @@ Result<std::optional<SegmentPages::Page>> SegmentPages::rebuild(uint32_t page) {
     if (!parity) return std::unexpected(parity.error());
     sum = std::move(*parity);
   } else {
-    const uint32_t parity = format::parity_of(page);
+    const uint32_t parity = trailer_.parity().parity_of(page);
     auto bytes = read(uint64_t{trailer_.pages} + parity);
     if (!bytes) return std::unexpected(bytes.error());
     sum = std::move(*bytes);
-    for (const uint32_t member : format::group_of(parity, trailer_.pages)) {
+    for (const uint32_t member : trailer_.parity().group_of(parity, trailer_.pages)) {
       if (member == page) continue;
       auto other = read(member);
       if (!other) return std::unexpected(other.error());
@@ -135,12 +135,12 @@ Status SegmentPages::overwrite(uint64_t offset, std::span<const std::byte> bytes
   if (last >= trailer_.pages) return fail(Errc::kInvalidArgument, "beyond the pages of the segment");
   std::vector<uint32_t> parities;
   for (uint32_t page = first; page <= last; ++page) {
-    const uint32_t parity = format::parity_of(page);
+    const uint32_t parity = trailer_.parity().parity_of(page);
     if (std::find(parities.begin(), parities.end(), parity) == parities.end()) parities.push_back(parity);
   }
   // Damage elsewhere in the groups is mended while the old parity still can.
   for (const uint32_t parity : parities) {
-    for (const uint32_t member : format::group_of(parity, trailer_.pages)) {
+    for (const uint32_t member : trailer_.parity().group_of(parity, trailer_.pages)) {
       if (again && member >= first && member <= last) continue;
       if (auto s = check(member); !s) return std::unexpected(s.error());
     }
