@@ -65,7 +65,7 @@ std::optional<Options> parse(int argc, char** argv) {
 bool is_wanted(uint64_t world, const Options& options) {
   if (options.only.empty() || options.world) return true;
   sim::SimEnv sim(world);
-  const std::string text = describe(draw_site_config(sim.random()));
+  const std::string text = describe(draw_site_config(sim.random(), world));
   return std::all_of(options.only.begin(), options.only.end(), [&](std::string_view word) {
     const bool without = word.starts_with('!');
     return text.contains(word.substr(without ? 1 : 0)) != without;
@@ -75,9 +75,11 @@ bool is_wanted(uint64_t world, const Options& options) {
 void print(const SiteTally& t, double seconds, uint64_t violations, bool time_over, uint64_t seed) {
   fmt::print("prove_replication: {} worlds in {:.1f} s, {:.0f} simulated hours: {} messages, {} copies; power cuts {}, kills {}, "
              "orderly stops {}, partitions {}, resets {}, clock jumps {}, slow disks {}, purges and removals {}, recreations "
-             "{}, takeovers {}, gaps noticed {}, begun anew {}, stalls told {}; {} violations{}, seed {}\n",
+             "{}, takeovers {}, gaps noticed {}, begun anew {}, stalls told {}; worlds with compressed links {} (with dictionaries {}), "
+             "paced {} (by the hour {}); {} violations{}, seed {}\n",
              t.worlds, seconds, t.simulated_hours, t.messages, t.copies, t.power_cuts, t.kills, t.stops, t.partitions,
-             t.resets, t.clock_jumps, t.slow_disks, t.purges, t.recreations, t.takeovers, t.gaps, t.begun_anew, t.alarms, violations,
+             t.resets, t.clock_jumps, t.slow_disks, t.purges, t.recreations, t.takeovers, t.gaps, t.begun_anew, t.alarms, t.compressed,
+             t.with_dictionaries, t.paced, t.paced_by_hour, violations,
              time_over ? ", time over" : "", seed);
 }
 
@@ -97,7 +99,7 @@ int run(const Options& options) {
       time_over = true;
       break;
     }
-    const uint64_t world = options.world ? *options.world : seeds.below(1ULL << 40);
+    const uint64_t world = options.world ? *options.world : seeds.below(kWorlds);
     if (!is_wanted(world, options)) continue;
     std::snprintf(last_words, sizeof last_words, "prove_replication: died; run again with --world-seed %llu\n",
                   static_cast<unsigned long long>(world));

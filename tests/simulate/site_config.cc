@@ -41,9 +41,45 @@ void draw_selection(sim::SimRandom& random, StreamCopyOptions& copy) {
   if (random.chance(70)) copy.inspect.advisory.subject = "advisories.%s.%v";
 }
 
+/// Worlds begin at midnight UTC and last for minutes: so their day has its hours there. A clock that jumps back shows the evening before.
+PaceOptions draw_pace(sim::SimRandom& random) {
+  const auto rate = [&random] { return random.between(4, random.chance(50) ? 30 : 300) * 1000; };
+  PaceOptions pace{.rate = random.chance(80) ? rate() : 0, .zone = "UTC"};
+  if (pace.rate != 0 && random.chance(50)) return pace;
+  const std::chrono::minutes from(random.below(3)), to = from + std::chrono::minutes(random.between(1, 3));
+  pace.schedule.push_back({from, to, rate()});
+  if (random.chance(50)) pace.schedule.push_back({random.chance(50) ? std::chrono::minutes(22 * 60) : to, from, rate()});
+  return pace;
+}
+
+/// From numbers of their own: they shift none of the others.
+void draw_links(SiteConfig& config, uint64_t world) {
+  if (world < kFirstWorldOfLinks) return;
+  sim::SimRandom random(world ^ 0x6c696e6b73U);
+  const uint64_t draw = random.below(100);
+  config.compression = draw < 60 ? LinkCompression::kZstd : draw < 80 ? LinkCompression::kNone : LinkCompression::kAuto;
+  if (random.chance(40)) config.copy.pace = draw_pace(random);
+}
+
+std::string describe(const PaceOptions& pace) {
+  if (!pace.enabled()) return "";
+  std::string text = fmt::format(", paced at {} B/s", pace.rate);
+  for (const PaceWindow& window : pace.schedule) text += fmt::format(", from {} to {} min at {} B/s", window.from / 1min, window.to / 1min, window.rate);
+  return text;
+}
+
+const char* name_of(LinkCompression compression) {
+  switch (compression) {
+    case LinkCompression::kAuto: return "auto";
+    case LinkCompression::kZstd: return "zstd";
+    case LinkCompression::kNone: return "none";
+  }
+  return "";
+}
+
 }  // namespace
 
-SiteConfig draw_site_config(sim::SimRandom& random) {
+SiteConfig draw_site_config(sim::SimRandom& random, uint64_t world) {
   SiteConfig config;
   config.place = draw_place(random);
   StreamCopyOptions& copy = config.copy;
@@ -78,7 +114,20 @@ SiteConfig draw_site_config(sim::SimRandom& random) {
   config.target_takes_batches = copy.window_bytes / 1024 % 3 == 0;  // no draw of its own: the worlds of known seeds stay what they are
   // A target made like the source would be a queue too: that is for one replicator.
   if (config.source_is_queue) copy.create_target = false;
+  draw_links(config, world);
   return config;
+}
+
+uint64_t SiteConfig::slowest_pace() const {
+  uint64_t slowest = copy.pace.rate;
+  for (const PaceWindow& window : copy.pace.schedule) slowest = slowest == 0 ? window.rate : std::min(slowest, window.rate);
+  return slowest;
+}
+
+uint64_t SiteConfig::fastest_pace() const {
+  uint64_t fastest = copy.pace.rate;
+  for (const PaceWindow& window : copy.pace.schedule) fastest = std::max(fastest, window.rate);
+  return copy.pace.rate == 0 ? 0 : fastest;
 }
 
 std::string SiteConfig::target_subject(const std::string& subject) const {
@@ -95,12 +144,12 @@ std::string describe(const SiteConfig& config) {
   const StreamCopyOptions& c = config.copy;
   return fmt::format(
       "copier {}, window {} messages {} bytes, on_gap {}, writers {}{}{}, filter '{}'{}, prefix '{}', sampling {} s{}, max_age "
-      "{} s, start {}, ids {}, source{} limits {}/{}, {} messages in bursts of {}, faults {} %, latency {} ms, {} B/s",
+      "{} s, start {}, ids {}, source{} limits {}/{}, {} messages in bursts of {}, faults {} %, latency {} ms, {} B/s, compression {}{}",
       name_of(config.place), c.window_messages, c.window_bytes, static_cast<int>(c.on_gap),
       static_cast<int>(c.target_writers), config.others_write ? " (others write)" : "", config.target_takes_batches ? " batches" : "", c.filter_subject,
       c.filter_subjects.empty() ? "" : " two filters", c.target_subject_prefix, c.inspect.duration / 1s, c.inspect.state_bucket.empty() ? "" : " with a bucket", c.max_age / 1s,
       c.start_sequence, c.message_ids, config.source_is_queue ? " is a queue," : "", config.source_max_msgs, config.source_max_per_subject, config.messages, config.burst,
-      config.fault_percent, config.latency_ms_max, config.bytes_per_second);
+      config.fault_percent, config.latency_ms_max, config.bytes_per_second, name_of(config.compression), describe(c.pace));
 }
 
 }  // namespace sluice::simulate

@@ -30,6 +30,7 @@ struct SiteConfig {
   unsigned fault_percent = 0;     ///< of the steps
   uint64_t latency_ms_max = 0;
   uint64_t bytes_per_second = 0;
+  LinkCompression compression = LinkCompression::kAuto;
 
   bool has_sampling() const { return copy.inspect.enabled(); }
   /// The target stream is made beforehand, with more subjects or fewer limits than the source.
@@ -37,9 +38,17 @@ struct SiteConfig {
   /// Of what the source names `subject`.
   std::string target_subject(const std::string& subject) const;
   bool matches(const std::string& subject) const;
+  /// Bytes a second: the slowest and the fastest that the pace allows at some hour; 0 = no bound.
+  uint64_t slowest_pace() const;
+  uint64_t fastest_pace() const;
 };
 
-SiteConfig draw_site_config(sim::SimRandom& random);
+/// Worlds from this seed on also draw what their links do (compression, pace); those below draw what they always drew, so
+/// that seeds which once failed go on meaning the same.
+inline constexpr uint64_t kFirstWorldOfLinks = 1ULL << 40;
+inline constexpr uint64_t kWorlds = 4 * kFirstWorldOfLinks;
+
+SiteConfig draw_site_config(sim::SimRandom& random, uint64_t world);
 std::string describe(const SiteConfig& config);
 
 }  // namespace sluice::simulate

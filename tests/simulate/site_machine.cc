@@ -1,6 +1,7 @@
 #include "simulate/site_machine.h"
 
 #include "remote/remote_link.h"
+#include "simulate/figures.h"
 
 namespace sluice::simulate {
 
@@ -42,11 +43,17 @@ Status SiteMachine::start_replicator() {
         if (!where.embedded()) return make_remote_link(machine_.env(), where);
         return make_bus_link(machine_.env(), node_->bus());
       });
+  replicating_since_ = sim_.clock().now();
   return replicator_->start();
+}
+
+uint64_t SiteMachine::dictionaries_agreed() const {
+  return dictionaries_before_ + (node_ ? figure(*node_, "sluice_compression_dictionaries_total", "yes") : 0);
 }
 
 void SiteMachine::end() {
   up_ = false;
+  dictionaries_before_ = dictionaries_agreed();
   replicator_.reset();
   client_.reset();
   link_.reset();

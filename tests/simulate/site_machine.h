@@ -49,6 +49,10 @@ class SiteMachine {
   Replicator* replicator() { return replicator_.get(); }
   const ReplicatorOptions& replicator_options() const { return *process_.replicator; }
   sim::SimMachine& machine() { return machine_; }
+  /// When its present replicator began.
+  MonoTime replicating_since() const { return replicating_since_; }
+  /// Connections to its engines, in all their lives, that began with a dictionary of an earlier one.
+  uint64_t dictionaries_agreed() const;
 
  private:
   Status start_engine();
@@ -59,6 +63,8 @@ class SiteMachine {
   sim::SimMachine& machine_;
   const SiteProcess process_;
   bool up_ = false;
+  MonoTime replicating_since_{};
+  uint64_t dictionaries_before_ = 0;  ///< of earlier engines
   std::unique_ptr<Node> node_;
   std::unique_ptr<NatsLink> link_;
   std::unique_ptr<StreamClient> client_;

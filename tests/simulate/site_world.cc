@@ -29,6 +29,7 @@ ReplicatorOptions replicator_options(const SiteConfig& config, const std::string
   StreamCopyOptions& copy = options.streams.front();
   if (config.place != CopierPlace::kAtSource) copy.source.urls = {"nats://source:4222"};
   if (config.place != CopierPlace::kAtTarget) copy.target.urls = {"nats://target:4222"};
+  copy.source.compression = copy.target.compression = config.compression;
   if (!copy.leader_election_name.empty()) copy.leader_election_name = host;
   return options;
 }
@@ -42,7 +43,7 @@ SiteWorld::SiteWorld(uint64_t seed, SiteTally& tally, bool trace, bool lying_dis
       lying_disk_(lying_disk),
       sim_(seed),
       random_(sim_.random()),
-      config_(draw_site_config(random_)),
+      config_(draw_site_config(random_, seed)),
       record_(config_) {
   auto& net = sim_.net().options();
   net.latency_high = millis(config_.latency_ms_max);
@@ -95,6 +96,7 @@ void SiteWorld::run() {
   tally_.messages += record_.made();
   tally_.copies += record_.copies();
   tally_.begun_anew += restarts_;
+  count_links();
   tally_.simulated_hours += std::chrono::duration<double>(sim_.clock().now() - 1000s).count() / 3600;
 }
 
@@ -405,70 +407,6 @@ bool SiteWorld::observe_target() {
   return true;
 }
 
-void SiteWorld::look_at_replicators() {
-  if (!record_.fault().empty()) violated(record_.fault());
-  for (SiteMachine* copier : copiers_) {
-    if (!copier->replicator()) continue;
-    for (const auto& view : copier->replicator()->copies()) {
-      if (!view.figures.position.ledger.balanced()) violated("the ledger does not balance");
-      look_for_stall(*copier);
-      if (view.leadership && view.figures.state == CopyState::kCopying && last_leader_ != copier->replicator()) {
-        if (last_leader_) ++tally_.takeovers;
-        last_leader_ = copier->replicator();
-      }
-    }
-  }
-}
-
-/// Something happened to one of these, or between them.
-void SiteWorld::note_disturbance(const std::string& a, const std::string& b) {
-  const auto matters = [this](const std::string& host) {
-    return host == source_->host() || std::any_of(copiers_.begin(), copiers_.end(), [&](SiteMachine* c) { return c->host() == host; });
-  };
-  if (matters(a) && matters(b)) disturbed_at_ = sim_.clock().now();
-}
-
-/// A message, not only a sequence: what was purged waits for nobody.
-bool SiteWorld::waits_behind(StreamSeq at) {
-  Stream& stream = *source_->node()->streams().find("ORDERS");
-  const auto next = stream.store().load_next(at.next(), ">");
-  return next && next->seq <= stream.visible_last();
-}
-
-/// A copy that does not move for 10 s while messages wait raises its alarm, however healthy its connections look.
-void SiteWorld::look_for_stall(SiteMachine& copier) {
-  const auto view = copier.replicator()->copies().front();
-  const MonoTime now = sim_.clock().now();
-  Standing& standing = standing_[&copier];
-  const StreamSeq at = view.figures.position.source_seq;
-  const bool runs = view.figures.state == CopyState::kCopying || view.figures.state == CopyState::kLocating ||
-                    view.figures.state == CopyState::kBackingOff;
-  const bool waits = source_->up() && life_ != 0 && view.figures.position.origin_created == life_ &&
-                     waits_behind(at);
-  if (standing.who != copier.replicator() || standing.at != at || !runs || !waits) {
-    standing = {copier.replicator(), at, now};
-    return;
-  }
-  // Where most is filtered or the link is narrow, standing still for a while is no stall; leaders may change
-  // unseen, and a start may wait for the sampling state.
-  if (!config_.copy.filters().empty() || config_.bytes_per_second != 0 || view.leadership ||
-      !config_.copy.inspect.state_bucket.empty())
-    return;
-  if (now - std::max(standing.since, disturbed_at_) < 10s + millis(4 * config_.latency_ms_max)) return;
-  if (!view.lag.stalled) violated(fmt::format("{} stands at {} for 10 s and says nothing", copier.host(), at.value()));
-  ++tally_.alarms;
-}
-
-bool SiteWorld::caught_up() {
-  const Stream* stream = source_->node()->streams().find("ORDERS");
-  const StreamSeq last = stream->visible_last();
-  return std::any_of(copiers_.begin(), copiers_.end(), [&](SiteMachine* copier) {
-    const auto view = copier->replicator()->copies().front();
-    return view.figures.state == CopyState::kCopying && view.figures.position.source_seq >= last &&
-           view.figures.position.origin_created == stream->created() && view.figures.in_flight == 0;
-  });
-}
-
 /// A person lets the blocked copy begin anew.
 void SiteWorld::help_the_blocked() {
   for (SiteMachine* copier : copiers_) {
@@ -483,26 +421,9 @@ void SiteWorld::help_the_blocked() {
   }
 }
 
-/// A leader's key lasts until its time by a clock that may have gone back.
-std::chrono::nanoseconds SiteWorld::patience() const { return clock_jumped_ ? 10 * kTimeToCatchUp : kTimeToCatchUp; }
-
-/// Whoever leads has written what it knows, and nothing stands behind its mark that another one wrote.
-void SiteWorld::check_sampling_state() {
-  if (config_.copy.inspect.state_bucket.empty()) return;
-  const auto written = [this] {
-    return std::any_of(copiers_.begin(), copiers_.end(), [](SiteMachine* copier) {
-      const TrackerBucket* bucket = copier->replicator()->copies().front().limiter->bucket();
-      return bucket->ready() && !bucket->superseded() && bucket->waiting() == 0;
-    });
-  };
-  if (!sim_.run_until(written, patience())) violated("the sampling state is never written");
-  const auto items = read_all(*source_, "KV_" + config_.copy.inspect.state_bucket, 1);
-  const auto mark = std::find_if(items.begin(), items.end(), [](const StoredCopy& item) { return item.subject.ends_with(".reader"); });
-  if (mark == items.end()) return;  // the bucket forgot it: nobody has written for long
-  for (auto item = std::next(mark); item != items.end(); ++item) {
-    const auto fence = find_header(item->headers, "Nats-Expected-Last-Subject-Sequence");
-    if (fence != std::to_string(mark->seq.value())) violated(fmt::format("the sampling state holds {} without its fence", item->seq.value()));
-  }
+/// A leader's key lasts until its time by a clock that may have gone back; what a paced copy begins anew takes its time.
+std::chrono::nanoseconds SiteWorld::patience() const {
+  return (clock_jumped_ ? 10 : config_.copy.pace.enabled() ? 3 : 1) * kTimeToCatchUp;
 }
 
 void SiteWorld::finish() {

@@ -34,6 +34,10 @@ struct SiteTally {
   uint64_t takeovers = 0;   ///< leaders after the first
   uint64_t gaps = 0;
   uint64_t begun_anew = 0;
+  uint64_t compressed = 0;         ///< worlds whose copy ended over a compressed link
+  uint64_t with_dictionaries = 0;  ///< where a connection began with what an earlier one had carried
+  uint64_t paced = 0;
+  uint64_t paced_by_hour = 0;      ///< of them those with another rate at some hours
   uint64_t alarms = 0;      ///< copies that stood for 10 s while there was something to copy, and said so
   double simulated_hours = 0;
 };
@@ -76,6 +80,8 @@ class SiteWorld {
   void look_at_replicators();
   bool waits_behind(StreamSeq at);
   void look_for_stall(SiteMachine& copier);
+  void look_at_pace(SiteMachine& copier);
+  void count_links();
   void note_disturbance(const std::string& a, const std::string& b);
   void settle_publishes();
   SiteMachine& draw_copier();
