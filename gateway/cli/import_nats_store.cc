@@ -115,7 +115,7 @@ class Target {
 
 class Progress {
  public:
-  Progress(const std::string& word, const std::vector<Outcome>& all, bool quiet) : bar_(word, "bytes", quiet) {
+  Progress(const Clock& clock, const std::string& word, const std::vector<Outcome>& all, bool quiet) : bar_(clock, word, "bytes", quiet) {
     for (const Outcome& one : all) total_ += one.bytes();
   }
   void add(uint64_t bytes) { bar_.show(done_ += bytes, total_); }
@@ -134,18 +134,18 @@ void survey(Outcome& one, Progress& progress) {
   one.files->end_survey();
 }
 
-std::vector<Outcome> survey_all(Disk& disk, const std::vector<NatsStreamFolder>& folders, bool quiet) {
+std::vector<Outcome> survey_all(Env& env, const std::vector<NatsStreamFolder>& folders, bool quiet) {
   std::vector<Outcome> out;
   for (const NatsStreamFolder& folder : folders) {
     Outcome& one = out.emplace_back();
     one.folder = folder;
-    auto files = NatsStreamFiles::open(disk, folder);
+    auto files = NatsStreamFiles::open(env.disk, folder);
     if (files)
       one.files = *std::move(files);
     else
       one.refused = files.error();
   }
-  Progress progress("read", out, quiet);
+  Progress progress(env.clock, "read", out, quiet);
   for (Outcome& one : out)
     if (!one.refused) survey(one, progress);
   return out;
@@ -212,7 +212,7 @@ int import_all(UvEnv& world, std::vector<Outcome>& all, const ImportWords& words
     return complain(kExitFailure, fmt::format("{} has already: {}. Nothing was changed; --skip-existing leaves these as they are, "
                                               "--replace deletes ours first", words.into, fmt::join(there, ", ")));
   }
-  Progress progress("import", all, words.quiet || words.json);
+  Progress progress(world.env().clock, "import", all, words.quiet || words.json);
   for (Outcome& one : all)
     if (!one.refused) import(**target, one, words, progress);
   const Status closed = (*target)->close();
@@ -291,7 +291,7 @@ int import_nats_store(const ImportWords& words) {
   UvEnv world;
   const auto folders = find_nats_streams(world.env().disk, words.dir);
   if (!folders) return complain(kExitNoStore, folders.error().detail);
-  std::vector<Outcome> all = survey_all(world.env().disk, *folders, words.quiet || words.json);
+  std::vector<Outcome> all = survey_all(world.env(), *folders, words.quiet || words.json);
   if (!words.dry_run) {
     if (const int no = import_all(world, all, words); no != kExitOk) return no;
   }

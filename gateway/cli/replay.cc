@@ -1,6 +1,5 @@
 // sluice replay STREAM --last 500 | --since 1h | --seq A-B --to CHANNEL: events of a stream once more into a channel.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include "base/parse_number.h"
 #include "gateway/cli/command_line.h"
 #include "gateway/cli/missing_stream.h"
+#include "gateway/cli/progress_bar.h"
 #include "gateway/cli/session.h"
 #include "gateway/cli/table.h"
 #include "gateway/cli/verbs.h"
@@ -28,7 +28,6 @@ using namespace std::chrono_literals;
 constexpr size_t kPullWindow = 256;
 constexpr size_t kOpenPublishes = 512;
 constexpr auto kSilence = 30s;
-constexpr int kBarWidth = 30;
 
 struct ReplayWords {
   std::string stream;
@@ -108,45 +107,13 @@ Result<Range> find_range(Session& session, const ReplayWords& words, const Strea
   return range;
 }
 
-/// One line that is written over, when somebody looks.
-class ProgressBar {
- public:
-  ProgressBar(Clock& clock, uint64_t total) : clock_(clock), begun_(clock.now()), total_(std::max<uint64_t>(total, 1)) {}
-  ~ProgressBar() {
-    if (shown_) std::fprintf(stderr, "\n");
-  }
-  ProgressBar(const ProgressBar&) = delete;
-  ProgressBar& operator=(const ProgressBar&) = delete;
-  void show(uint64_t done) {
-    const MonoTime now = clock_.now();
-    if (::isatty(STDERR_FILENO) == 0 || (done < total_ && shown_ && now - drawn_ < 100ms)) return;
-    shown_ = true;
-    drawn_ = now;
-    const uint64_t part = std::min(done, total_);
-    const auto full = static_cast<size_t>(part * kBarWidth / total_);
-    const double seconds = std::max(std::chrono::duration<double>(now - begun_).count(), 0.001);
-    std::fprintf(stderr, "\r[%s%s] %llu/%llu %3llu %% %.0f/s ", std::string(full, '=').c_str(),
-                 std::string(kBarWidth - full, ' ').c_str(), static_cast<unsigned long long>(done),
-                 static_cast<unsigned long long>(total_), static_cast<unsigned long long>(part * 100 / total_),
-                 static_cast<double>(done) / seconds);
-    std::fflush(stderr);
-  }
-
- private:
-  Clock& clock_;
-  const MonoTime begun_;
-  const uint64_t total_;
-  MonoTime drawn_{0};
-  bool shown_ = false;
-};
-
 /// Pulls the range and publishes each event to the channel, in order, kOpenPublishes at a time. Ids are
 /// this run's own: an event that the channel has seen a moment ago is delivered again, which is what is asked for.
 class Replay {
  public:
   Replay(Session& session, const ReplayWords& words, const Range& range)
       : session_(session), words_(words), range_(range), run_(make_nuid(session.env().random)),
-        last_heard_(session.env().clock.now()), bar_(session.env().clock, range.count - range.skip) {}
+        last_heard_(session.env().clock.now()), bar_(session.env().clock, "replaying", "events", false) {}
 
   Status run() {
     if (range_.count == 0) return {};
@@ -201,7 +168,7 @@ class Replay {
                      return;  // seq stays open: that is where to go on
                    }
                    open_.erase(seq);
-                   bar_.show(++published_);
+                   bar_.show(++published_, range_.count - range_.skip);
                    if (open_.size() == kOpenPublishes / 2 && pull_) pull_->resume();
                  })
         .release();

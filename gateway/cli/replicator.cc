@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -18,6 +19,7 @@
 #include "config/units.h"
 #include "gateway/cli/command_line.h"
 #include "gateway/cli/http_get.h"
+#include "gateway/cli/progress_bar.h"
 #include "gateway/cli/replicator_file.h"
 #include "gateway/cli/session.h"
 #include "gateway/cli/table.h"
@@ -37,6 +39,7 @@ struct ReplicatorWords {
   std::string file;
   bool json = false;
   bool force = false;
+  bool wait = false;
 };
 
 Result<ReplicatorFile> find_place(const ReplicatorWords& words) {
@@ -54,18 +57,27 @@ Result<ReplicatorFile> find_place(const ReplicatorWords& words) {
   return place;
 }
 
-Result<Json> read_page(const ReplicatorWords& words) {
-  const auto place = find_place(words);
-  if (!place) return std::unexpected(place.error());
-  if (place->port == 0)
+Result<ReplicatorFile> find_monitor(const ReplicatorWords& words) {
+  auto place = find_place(words);
+  if (place && place->port == 0)
     return fail(Errc::kInvalidArgument, "this configuration opens no monitor port (--monitor host:port names one)");
   configure_logging({.level = LogLevel::kError, .file = {}});
-  UvEnv world;
-  const auto text = http_get(world, place->host, place->port, "/replicator");
+  return place;
+}
+
+Result<Json> read_page(UvEnv& world, const ReplicatorFile& place) {
+  const auto text = http_get(world, place.host, place.port, "/replicator");
   if (!text) return std::unexpected(text.error());
   Json page = Json::parse(*text, nullptr, false);
   if (!page.is_object() || !page["copies"].is_array()) return fail(Errc::kCorrupt, "the monitor's answer is no /replicator page");
   return page;
+}
+
+Result<Json> read_page(const ReplicatorWords& words) {
+  const auto place = find_monitor(words);
+  if (!place) return std::unexpected(place.error());
+  UvEnv world;
+  return read_page(world, *place);
 }
 
 std::string count(const Json& copy, const char* key) { return fmt::format("{}", copy["ledger"].value(key, uint64_t{0})); }
@@ -125,8 +137,50 @@ int status_verb(const ReplicatorWords& words) {
   return exit_code_of(*page);
 }
 
+/// One line for each copy, drawn over those of a second ago.
+class CatchUp {
+ public:
+  explicit CatchUp(const Clock& clock) : clock_(clock), on_(::isatty(STDERR_FILENO) != 0) {}
+  void show(const Json& page) {
+    if (!on_) return;
+    std::string text = lines_ == 0 ? "" : fmt::format("\x1b[{}A", lines_);
+    lines_ = page["copies"].size();
+    for (const Json& copy : page["copies"]) {
+      const uint64_t passed = copy.value("source_seq", uint64_t{0}), end = std::max(passed, copy.value("source_end", uint64_t{0}));
+      ProgressRate& rate = rates_[copy.value("id", "")];
+      rate.note(clock_.now(), passed);
+      text += fmt::format("\r\x1b[K{}\n", progress_text(copy.value("id", ""), state_of(copy), passed, end, rate.per_second()));
+    }
+    std::fputs(text.c_str(), stderr);
+  }
+
+ private:
+  const Clock& clock_;
+  const bool on_;
+  size_t lines_ = 0;
+  std::map<std::string, ProgressRate> rates_;
+};
+
+/// @return the page on which nothing lags any more, or one copy needs a person.
+Result<Json> wait_until_caught_up(const ReplicatorWords& words) {
+  const auto place = find_monitor(words);
+  if (!place) return std::unexpected(place.error());
+  UvEnv world;
+  CatchUp bars(world.env().clock);
+  while (true) {
+    auto page = read_page(world, *place);
+    if (!page) return page;
+    bars.show(*page);
+    const auto& copies = (*page)["copies"];
+    const bool blocked = std::ranges::any_of(copies, [](const Json& copy) { return copy.value("state", "") == "blocked"; });
+    const bool behind = std::ranges::any_of(copies, [](const Json& copy) { return !copy["lag"].is_number() || copy["lag"] != 0; });
+    if (blocked || !behind) return page;
+    world.loop().run_until([] { return false; }, std::chrono::seconds(1));
+  }
+}
+
 int lag_verb(const ReplicatorWords& words) {
-  const auto page = read_page(words);
+  const auto page = words.wait ? wait_until_caught_up(words) : read_page(words);
   if (!page) return complain(page.error());
   TextTable table({"COPY", "LAG", "AGE", "PASSED", "SOURCE END"});
   for (const Json& copy : (*page)["copies"]) {
@@ -245,6 +299,7 @@ void add_replicator_verbs(CLI::App& app, VerbRun& run) {
   CLI::App* status = add("status", "State, lag and ledger of each copy; ends with 1 when one is blocked or has stalled.", status_verb);
   status->add_flag("--json", words->json, "print the page as it is");
   CLI::App* lag = add("lag", "How far behind each copy is.", lag_verb);
+  lag->add_flag("--wait", words->wait, "wait until every copy has caught up, with bars, rates and time left; ends with 1 when one is blocked");
   for (CLI::App* verb : {status, lag}) {
     add_config(verb);
     verb->add_option("--monitor", words->monitor, "host:port of the daemon's monitor, instead of the configuration's");

@@ -176,7 +176,7 @@ void print_check(const std::string& dir, const StoreCheck& found) {
 Result<StoreCheck> verify(const StoreWords& words, const char* bar_word) {
   auto opened = OpenedStore::open(words, false);
   if (!opened) return std::unexpected(opened.error());
-  ProgressBar bar(bar_word, "messages", words.quiet || words.json);
+  ProgressBar bar((*opened)->env().clock, bar_word, "messages", words.quiet || words.json);
   return check_store((*opened)->store(), [&](uint64_t done, uint64_t all) { bar.show(done, all); });
 }
 

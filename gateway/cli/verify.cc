@@ -47,7 +47,7 @@ class Verification {
         words_(words),
         source_(source),
         target_(target),
-        bar_("comparing", "messages", words.json),
+        bar_(session.env().clock, "comparing", "messages", words.json),
         comparison_(options(), source.digests(), target.digests(), [this](const auto& ended) { return wait(ended); }) {}
 
   Status run() {
@@ -255,7 +255,7 @@ int Verification::show(const std::optional<HealReport>& healed) const {
 }
 
 /// @return what was done, its `ended` included; an error when nothing could be.
-Result<HealReport> heal(const VerifyWords& words, VerifySide& source, VerifySide& target, const HealWork& work) {
+Result<HealReport> heal(Session& session, const VerifyWords& words, VerifySide& source, VerifySide& target, const HealWork& work) {
   if (!target.info().mirror_of.empty()) return fail(Errc::kUnsupported, "a mirror takes messages of its origin only: it can't be healed");
   if (!work.wrong.empty() && target.info().denies_delete)
     return fail(Errc::kUnsupported, "target: the stream denies deletes, so that nothing in it can be replaced");
@@ -268,7 +268,7 @@ Result<HealReport> heal(const VerifyWords& words, VerifySide& source, VerifySide
   auto rewrite = SubjectRewrite::make(words.rewrite);
   SLUICE_CHECK(rewrite.has_value());
   options.rewrite = *std::move(rewrite);
-  ProgressBar bar("healing", "messages", words.json);
+  ProgressBar bar(session.env().clock, "healing", "messages", words.json);
   options.progress = [&bar](uint64_t done, uint64_t all) { bar.show(done, all); };
   return Healing(std::move(options), source, target).run(work);
 }
@@ -290,7 +290,7 @@ int verify(VerifyWords words) {
     const auto work = before.heal_work(unknown);
     if (!work) return not_compared(work.error());
     if (work->missing.empty() && work->wrong.empty()) return before.show(healed);
-    auto report = heal(words, **source, **target, *work);
+    auto report = heal(session, words, **source, **target, *work);
     if (!report) return not_compared(report.error());
     report->left.insert(report->left.end(), unknown.left.begin(), unknown.left.end());
     healed = *std::move(report);

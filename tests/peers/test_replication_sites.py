@@ -344,6 +344,8 @@ streams:
     status = sluice("status")
     assert status.returncode == 0 and "ORDERS_edge" in status.stdout and "copying" in status.stdout, status
     assert sluice("lag").stdout.splitlines()[1].split()[:2] == ["ORDERS_edge", "0"]
+    waited = sluice("lag", "--wait")
+    assert waited.returncode == 0 and not waited.stderr and waited.stdout == sluice("lag").stdout, waited
     assert sluice("pause", "ORDERS").returncode == 0
     wait_for(lambda: copies_of(replicate)[0]["state"] == "paused")
     publish(source.port, "orders.a", [b"3"])
