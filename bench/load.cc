@@ -2,6 +2,8 @@
 //
 //   sluice-bench WORK --port P --pid PID [--size 128] [--seconds 3] [--window 4000] [--connections 1]
 //
+//   sluice-bench link --port P --delay-ms 50 [--rate BYTES_A_SECOND] [--depth-mb 256]    a long way to that port
+//
 // The server's CPU time, RSS and bytes written to the device are read from /proc/PID. Latencies are those of the
 // generator: publish to PubAck, or request to the batch's last message.
 
@@ -40,7 +42,7 @@ Options parse(int argc, char** argv) {
                  "[--connections N] [--streams N] [--subjects N] [--max-msgs N] [--messages N] [--backlog N]\n"
                  "works:");
     for (const auto& [name, work] : kWorks) std::fprintf(stderr, " %s", std::string(name).c_str());
-    std::fprintf(stderr, "\n");
+    std::fprintf(stderr, "\n       sluice-bench link --port P --delay-ms MS [--rate BYTES_A_SECOND] [--depth-mb N]\n");
     std::exit(2);
   }
   options.work = argv[1];
@@ -59,6 +61,9 @@ Options parse(int argc, char** argv) {
     else if (key == "--keep") options.keep = std::atoi(value) != 0;
     else if (key == "--backlog") options.backlog = static_cast<uint64_t>(std::atoll(value));
     else if (key == "--messages") options.messages = static_cast<uint64_t>(std::atoll(value));
+    else if (key == "--delay-ms") options.delay_ms = std::atof(value);
+    else if (key == "--rate") options.rate = std::atof(value);
+    else if (key == "--depth-mb") options.depth_mb = std::max<size_t>(1, static_cast<size_t>(std::atol(value)));
     else die("unknown option " + std::string(key));
   }
   return options;
@@ -69,6 +74,7 @@ Options parse(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace sluice_bench;
   const Options options = parse(argc, argv);
+  if (options.work == "link") return run_link(options), 0;
   const auto work = kWorks.find(options.work);
   if (work == kWorks.end()) die("unknown work '" + options.work + "'");
   Outcome outcome = work->second(options);

@@ -41,6 +41,9 @@ struct Options {
   bool keep = false;        ///< go on with the streams of an earlier run instead of making them anew
   uint64_t messages = 0;    ///< stream-pub: stop after so many; 0 = --seconds decides
   uint64_t backlog = 0;     ///< work-queue: the publisher waits while so many are not acknowledged; 0 = never
+  double delay_ms = 0;      ///< link: one way
+  double rate = 0;          ///< link: bytes a second each way; 0 = no bound
+  size_t depth_mb = 256;    ///< link: held each way of a connection, before it takes no more
 };
 
 /// CPU seconds (user and system) and resident bytes of the server.
@@ -268,6 +271,9 @@ Outcome kv_put_one_at_a_time(const Options& options);
 
 // Work over HTTP.
 Outcome http_events(const Options& options);
+
+/// A link between others: prints `{"listening": PORT}` and carries what comes there to 127.0.0.1:--port until it is killed.
+void run_link(const Options& options);
 
 // What they share.
 void append_number(std::string& out, uint64_t number);

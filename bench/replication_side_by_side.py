@@ -16,7 +16,6 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/peers"))
-import proxy  # noqa: E402
 import servers  # noqa: E402
 
 SLUICE = 'server: {listen: "127.0.0.1:{port}"}\nstore: {dir: "{dir}"}\nmonitor: {enabled: false}\n'
@@ -97,6 +96,20 @@ def peak_mb(pid):
     return 0.0
 
 
+class LongWay:
+    """`sluice-bench link`: bytes come half a round trip later, as many a second as they like unless `rate` says otherwise."""
+
+    def __init__(self, port, trip_ms, rate):
+        command = [ROOT / "build/release/sluice-bench", "link", "--port", str(port), "--delay-ms", str(trip_ms / 2), "--rate", str(rate)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        self.port = json.loads(self.process.stdout.readline())["listening"]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
 class Run:
     """Fills a source, has something copy it, and says what that took."""
 
@@ -107,7 +120,7 @@ class Run:
     def long_way(self, port):
         if self.options.way == 0:
             return port
-        link = proxy.LongLink(port, self.options.way / 2000, 1e12, chunk=65536, depth=4096)
+        link = LongWay(port, self.options.way, self.options.rate)
         self.closing.append(link)
         return link.port
 
@@ -144,7 +157,6 @@ class Run:
 
 
 def start_quietly(server):
-    import subprocess
     with open(server.log_path, "ab") as log:
         server.process = subprocess.Popen(server.command, cwd=server.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     return server
@@ -256,6 +268,7 @@ def main():
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--senders", type=int, default=1000, help="different subjects")
     parser.add_argument("--way", type=float, action="append", help="round trip in ms, several; default 0 and 100")
+    parser.add_argument("--rate", type=float, default=0, help="of the long way, bytes a second; default: no bound")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--case", action="append", choices=CASES)
     options = parser.parse_args()
