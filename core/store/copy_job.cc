@@ -1,9 +1,12 @@
 #include "store/copy_job.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/endian.h"
+#include "base/large_memory.h"
+#include "base/limits.h"
 #include "store/packed.h"
 
 namespace sluice {
@@ -30,7 +33,8 @@ bool CopyJob::Alive::contains(uint64_t seq) const {
 
 namespace {
 
-/// Gathers the living records of all sources, as bytes of one arena.
+/// Gathers the living records of all sources, by stream: each journal file and segment states those of one stream in rising
+/// order, so that hardly anything is left to sort.
 class Gathering {
  public:
   explicit Gathering(CopyJob& job) : job_(job), sealer_(job.keys == nullptr ? nullptr : std::make_unique<Sealer>(job.keys)) {}
@@ -44,11 +48,9 @@ class Gathering {
   /// Writes the segment, if anything lives.
   Status write(Disk& disk) {
     if (auto s = write_kept_ids(disk); !s) return s;
-    if (items_.empty()) return {};
-    std::sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) {
-      return std::tuple(a.stream, a.seq, b.source) < std::tuple(b.stream, b.seq, a.source);  // of copies the newest first
-    });
+    if (messages_ == 0) return {};
     SegmentWriter writer(disk, job_.dir, job_.number, job_.store_id, sealer_.get());
+    writer.reserve(messages_);
     Status result = write_items(writer);
     if (!result) {
       writer.abandon();
@@ -66,11 +68,13 @@ class Gathering {
 
  private:
   struct Item {
-    uint32_t stream;
     uint64_t seq;
     uint64_t source;
-    size_t at;
+    const std::byte* at;
     size_t size;
+    bool operator<(const Item& other) const {  // of copies the newest first
+      return seq != other.seq ? seq < other.seq : source > other.source;
+    }
   };
 
   Status write_kept_ids(Disk& disk) {
@@ -86,31 +90,44 @@ class Gathering {
 
   Status write_items(SegmentWriter& writer) {
     if (auto s = writer.begin(); !s) return s;
-    const Item* before = nullptr;
-    std::vector<Record> run;  // of a stream that is compressed
-    size_t run_bytes = 0;
-    const auto end_run = [&]() -> Status {
-      if (run.empty()) return {};
-      run_bytes = 0;
-      return writer.add_packed(std::exchange(run, {}));
-    };
-    for (const Item& item : items_) {
-      if (before != nullptr && before->stream == item.stream && before->seq == item.seq) continue;
-      const bool other_stream = before == nullptr || before->stream != item.stream;
-      before = &item;
-      const auto record = format::parse_record(std::span<const std::byte>(arena_).subspan(item.at, item.size));
-      if (other_stream || run_bytes + item.size > format::kPackedRun) {
-        if (auto s = end_run(); !s) return s;
-      }
-      if (job_.compress.contains(item.stream)) {
-        run.push_back(*record);
-        run_bytes += item.size;
-      } else if (auto s = writer.add(*record); !s) {
-        return s;
-      }
+    std::vector<uint32_t> streams;
+    for (const auto& [stream, items] : items_) streams.push_back(stream);
+    std::sort(streams.begin(), streams.end());
+    for (const uint32_t stream : streams) {
+      std::vector<Item>& items = items_[stream];
+      if (!std::is_sorted(items.begin(), items.end())) std::sort(items.begin(), items.end());
+      const auto same = [](const Item& a, const Item& b) { return a.seq == b.seq; };
+      items.erase(std::unique(items.begin(), items.end(), same), items.end());
+      if (auto s = job_.compress.contains(stream) ? write_packed(writer, items) : write_plain(writer, items); !s) return s;
     }
-    if (auto s = end_run(); !s) return s;
     return writer.finish();
+  }
+
+  static Status write_plain(SegmentWriter& writer, const std::vector<Item>& items) {
+    constexpr size_t kAhead = 8;  // records of one stream may lie far apart
+    constexpr size_t kLine = 64;
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (i + kAhead < items.size()) {
+        const Item& soon = items[i + kAhead];
+        for (size_t at = 0; at < std::min<size_t>(soon.size, 4 * kLine); at += kLine) __builtin_prefetch(soon.at + at);
+      }
+      if (auto s = writer.add(*format::parse_record({items[i].at, items[i].size})); !s) return s;
+    }
+    return {};
+  }
+
+  static Status write_packed(SegmentWriter& writer, const std::vector<Item>& items) {
+    std::vector<Record> run;
+    size_t run_bytes = 0;
+    for (const Item& item : items) {
+      if (!run.empty() && run_bytes + item.size > format::kPackedRun) {
+        if (auto s = writer.add_packed(std::exchange(run, {})); !s) return s;
+        run_bytes = 0;
+      }
+      run.push_back(*format::parse_record({item.at, item.size}));
+      run_bytes += item.size;
+    }
+    return run.empty() ? Status() : writer.add_packed(run);
   }
 
   /// `bytes` of a sealed record become those of an opened one.
@@ -144,8 +161,26 @@ class Gathering {
       if (!r.msg_id.empty() && may_keep_id(r)) ids_.push_back({r.stream, r.seq, r.time, std::string(r.msg_id)});
       return;
     }
-    items_.push_back({r.stream, r.seq, source_, arena_.size(), bytes.size()});
-    arena_.insert(arena_.end(), bytes.begin(), bytes.end());
+    items_[r.stream].push_back({r.seq, source_, held(bytes), bytes.size()});
+    ++messages_;
+  }
+
+  /// Where the bytes will stand until all is written.
+  const std::byte* held(std::span<const std::byte> bytes) {
+    if (bytes.data() >= file_.get() && bytes.data() < file_.get() + file_bytes_) {
+      living_bytes_ += bytes.size();
+      return bytes.data();
+    }
+    if (arena_left_ < bytes.size()) {
+      arena_left_ = std::max(kArenaPiece, bytes.size());
+      arena_.push_back(std::make_unique_for_overwrite<std::byte[]>(arena_left_));
+      arena_next_ = arena_.back().get();
+    }
+    std::byte* const to = arena_next_;
+    std::memcpy(to, bytes.data(), bytes.size());
+    arena_next_ += bytes.size();
+    arena_left_ -= bytes.size();
+    return to;
   }
 
   void take_removal(const Record& r) {
@@ -171,13 +206,23 @@ class Gathering {
   /// Batch by batch. Records of a good batch are believed; of a bad one those that are good by themselves. What was cut is
   /// believed in nothing: an id in it is that of a message which was never acknowledged.
   Status read_journal(File& file, const CopyJob::Source& source) {
-    std::vector<std::byte> bytes(source.size);
-    auto got = file.read_at(0, bytes);
+    if (file_room_ < source.size) {
+      file_ = take_large_memory(source.size);
+      file_room_ = source.size;
+    }
+    auto got = file.read_at(0, {file_.get(), source.size});
     if (!got) return std::unexpected(got.error());
-    bytes.resize(*got);
+    file_bytes_ = *got;
+    living_bytes_ = 0;
+    take_batches({file_.get(), *got}, source);
+    end_of_file();
+    return {};
+  }
+
+  void take_batches(std::span<std::byte> bytes, const CopyJob::Source& source) {
     size_t at = format::kBlock;
     while (at + format::kRecordHeader <= bytes.size()) {
-      const auto rest = std::span<std::byte>(bytes).subspan(at);
+      const auto rest = bytes.subspan(at);
       const auto header = at % format::kBlock == 0 ? format::decode_batch_header(rest) : std::nullopt;
       if (header && header->generation == source.number && format::batch_body_matches(rest, *header)) {
         if (header->number < source.end_batch) take_all(rest.subspan(format::kBatchHeader, header->length - format::kBatchHeader));
@@ -191,7 +236,22 @@ class Gathering {
       if (counts) take(*record, rest.first(size));
       at += size;
     }
-    return {};
+  }
+
+  /// The file's memory is kept for its living messages when they are most of it; else they move, and the next file is read into it.
+  void end_of_file() {
+    const std::byte* const begin = file_.get();
+    const std::byte* const end = begin + std::exchange(file_bytes_, 0);
+    if (living_bytes_ * 2 >= file_room_) {
+      files_.push_back(std::move(file_));
+      file_room_ = 0;
+      return;
+    }
+    for (auto& [stream, items] : items_) {
+      for (auto item = items.rbegin(); item != items.rend() && item->source == source_; ++item) {
+        if (item->at >= begin && item->at < end) item->at = held({item->at, item->size});
+      }
+    }
   }
 
   void take_all(std::span<std::byte> body) {
@@ -208,8 +268,19 @@ class Gathering {
   std::unique_ptr<Sealer> sealer_;
   uint64_t source_ = 0;
   uint64_t seed_ = 0;
-  std::vector<std::byte> arena_;
-  std::vector<Item> items_;
+  std::unordered_map<uint32_t, std::vector<Item>> items_;  ///< by stream
+  size_t messages_ = 0;
+
+  // Where the bytes of the items stand.
+  static constexpr size_t kArenaPiece = kMiB;
+  LargeMemory file_;  ///< the journal file that is read, or was last
+  size_t file_room_ = 0;
+  size_t file_bytes_ = 0;  ///< of the one that is read; 0 between them
+  size_t living_bytes_ = 0;
+  std::vector<LargeMemory> files_;
+  std::vector<std::unique_ptr<std::byte[]>> arena_;
+  std::byte* arena_next_ = nullptr;
+  size_t arena_left_ = 0;
   std::vector<KeptId> ids_;
 };
 

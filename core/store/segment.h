@@ -35,6 +35,8 @@ class SegmentWriter {
   /// `sealer` (null: not encrypted) must outlive it.
   SegmentWriter(Disk& disk, std::string dir, uint64_t number, uint64_t store_id, Sealer* sealer);
   Status begin();
+  /// So many messages will be added.
+  void reserve(size_t messages) { entries_.reserve(messages); }
   /// Messages come sorted by (stream, sequence); small ones of a stream share a record.
   Status add(const format::Record& message);
   /// Messages of one stream, compressed together where that pays.

@@ -2,8 +2,6 @@
 // blocks of some 50 bytes is a fifth of their memory.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -12,6 +10,8 @@
 #include <new>
 #include <utility>
 #include <vector>
+
+#include "base/large_memory.h"
 
 namespace sluice {
 
@@ -63,20 +63,14 @@ class BlockPool {
   static constexpr size_t kSmallestChunk = 512;  ///< a stream of one subject costs little
   static constexpr size_t kLargestChunk = 64 * 1024;
   static constexpr size_t kChunksOfLargePool = 256;  ///< some 16 MiB
-  static constexpr size_t kHugePage = 2 * 1024 * 1024;
-
-  struct EndChunk {
-    void operator()(std::byte* chunk) const { std::free(chunk); }
-  };
 
   static size_t steps_of(size_t bytes) { return std::max<size_t>(1, (bytes + kStep - 1) / kStep); }
   void add_chunk() {
     const bool large = chunks_.size() >= kChunksOfLargePool;
-    const size_t size = large ? kHugePage : std::min(kLargestChunk, kSmallestChunk << std::min<size_t>(chunks_.size(), 7));
-    auto* memory = static_cast<std::byte*>(large ? std::aligned_alloc(kHugePage, size) : std::malloc(size));
-    if (memory == nullptr) throw std::bad_alloc();
-    if (large) ::madvise(memory, size, MADV_HUGEPAGE);  // a wish: without it pages are small
-    chunks_.emplace_back(memory);
+    const size_t size = large ? kHugePage_bytes : std::min(kLargestChunk, kSmallestChunk << std::min<size_t>(chunks_.size(), 7));
+    LargeMemory chunk = large ? take_large_memory(size) : LargeMemory(static_cast<std::byte*>(std::malloc(size)));
+    if (chunk == nullptr) throw std::bad_alloc();
+    chunks_.push_back(std::move(chunk));
     next_ = chunks_.back().get();
     left_ = size;
   }
@@ -87,7 +81,7 @@ class BlockPool {
     std::swap(left_, other.left_);
   }
 
-  std::vector<std::unique_ptr<std::byte[], EndChunk>> chunks_;
+  std::vector<LargeMemory> chunks_;
   std::array<Free*, kLargest / kStep + 1> free_{};
   std::byte* next_ = nullptr;  ///< the newest chunk, used from its end down
   size_t left_ = 0;
