@@ -133,7 +133,7 @@ Loop::Rounds::~Rounds() {
         if (uv_is_closing(handle) != 0) return;
         SLUICE_LOG(kLog, kError, "handle still open when the loop closes type={}",
                    uv_handle_type_name(uv_handle_get_type(handle)));
-        SLUICE_CHECK(!"open handle at the end of the loop");
+        SLUICE_CHECK(false && "open handle at the end of the loop");
       },
       nullptr);
   uv_run(&loop_, UV_RUN_DEFAULT);
