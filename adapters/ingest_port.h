@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "adapters/dead_letter.h"
 #include "base/error.h"
 #include "base/time_format.h"
 #include "client/stream_client.h"
@@ -19,14 +20,7 @@ struct IngestMessage {
   std::string_view payload;
   std::string_view msg_id;   ///< deterministic: a redelivery carries the same one
   std::string_view lane;     ///< messages of one lane (one sender) are stored in the order offered
-};
-
-/// What can't be handled is kept, with its reason.
-struct DeadLetter {
-  std::string_view reason;   ///< stable word: "bad_json", "bad_base64", …
-  std::string_view detail;   ///< for people
-  std::string_view origin;   ///< subject or place it came from
-  std::string_view bytes;    ///< as received
+  std::string_view place = {};  ///< as DeadLetter::place, of the letter that it becomes when it is refused
 };
 
 enum class Offer : uint8_t { kAccepted, kFull };

@@ -6,6 +6,7 @@
 #include "base/base64.h"
 #include "base/headers.h"
 #include "base/log.h"
+#include "base/nuid.h"
 
 namespace sluice {
 namespace {
@@ -15,6 +16,8 @@ constexpr std::chrono::milliseconds kFirstBackoff{250};
 constexpr std::chrono::milliseconds kLastBackoff{10000};
 constexpr int64_t kDeadLetterMax_bytes = int64_t{kGiB};
 constexpr std::chrono::hours kDeadLetterMaxAge{30 * 24};
+/// A restart or an outage shorter than this leaves no letter twice.
+constexpr std::chrono::minutes kDeadLetterWindow{10};
 /// What is left of the usual max_payload when a dead letter's headers are counted.
 constexpr size_t kDeadLetterBody_bytes = kDefaultMaxPayload_bytes - 8 * kKiB;
 
@@ -33,6 +36,7 @@ StreamSpec dead_letter_spec() {
   spec.subjects = {std::string(kDeadLetterSubjects)};
   spec.max_bytes = kDeadLetterMax_bytes;
   spec.max_age = kDeadLetterMaxAge;
+  spec.duplicate_window = kDeadLetterWindow;
   return spec;
 }
 
@@ -161,12 +165,20 @@ Offer StreamIngest::offer(const IngestMessage& message, Stored stored) {
   item.headers = message.headers;
   item.payload = message.payload;
   item.lane = message.lane;
+  item.place = message.place;
   item.stored = std::move(stored);
   if (!message.msg_id.empty())
     append_header(item.headers, "Nats-Msg-Id",
                   is_valid_header_value(message.msg_id) ? std::string(message.msg_id)
                                                         : base64_encode(message.msg_id));
   return take(std::move(item));
+}
+
+/// Without a place only this port's own retries are known again.
+std::string StreamIngest::letter_id(std::string_view reason, std::string_view place, std::string_view bytes) {
+  if (!place.empty()) return dead_letter_id(options_.adapter, reason, place, bytes);
+  if (own_letters_.empty()) own_letters_ = "letter-" + make_nuid([this] { return env_.random.u64(); }) + "-";
+  return own_letters_ + std::to_string(++last_letter_);
 }
 
 Offer StreamIngest::dead_letter(const DeadLetter& letter, Stored stored) {
@@ -176,6 +188,7 @@ Offer StreamIngest::dead_letter(const DeadLetter& letter, Stored stored) {
   item.payload = letter.bytes.substr(0, kDeadLetterBody_bytes);
   if (letter.bytes.size() > kDeadLetterBody_bytes)
     append_header(item.headers, "Sluice-Truncated-From", std::to_string(letter.bytes.size()));
+  append_header(item.headers, "Nats-Msg-Id", letter_id(letter.reason, letter.place, letter.bytes));
   item.is_dead_letter = true;
   item.stored = std::move(stored);
   return take(std::move(item));
@@ -244,7 +257,9 @@ void StreamIngest::bury(Place place, const Error& why) {
     return finish(place, std::unexpected(why));
   }
   bytes_ -= place->headers.size() + place->payload.size();
-  place->headers = with_own_headers(dead_letter_headers("refused", why.detail, place->subject), place->headers);
+  std::string letter = dead_letter_headers("refused", why.detail, place->subject);
+  append_header(letter, "Nats-Msg-Id", letter_id("refused", place->place, place->payload));
+  place->headers = with_own_headers(std::move(letter), place->headers);
   if (place->payload.size() > kDeadLetterBody_bytes) {
     append_header(place->headers, "Sluice-Truncated-From", std::to_string(place->payload.size()));
     place->payload.resize(kDeadLetterBody_bytes);

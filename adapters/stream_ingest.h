@@ -49,7 +49,8 @@ struct StreamIngestFigures {
 /// jittered back-off (250 ms to 10 s) for ever; meanwhile nothing new is sent and the window fills
 /// up, so that the source pauses. Nothing is sent before prepare() has found or made both streams.
 /// A message the target refuses for good (too large, bad subject) becomes a dead letter. A retry
-/// carries the same Nats-Msg-Id, so within the stream's duplicate window nothing is stored twice.
+/// carries the same Nats-Msg-Id, so within the stream's duplicate window nothing is stored twice; so does that of
+/// a letter, and what a source with places hands over again after a crash.
 /// Loop thread only.
 class StreamIngest final : public IngestPort {
  public:
@@ -79,7 +80,7 @@ class StreamIngest final : public IngestPort {
 
  private:
   struct Item {
-    std::string subject, headers, payload, lane;
+    std::string subject, headers, payload, lane, place;
     uint64_t number = 0;  ///< order in which taken
     bool holds_lane = false;
     bool is_dead_letter = false;
@@ -90,6 +91,7 @@ class StreamIngest final : public IngestPort {
   using Place = std::list<Item>::iterator;
 
   Offer take(Item item);
+  std::string letter_id(std::string_view reason, std::string_view place, std::string_view bytes);
   void send_ready();
   void on_answer(Place place, Result<PubAck> answer);
   void finish(Place place, Result<PubAck> outcome);
@@ -108,6 +110,8 @@ class StreamIngest final : public IngestPort {
   std::map<uint64_t, Place> ready_;  ///< to be sent, by number: retries go before newer ones
   std::unordered_set<std::string> busy_lanes_;
   uint64_t last_number_ = 0;
+  std::string own_letters_;  ///< begins the ids of letters without a place; drawn with the first
+  uint64_t last_letter_ = 0;
   size_t bytes_ = 0;
   bool refused_ = false;  ///< somebody waits for room
   bool stopped_ = false;

@@ -327,7 +327,8 @@ class ChoriaAudit final : public Adapter {
   }
 
   bool bury(Held& one) {
-    const Offer taken = letters_->dead_letter({one.reason, one.detail, options_.file, one.line.text}, [this, number = one.number](const Result<PubAck>& kept) {
+    const std::string place = fmt::format("{}#{}/{}", options_.file, one.line.after.inode, one.line.at);
+    const Offer taken = letters_->dead_letter({one.reason, one.detail, options_.file, one.line.text, place}, [this, number = one.number](const Result<PubAck>& kept) {
       const auto at = std::ranges::find(held_, number, &Held::number);
       if (at != held_.end() && (kept || kept.error().code != Errc::kClosed)) settle(*at);
       check_stop();

@@ -255,7 +255,8 @@ class FileDrop final : public Adapter {
     std::string headers;
     append_header(headers, "Sluice-File", base64url_encode(file.name));
     if (is_valid_header_value(file.name)) set_header(headers, "Sluice-File", file.name);
-    return ingest_.offer({options_.subject + "." + name_token(file.name), headers, file.bytes, file_msg_id(file), "folder"},
+    const std::string path = options_.folder + "/" + file.name;
+    return ingest_.offer({options_.subject + "." + name_token(file.name), headers, file.bytes, file_msg_id(file), "folder", path},
                          [this, name = file.name](Result<PubAck> stored) {
                            if (stored) {
                              ++figures_.accepted;
@@ -269,7 +270,9 @@ class FileDrop final : public Adapter {
   }
 
   Offer offer_failed(const Dropped& file) {
-    return ingest_.dead_letter({file.reason, file.detail, options_.folder + "/" + file.name, file.bytes},
+    const std::string path = options_.folder + "/" + file.name;
+    // The detail too: of a file that is too large, whose bytes are its beginning only, it tells the size.
+    return ingest_.dead_letter({file.reason, file.detail, path, file.bytes, path + ": " + file.detail},
                                [this, name = file.name, why = file.reason + ": " + file.detail](const Result<PubAck>& kept) {
                                  if (kept || kept.error().code != Errc::kClosed) put_aside(name, why);
                                  check_stop();

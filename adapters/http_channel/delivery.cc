@@ -201,7 +201,7 @@ void ChannelDelivery::bury(Place place, std::string_view reason, const std::stri
   const std::string bytes = held.event ? write_json_event(*held.event) : held.message.payload;
   held.state = State::kBurying;
   const Offer offer = letters_.dead_letter(
-      {reason, detail, options_.endpoint, bytes}, [this, seq = place->first](const Result<PubAck>& kept) {
+      {reason, detail, options_.endpoint, bytes, fmt::format("{}/{}", options_.stream, place->first)}, [this, seq = place->first](const Result<PubAck>& kept) {
         const Place at = held_.find(seq);
         if (at == held_.end() || (!kept && kept.error().code == Errc::kClosed)) return;
         at->second.state = State::kDelivered;

@@ -1,5 +1,7 @@
 #include "adapters/http_channel/route.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "adapters/cloud_events/nats_binding.h"
@@ -73,15 +75,17 @@ Offer RouteFeed::offer_event(const PulledMessage& message, const CloudEvent& eve
   if (channel_.order == ChannelOrder::kKey) lane = "key " + std::string(event.get(channel_.key));
   const std::string subject = channel_subject(channel_.name, event);
   const std::string headers = write_nats_headers(event);
-  return ingest_.offer({subject, headers, event.data, event_msg_id(event), lane}, settler(message));
+  return ingest_.offer({subject, headers, event.data, event_msg_id(event), lane, place_of(message)}, settler(message));
 }
 
 Offer RouteFeed::offer_fault(const PulledMessage& message, const EventFault& fault) {
-  const Offer offer = ingest_.dead_letter({fault.reason, fault.detail, message.subject, message.payload},
-                                          settler(message));
+  const Offer offer =
+      ingest_.dead_letter({fault.reason, fault.detail, message.subject, message.payload, place_of(message)}, settler(message));
   if (offer == Offer::kAccepted) ++figures_.rejected[std::string(fault.reason)];
   return offer;
 }
+
+std::string RouteFeed::place_of(const PulledMessage& message) const { return fmt::format("{}/{}", stream_, message.seq.value()); }
 
 /// What the channel's stream refuses for good is a dead letter by then. Only a stop leaves the message
 /// unacknowledged.

@@ -35,6 +35,7 @@ class RouteFeed {
   bool forward(const PulledMessage& message);
   Offer offer_event(const PulledMessage& message, const CloudEvent& event);
   Offer offer_fault(const PulledMessage& message, const EventFault& fault);
+  std::string place_of(const PulledMessage& message) const;
   Stored settler(const PulledMessage& message);
 
   StreamClient& streams_;

@@ -271,7 +271,7 @@ class KafkaSink final : public Adapter {
       Held& held = waiting_[i];
       if (held.state == Held::State::kBad) {
         const std::string origin = fmt::format("stream:{}/{}", options_.stream, held.seq);
-        const Offer offer = letters_.dead_letter({held.reason, held.detail, origin, held.payload},
+        const Offer offer = letters_.dead_letter({held.reason, held.detail, origin, held.payload, origin},
                                                  [this, session = session_, seq = held.seq](const Result<PubAck>& kept) {
                                                    if (session != session_ || (!kept && kept.error().code == Errc::kClosed)) return;
                                                    for (Held& one : waiting_)

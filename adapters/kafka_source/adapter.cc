@@ -280,7 +280,7 @@ class KafkaSource final : public Adapter {
     while (!waiting_letters_.empty() && !stopping_) {
       const Letter& letter = waiting_letters_.front();
       const Offer offer = letters_.dead_letter(
-          {letter.reason, letter.detail, letter.origin, letter.bytes}, [this, turn = turn_](const Result<PubAck>& kept) {
+          {letter.reason, letter.detail, letter.origin, letter.bytes, letter.origin}, [this, turn = turn_](const Result<PubAck>& kept) {
             if (stopping_ || turn != turn_ || (!kept && kept.error().code == Errc::kClosed)) return;
             --in_flight_letters_;
             send();

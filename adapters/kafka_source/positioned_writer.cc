@@ -249,7 +249,7 @@ void PositionedWriter::committed(StreamSeq seq) {
 void PositionedWriter::bury(const Error& why) {
   PlacedMessage& one = messages_[head_];
   const std::string origin = fmt::format("kafka:{}/{}/{}", one.partition.topic, one.partition.number, one.position.next - 1);
-  const Offer offer = letters_.dead_letter({"refused", why.detail, origin, one.message.payload},
+  const Offer offer = letters_.dead_letter({"refused", why.detail, origin, one.message.payload, origin},
                                            [this, alive = std::weak_ptr<char>(alive_)](const Result<PubAck>& kept) {
                                              if (alive.expired() || (!kept && kept.error().code == Errc::kClosed)) return;
                                              messages_[head_].is_stored = false;

@@ -143,6 +143,7 @@ std::string own_headers(const Letter& letter) {
   std::string out = letter.headers;
   const std::string id(find_header(out, "Sluice-Msg-Id").value_or(""));
   remove_headers_with_prefix(out, "Sluice-");
+  remove_header(out, "Nats-Msg-Id");  // the letter's
   if (!id.empty()) set_header(out, "Nats-Msg-Id", id);
   return out;
 }

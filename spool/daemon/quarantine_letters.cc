@@ -4,8 +4,6 @@
 
 #include <utility>
 
-#include "base/base64.h"
-#include "crypto/digest.h"
 
 namespace sluice {
 namespace {
@@ -39,8 +37,7 @@ class QuarantineLetters final : public AuditLetters {
     }
     Submission out;
     // The same line taken again after a crash is the same letter.
-    const Sha256 digest = sha256(fmt::format("{}:{}:{}:{}", letter.origin, letter.reason, letter.detail, letter.bytes));
-    out.id = "audit-bad-" + base64url_encode({reinterpret_cast<const char*>(digest.data()), 24});
+    out.id = dead_letter_id("choria_audit", letter.reason, letter.place, letter.bytes);
     out.subject = subject_;
     out.payload = letter.bytes;
     out.created = env_.clock.wall();

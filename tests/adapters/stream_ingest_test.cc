@@ -132,13 +132,62 @@ TEST_F(StreamIngestTest, DeadLettersKeepReasonOriginAndBytes) {
   sim_.run_until_idle();
   EXPECT_TRUE(told);
   ASSERT_EQ(client_.dead.size(), 2U);
-  EXPECT_EQ(client_.dead[0].headers,
-            "NATS/1.0\r\nSluice-Reason: bad_json\r\nSluice-Detail: line 1  Evil: header\r\n"
-            "Sluice-Origin: a.b\r\n\r\n");
+  EXPECT_TRUE(client_.dead[0].headers.starts_with("NATS/1.0\r\nSluice-Reason: bad_json\r\nSluice-Detail: line 1  Evil: header\r\n"
+                                                  "Sluice-Origin: a.b\r\nNats-Msg-Id: letter-"))
+      << client_.dead[0].headers;
   EXPECT_EQ(client_.dead[0].payload, bytes);
   EXPECT_LT(client_.dead[1].payload.size(), size_t{1} << 20);
   EXPECT_EQ(find_header(client_.dead[1].headers, "Sluice-Truncated-From"), "2097152");
   EXPECT_EQ(ingest_.figures().dead_letters, 2U);
+}
+
+TEST_F(StreamIngestTest, ALetterWhoseAckIsLostStandsOnce) {
+  prepare();
+  EXPECT_EQ(client_.specs.at("SLUICE_DLQ").duplicate_window, 10min);
+  client_.mode = Mode::kStoreButTimeOut;
+  int told = 0;
+  const auto count = [&](const Result<PubAck>& kept) { told += kept ? 1 : 0; };
+  for (int i = 0; i < 2; ++i) ingest_.dead_letter({"bad_json", "", "a.b", "same bytes"}, count);
+  ingest_.dead_letter({"bad_json", "", "a.b", "of a place", "FILE/7"}, count);
+  sim_.advance(3s);
+  client_.mode = Mode::kAck;
+  sim_.advance(30s);
+  EXPECT_EQ(told, 3);
+  EXPECT_GE(ingest_.figures().retries, 1U);
+  EXPECT_EQ(client_.dead.size(), 3U);  // a subject may bring the same bytes twice: two letters
+}
+
+TEST_F(StreamIngestTest, ALetterOfOnePlaceIsTheSameAfterARestart) {
+  const auto write = [&](std::string_view reason, std::string_view place, std::string_view bytes) {
+    StreamIngest again{sim_.env(), client_, {.adapter = "test"}};
+    again.prepare_dead_letters([](const Status&) {});
+    again.dead_letter({reason, "detail", "a.b", bytes, place}, [](const Result<PubAck>&) {});
+    sim_.run_until_idle();
+    again.stop();
+    sim_.run_until_idle();
+    return client_.dead.size();
+  };
+  EXPECT_EQ(write("bad_json", "S/7", "x"), 1U);
+  EXPECT_EQ(write("bad_json", "S/7", "x"), 1U);
+  EXPECT_EQ(write("bad_json", "S/8", "x"), 2U);
+  EXPECT_EQ(write("too_large", "S/7", "x"), 3U);
+  EXPECT_EQ(write("bad_json", "S/7", "y"), 4U);  // a stream made anew counts from the beginning
+  EXPECT_EQ(write("bad_json", "", "x"), 5U);
+  EXPECT_EQ(write("bad_json", "", "x"), 6U);
+}
+
+TEST_F(StreamIngestTest, AMessageRefusedAgainAfterARestartIsOneLetter) {
+  client_.mode = Mode::kTooLarge;
+  for (int i = 0; i < 2; ++i) {
+    StreamIngest again{sim_.env(), client_, {.adapter = "test"}};
+    again.prepare({.name = "S", .subjects = {"s.>"}}, [](const Status&) {});
+    again.offer({"s.x", "", "big", "id", "", "IN/3"}, [](const Result<PubAck>&) {});
+    sim_.run_until_idle();
+    again.stop();
+    sim_.run_until_idle();
+  }
+  ASSERT_EQ(client_.dead.size(), 1U);
+  EXPECT_EQ(find_header(client_.dead[0].headers, "Sluice-Msg-Id"), "id");
 }
 
 TEST_F(StreamIngestTest, ATargetThatIsAwayAtStartIsWaitedFor) {
