@@ -1,12 +1,16 @@
 #include "config/load.h"
 
 #include "config/config_file.h"
+#include "config/named_files.h"
 #include "config/sections.h"
 #include "config/validate.h"
 
 namespace sluice {
-Config parse_config(std::string_view text, bool world_readable, const Environment& environment,
-                    Problems& problems) {
+namespace {
+
+/// `certificates` null: the files that it names are not looked into.
+Config parse(std::string_view text, bool world_readable, const Environment& environment, const CertificateCheck* certificates,
+             Problems& problems) {
   Config config;
   auto root = parse_yaml(text, problems);
   if (!root) return config;
@@ -21,12 +25,38 @@ Config parse_config(std::string_view text, bool world_readable, const Environmen
       if (inner.key == "websocket") config.section_texts["server.websocket"] = canonical_text(inner.value);
   }
   validate(context, config);
+  if (certificates == nullptr || !problems.empty()) return config;
+  warn_of_unreadable_files(context, *root);
+  const auto check = [&](const char* section, const TlsServerOptions& tls) {
+    if (!tls.enabled()) return;
+    const Status good = (*certificates)(tls);
+    if (good) return;
+    if (good.error().code == Errc::kTimeout)
+      problems.warn(context.place_of(section), good.error().detail);
+    else
+      problems.add(context.place_of(section), good.error().detail);
+  };
+  check("server.tls", config.server.tls);
+  check("server.websocket.tls", config.server.websocket.tls);
+  check("leafnodes.tls", config.leafnodes.tls);
   return config;
+}
+
+}  // namespace
+
+Config parse_config(std::string_view text, bool world_readable, const Environment& environment,
+                    Problems& problems) {
+  return parse(text, world_readable, environment, nullptr, problems);
 }
 
 Config load_config(const std::string& path, const Environment& environment, Problems& problems) {
   const auto file = read_config_file(path, problems);
   return file ? parse_config(file->text, file->world_readable, environment, problems) : Config{};
+}
+
+Config check_config(const std::string& path, const Environment& environment, const CertificateCheck& certificates, Problems& problems) {
+  const auto file = read_config_file(path, problems);
+  return file ? parse(file->text, file->world_readable, environment, &certificates, problems) : Config{};
 }
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 // From a file to options: parse, read by the field tables, check what belongs together.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,12 @@ Config parse_config(std::string_view text, bool world_readable, const Environmen
 
 /// As parse_config, from disk.
 Config load_config(const std::string& path, const Environment& environment, Problems& problems);
+
+/// Whether the certificates of a listener are good. kTimeout: they have expired, with which a daemon starts nevertheless.
+using CertificateCheck = std::function<Status(const TlsServerOptions&)>;
+
+/// As load_config, and looks whether the files that it names can be read (warnings) and the listeners' certificates are good.
+Config check_config(const std::string& path, const Environment& environment, const CertificateCheck& certificates, Problems& problems);
 
 /// True for 127.0.0.0/8, ::1 and localhost.
 bool is_loopback(std::string_view host);

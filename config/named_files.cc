@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <functional>
+#include <system_error>
 
 namespace sluice {
 namespace {
@@ -47,7 +49,37 @@ void collect(ReadContext& context, const YamlNode& node, int depth, std::string&
   }
 }
 
+/// Why it can't be read; empty: it can.
+std::string trouble_with(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return std::generic_category().message(errno);
+  struct stat found{};
+  const bool is_file = ::fstat(fd, &found) == 0 && !S_ISDIR(found.st_mode);
+  ::close(fd);
+  return is_file ? "" : "it is a directory";
+}
+
+void warn_of_unreadable(ReadContext& context, ReadContext& quiet, const YamlNode& node, bool in_tls, int depth) {
+  if (depth > kMaxDepth) return;
+  for (const YamlNode& item : node.items) warn_of_unreadable(context, quiet, item, in_tls, depth + 1);
+  for (const YamlNode::Entry& entry : node.entries) {
+    warn_of_unreadable(context, quiet, entry.value, entry.key == "tls", depth + 1);
+    const bool is_tls_file = entry.key == "cert" || entry.key == "key" || entry.key == "ca";
+    if (entry.value.kind != YamlNode::Kind::kScalar || !names_a_file(entry.key) || (is_tls_file && !in_tls)) continue;
+    const auto path = read_text(quiet, entry.value);
+    if (!path || path->empty()) continue;
+    if (const std::string why = trouble_with(*path); !why.empty())
+      context.problems.warn(entry.value.place, fmt::format("'{}': {}: {}", entry.key, *path, why));
+  }
+}
+
 }  // namespace
+
+void warn_of_unreadable_files(ReadContext& context, const YamlNode& root) {
+  Problems told_already("");
+  ReadContext quiet{.problems = told_already, .environment = context.environment};
+  warn_of_unreadable(context, quiet, root, false, 0);
+}
 
 std::string named_files_text(const ReadContext& context, const YamlNode& section) {
   Problems told_already("");

@@ -12,4 +12,7 @@ namespace sluice {
 /// (`cert`, `key`, `ca`) or `credentials`. Files that can't be read count as missing. It holds digests, no content.
 std::string named_files_text(const ReadContext& context, const YamlNode& section);
 
+/// Warns of each such file that can't be read, at the place that names it. Of `cert`, `key` and `ca` those in a `tls` section count.
+void warn_of_unreadable_files(ReadContext& context, const YamlNode& root);
+
 }  // namespace sluice

@@ -9,6 +9,11 @@ namespace sluice {
 
 void Problems::add(Place place, std::string text) { list_.push_back({place, std::move(text)}); }
 
+void Problems::warn(Place place, const std::string& text) {
+  list_.push_back({place, "warning: " + text});
+  ++warnings_;
+}
+
 std::vector<Problem> Problems::sorted() const {
   auto out = list_;
   std::stable_sort(out.begin(), out.end(),

@@ -23,8 +23,11 @@ class Problems {
  public:
   explicit Problems(std::string file) : file_(std::move(file)) {}
   void add(Place place, std::string text);
-  bool empty() const { return list_.empty(); }
-  size_t size() const { return list_.size(); }
+  /// Wrong, and no reason not to start. empty() and size() do not count it.
+  void warn(Place place, const std::string& text);
+  size_t warnings() const { return warnings_; }
+  bool empty() const { return size() == 0; }
+  size_t size() const { return list_.size() - warnings_; }
   /// In the order of the file.
   std::vector<Problem> sorted() const;
   /// One line each: "sluice.yaml:3:5: unknown key 'prot', did you mean 'port'?".
@@ -34,6 +37,7 @@ class Problems {
  private:
   std::string file_;
   std::vector<Problem> list_;
+  size_t warnings_ = 0;
 };
 
 /// The known word nearest to `word` by edit distance; empty when none is near.

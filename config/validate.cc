@@ -51,7 +51,9 @@ class Checker {
 
   void check_server() {
     const ServerSettings& server = config_.server;
-    if (server.user.empty() != server.password.empty()) {
+    // A password that could not be read was told of already.
+    const bool has_password = !server.password.empty() || context_.places.contains("server.password");
+    if (server.user.empty() == has_password) {
       tell(server.user.empty() ? "server.password" : "server.user",
            "'user' and 'password' belong together");
     }

@@ -195,6 +195,10 @@ Status App::Running::start_node() {
     SLUICE_LOG(kLog, kInfo, "starting version={} jetstream={} store={} sync={}", kSluiceVersion,
                config.server.jetstream, config.store.dir, to_word(config.store.sync));
   }
+  if (const uint64_t descriptors = raise_descriptor_limit(); descriptors != 0 && descriptors < config.server.max_connections) {
+    SLUICE_LOG(kLog, kInfo, "fewer descriptors than max_connections, clients beyond them are turned away descriptors={} max_connections={}",
+               descriptors, config.server.max_connections);
+  }
   if (config.server.jetstream && config.store.sync != SyncMode::kAlways) {
     SLUICE_LOG(kLog, kWarn, "acknowledged messages may be lost with the machine sync={}",
                to_word(config.store.sync));

@@ -1,6 +1,7 @@
 #include "remote/remote_link.h"
 
 #include <algorithm>
+#include <functional>
 #include <unordered_map>
 #include <utility>
 
@@ -47,12 +48,14 @@ struct Subscribed {
 class RemoteLink final : public NatsLink, private ConnectionHandler {
  public:
   RemoteLink(Env& env, LinkOptions options, std::vector<ServerUrl> servers,
-             std::shared_ptr<TlsClientContext> tls, SrvLookup lookup)
+             std::shared_ptr<TlsClientContext> tls, SrvLookup lookup,
+             std::function<void(const Error& why)> on_trouble)
       : env_(env),
         options_(std::move(options)),
         servers_(std::move(servers)),
         tls_(std::move(tls)),
         lookup_(std::move(lookup)),
+        on_trouble_(std::move(on_trouble)),
         inbox_prefix_(options_.inbox_prefix + "." + make_nuid(env.random) + "."),
         queues_(env.executor, [this] { adjust_reading(); }),
         requests_(env.clock, env.timers, kMaxOpenRequests_count,
@@ -106,7 +109,7 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   void dial();
   const ServerUrl& server() const { return found_.empty() ? servers_[server_] : found_.front(); }
   void look_up();
-  void try_next(std::string_view why);
+  void try_next(const Error& why);
   void tell_trouble(std::string_view why);
   void set_state(LinkState state);
   void fail_requests();
@@ -126,6 +129,7 @@ class RemoteLink final : public NatsLink, private ConnectionHandler {
   std::vector<ServerUrl> found_;  ///< what DNS told of servers_[server_] and is not left yet; the first is the present one
   std::shared_ptr<TlsClientContext> tls_;
   const SrvLookup lookup_;
+  const std::function<void(const Error& why)> on_trouble_;
   const std::string inbox_prefix_;
   uint64_t inboxes_ = 0;
   uint64_t last_sid_ = 0;
@@ -289,7 +293,7 @@ void RemoteLink::look_up() {
     return std::unexpected(std::move(last));
   };
   resolver_->submit(std::move(ask), [this, targets](const Status& outcome) {
-    if (!outcome) return try_next(outcome.error().detail);
+    if (!outcome) return try_next(outcome.error());
     const ServerUrl asked = server();
     for (SrvTarget& target : in_srv_order(std::move(*targets), env_.random)) {
       ServerUrl url = asked;
@@ -341,7 +345,7 @@ void RemoteLink::on_lost(const Error& why) {
   ended_ = traffic();
   // The connection is on the stack: it goes in a later callback.
   env_.executor.post([old = std::move(connection_)] {});
-  try_next(why.detail);
+  try_next(why);
   if (state_ != LinkState::kConnected) return;
   const std::weak_ptr<char> alive = alive_;
   state_ = LinkState::kReconnecting;
@@ -364,8 +368,9 @@ void RemoteLink::tell_trouble(std::string_view why) {
   told_at_ = now;
 }
 
-void RemoteLink::try_next(std::string_view why) {
-  tell_trouble(why);
+void RemoteLink::try_next(const Error& why) {
+  tell_trouble(why.detail);
+  if (on_trouble_) on_trouble_(why);
   if (!found_.empty()) found_.erase(found_.begin());
   if (found_.empty()) server_ = (server_ + 1) % servers_.size();
   const auto full = std::min(kFirstBackoff * (1 << std::min(failures_, 6)), kLastBackoff);
@@ -407,7 +412,8 @@ Result<std::string> inbox_prefix_by_token(Disk& disk, const LinkOptions& options
 
 }  // namespace
 
-Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& wanted, SrvLookup lookup) {
+Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& wanted, SrvLookup lookup,
+                                                 std::function<void(const Error& why)> on_trouble) {
   if (wanted.urls.empty()) return fail(Errc::kInvalidArgument, "no server URL");
   LinkOptions options = wanted;
   if (!options.choria_token_file.empty() && !options.choria_collective.empty()) {
@@ -436,7 +442,7 @@ Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& 
     if (!tls) return std::unexpected(std::move(tls.error()));
     context = std::move(*tls);
   }
-  return std::make_unique<RemoteLink>(env, options, std::move(servers), std::move(context), std::move(lookup));
+  return std::make_unique<RemoteLink>(env, options, std::move(servers), std::move(context), std::move(lookup), std::move(on_trouble));
 }
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 // NatsLink to any NATS server over the network.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "base/error.h"
@@ -20,7 +21,10 @@ namespace sluice {
 /// A URL "srv://…" is looked up by `lookup`, on a worker, each time its turn comes; all servers found are tried before
 /// the next URL.
 ///
+/// `on_trouble` is told why each try failed.
+///
 /// @return kInvalidArgument: no URL, a bad URL, or a certificate, key or token that can't be used; kNotFound, kIo: no token can be read.
-Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& options, SrvLookup lookup = look_up_srv);
+Result<std::unique_ptr<NatsLink>> make_remote_link(Env& env, const LinkOptions& options, SrvLookup lookup = look_up_srv,
+                                                 std::function<void(const Error& why)> on_trouble = {});
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 #include "uv/listener.h"
 
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,16 @@ constexpr Logger kLog{"uv"};
 constexpr int kMaxAccepts = 128;
 constexpr uint64_t kFirstBackOff_ms = 10;
 constexpr uint64_t kLongestBackOff_ms = 1000;
+constexpr rlim_t kMostKept_count = 1024;
+
+/// The kernel gives out the lowest free descriptor, so a high one says that nearly all are in use. The last eighth of the limit, 1,024
+/// at most, is the store's: without descriptors it could write no journal file, and a crowd of connections must not bring that about.
+bool is_kept_for_files(int fd) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return false;
+  const rlim_t kept = std::min(limit.rlim_cur / 8, kMostKept_count);
+  return static_cast<rlim_t>(fd) >= limit.rlim_cur - kept;
+}
 
 }  // namespace
 
@@ -68,6 +79,12 @@ void UvListener::accept_waiting() {
     if (fd < 0) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) back_off(errno);
+      break;
+    }
+    if (is_kept_for_files(fd)) {
+      // Closed rather than left waiting: a client then tries another server.
+      ::close(fd);
+      back_off(EMFILE);
       break;
     }
     back_off_ms_ = kFirstBackOff_ms;

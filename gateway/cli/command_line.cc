@@ -1,13 +1,40 @@
 #include "gateway/cli/command_line.h"
 
-#include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <functional>
 #include <string_view>
 
+#include "config/problems.h"
 #include "gateway/cli/session.h"
 #include "gateway/cli/verbs.h"
 
 namespace sluice {
+namespace {
+
+/// CLI11 says only that a verb is missing. Empty: the first words are verbs, or options.
+std::string unknown_verb(const CLI::App& app, const std::vector<std::string>& arguments) {
+  const CLI::App* at = &app;
+  for (const std::string& word : arguments) {
+    if (at->get_require_subcommand_min() == 0 || word.starts_with('-')) return "";
+    const std::vector<const CLI::App*> verbs = at->get_subcommands(std::function<bool(const CLI::App*)>{});
+    const auto found = std::ranges::find_if(verbs, [&](const CLI::App* verb) { return verb->check_name(word); });
+    if (found == verbs.end()) {
+      std::vector<std::string> known;
+      for (const CLI::App* verb : verbs) known.push_back(verb->get_name());
+      const std::string_view near = nearest_word(word, known);
+      return fmt::format("{}: there is no '{}'{}\nRun '{} --help' for what there is.", at->get_name(), word,
+                         near.empty() ? "" : fmt::format(", did you mean '{}'?", near), at->get_name());
+    }
+    at = *found;
+  }
+  return "";
+}
+
+}  // namespace
 
 int run_command_line(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
@@ -27,8 +54,9 @@ int run_command_line(int argc, char** argv) {
   CLI::App* run = app.add_subcommand("run", "Run the daemon in the foreground.");
   run->add_option("-c,--config", config_path, "configuration file (YAML)")->required();
   CLI::App* check = app.add_subcommand(
-      "check", "Tell everything that is wrong with a configuration; start nothing.");
-  CLI::Option* check_file = check->add_option("FILE", config_path, "configuration file (YAML)");
+      "check", "Tell everything that is wrong with a configuration, with line and column; start nothing.\n"
+               "Exit codes: 0 a daemon would start with it, perhaps with warnings; 78 it would not.");
+  CLI::Option* check_file = check->add_option("FILE", config_path, fmt::format("configuration file (YAML) [{}]", kDefaultConfigPath));
   check->add_option("-c,--config", config_path, "the same, named as the other verbs do")->excludes(check_file);
   CLI::App* reload = app.add_subcommand(
       "reload", "Check a configuration and tell the daemon that runs with it to read it again.");
@@ -55,6 +83,11 @@ int run_command_line(int argc, char** argv) {
   add_store_verbs(app, verb);
   add_submit_verb(app, verb);
   add_verify_verb(app, verb);
+  app.set_version_flag("--version", [] { return version_text(); }, "print versions");
+  if (const std::string wrong = unknown_verb(app, arguments); !wrong.empty()) {
+    std::fprintf(stderr, "%s\n", wrong.c_str());
+    return kExitUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

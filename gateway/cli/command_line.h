@@ -16,8 +16,12 @@ inline constexpr int kExitConfig = 78;
 int run_command_line(int argc, char** argv);
 
 int run_verb(const std::string& config_path);
+/// Everything that is wrong with a configuration, and with the files that it names, on standard error.
+/// @return kExitConfig when a daemon would not start with it.
+int tell_problems(const std::string& config_path);
 int check_verb(const std::string& config_path);
 int reload_verb(const std::string& config_path);
+std::string version_text();
 int version_verb();
 int config_reference_verb();
 /// `arguments` without the program's name.

@@ -10,7 +10,6 @@
 #include <system_error>
 
 #include "base/parse_number.h"
-#include "config/load.h"
 #include "gateway/cli/command_line.h"
 
 namespace sluice {
@@ -56,12 +55,7 @@ std::vector<int> daemons_of(const std::filesystem::path& config) {
 }  // namespace
 
 int reload_verb(const std::string& config_path) {
-  Problems problems(config_path);
-  load_config(config_path, process_environment(), problems);
-  if (!problems.empty()) {
-    std::fputs(problems.to_text().c_str(), stderr);
-    return kExitConfig;
-  }
+  if (const int code = tell_problems(config_path); code != kExitOk) return code;
   const std::vector<int> daemons = daemons_of(config_path);
   if (daemons.size() != 1) {
     std::fprintf(stderr,

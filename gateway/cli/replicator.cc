@@ -114,7 +114,7 @@ int status_verb(const ReplicatorWords& words) {
     std::printf("%s\n", page->dump(2).c_str());
     return exit_code_of(*page);
   }
-  TextTable table({"COPY", "STATE", "LAG", "AGE", "READ", "COPIED", "FILTERED", "SAMPLED", "EXPIRED", "DEAD", "LOST"});
+  TextTable table({"Copy", "State", "Lag", "Age", "Read", "Copied", "Filtered", "Sampled", "Expired", "Dead", "Lost"});
   for (const Json& copy : (*page)["copies"]) {
     const Json& lost = copy["ledger"]["lost"];
     const uint64_t all_lost = lost.value("removed", uint64_t{0}) + lost.value("purged", uint64_t{0}) + lost.value("recreated", uint64_t{0});
@@ -182,7 +182,17 @@ Result<Json> wait_until_caught_up(const ReplicatorWords& words) {
 int lag_verb(const ReplicatorWords& words) {
   const auto page = words.wait ? wait_until_caught_up(words) : read_page(words);
   if (!page) return complain(page.error());
-  TextTable table({"COPY", "LAG", "AGE", "PASSED", "SOURCE END"});
+  if (words.json) {
+    Json all = Json::array();
+    for (const Json& copy : (*page)["copies"]) {
+      Json one = Json::object();
+      for (const char* key : {"id", "state", "stalled", "lag", "lag_seconds", "source_seq", "source_end"}) one[key] = copy.value(key, Json());
+      all.push_back(std::move(one));
+    }
+    std::printf("%s\n", all.dump(2).c_str());
+    return exit_code_of(*page);
+  }
+  TextTable table({"Copy", "Lag", "Age", "Passed", "Source end"});
   for (const Json& copy : (*page)["copies"]) {
     table.add({copy.value("id", ""), lag_of(copy), age_of(copy), fmt::format("{}", copy.value("source_seq", uint64_t{0})),
                fmt::format("{}", copy.value("source_end", uint64_t{0}))});
@@ -259,7 +269,7 @@ int state_verb(const ReplicatorWords& words) {
   } else {
     files.emplace_back(words.file);
   }
-  TextTable table({"VALUE", "SEEN", "COPIED", "SIZE", "ADVISED"});
+  TextTable table({"Value", "Seen", "Copied", "Size", "Advised"});
   for (const auto& path : files) {
     std::ifstream in(path);
     std::stringstream text;
@@ -300,6 +310,7 @@ void add_replicator_verbs(CLI::App& app, VerbRun& run) {
   status->add_flag("--json", words->json, "print the page as it is");
   CLI::App* lag = add("lag", "How far behind each copy is.", lag_verb);
   lag->add_flag("--wait", words->wait, "wait until every copy has caught up, with bars, rates and time left; ends with 1 when one is blocked");
+  lag->add_flag("--json", words->json, "as JSON");
   for (CLI::App* verb : {status, lag}) {
     add_config(verb);
     verb->add_option("--monitor", words->monitor, "host:port of the daemon's monitor, instead of the configuration's");

@@ -12,6 +12,7 @@
 #include "config/load.h"
 #include "gateway/cli/command_line.h"
 #include "remote/remote_link.h"
+#include "remote/server_url.h"
 
 namespace sluice {
 namespace {
@@ -47,7 +48,22 @@ Result<LinkOptions> local_daemon(std::string path, std::string& api_prefix) {
     link.user = config.server.users.front().user;
     link.password = config.server.users.front().password;
   }
+  if (config.server.tls.enabled()) {
+    link.tls_first = config.server.tls.handshake_first;
+    // Certificates seldom name 127.0.0.1, and who could listen there in the daemon's place is on this machine.
+    link.tls_insecure = is_loopback(host);
+  }
   return link;
+}
+
+std::string without_secrets(const std::vector<std::string>& urls) {
+  std::string out;
+  for (const std::string& text : urls) {
+    const auto url = parse_server_url(text);
+    if (!out.empty()) out += ", ";
+    out += url ? url->text() : "?";
+  }
+  return out;
 }
 
 /// `api_prefix` becomes the local configuration's, when that is what counts.
@@ -72,6 +88,14 @@ Result<LinkOptions> link_options(const SessionOptions& options, std::string_view
     link.password = options.password;
   }
   if (!options.credentials_file.empty()) link.credentials_file = options.credentials_file;
+  if (!options.tls_ca_file.empty()) {
+    link.tls_ca_file = options.tls_ca_file;
+    link.tls_insecure = false;
+  }
+  if (!options.tls_cert_file.empty()) {
+    link.tls_cert_file = options.tls_cert_file;
+    link.tls_key_file = options.tls_key_file;
+  }
   link.name = program;
   return link;
 }
@@ -85,6 +109,10 @@ std::shared_ptr<SessionOptions> add_session_options(CLI::App& verb) {
   verb.add_option("--creds", options->credentials_file, "credentials file (JWT and seed)")->envname("SLUICE_CREDS");
   verb.add_option("--user", options->user, "user; its password comes from the variable SLUICE_PASSWORD")
       ->envname("SLUICE_USER");
+  verb.add_option("--tlsca", options->tls_ca_file, "PEM file of the authorities to trust [the system's]")->envname("SLUICE_TLSCA");
+  CLI::Option* certificate =
+      verb.add_option("--tlscert", options->tls_cert_file, "PEM file of our certificate, where the daemon asks for one")->envname("SLUICE_TLSCERT");
+  verb.add_option("--tlskey", options->tls_key_file, "PEM file of its key [the certificate's]")->envname("SLUICE_TLSKEY")->needs(certificate);
   verb.add_option("--config", options->config_path, fmt::format("the local daemon's configuration [{}]", kDefaultConfigPath))
       ->envname("SLUICE_CONFIG");
   verb.add_option_function<std::string>(
@@ -107,7 +135,11 @@ std::unique_ptr<Session> Session::unconnected() {
 Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, std::string_view program) {
   std::unique_ptr<Session> session = unconnected();
   auto connection = session->connect(options, program);
-  if (!connection) return std::unexpected(connection.error());
+  if (!connection) {
+    Error why = connection.error();
+    if (why.code == Errc::kClosed) why.detail += options.server.empty() ? " (--server names another one)" : "";
+    return std::unexpected(std::move(why));
+  }
   session->link_ = std::move(connection->link);
   session->api_prefix_ = std::move(connection->api_prefix);
   session->client_ = StreamClient::make(session->env(), *session->link_, session->api_prefix_);
@@ -123,17 +155,19 @@ Result<Session::Connection> Session::connect(const SessionOptions& options, std:
 
 Result<Session::Connection> Session::connect(const LinkOptions& link, std::string api_prefix) {
   Connection out{nullptr, std::move(api_prefix)};
-  auto made = make_remote_link(env(), link);
+  auto trouble = std::make_shared<Error>(Errc::kTimeout, uint16_t{0}, fmt::format("no answer within {} s", kConnectLimit.count() / 1000));
+  auto made = make_remote_link(env(), link, look_up_srv, [trouble](const Error& why) { *trouble = why; });
   if (!made) return std::unexpected(made.error());
   out.link = *std::move(made);
-  const bool connected =
-      loop().run_until([&] { return out.link->state() == LinkState::kConnected; }, kConnectLimit);
-  if (!connected)
-    return fail(Errc::kClosed,
-                fmt::format("no connection to {} within {} s; is the daemon running, and are user and password right? "
-                            "(--server names another one)",
-                            fmt::join(link.urls, ", "), kConnectLimit.count() / 1000));
-  return out;
+  // Who is turned away would be turned away again; a daemon that starts is waited for.
+  const auto is_final = [&] { return trouble->code == Errc::kRefused || trouble->code == Errc::kDenied || trouble->code == Errc::kInvalidArgument; };
+  const auto is_connected = [&] { return out.link->state() == LinkState::kConnected; };
+  loop().run_until([&] { return is_connected() || (is_final() && link.urls.size() == 1); }, kConnectLimit);
+  if (is_connected()) return out;
+  const std::string_view advice = trouble->code == Errc::kRefused  ? "are user and password, or credentials, right?"
+                                  : trouble->code == Errc::kDenied ? "is its certificate by an authority that is trusted here?"
+                                                                   : "is the daemon running?";
+  return fail(Errc::kClosed, fmt::format("no connection to {}: {}; {}", without_secrets(link.urls), trouble->detail, advice));
 }
 
 Result<std::string> Session::api(std::string_view verb, std::string_view target, std::string_view body) {

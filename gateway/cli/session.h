@@ -28,10 +28,13 @@ struct SessionOptions {
   std::string user;
   std::string password;
   std::string config_path;
+  std::string tls_ca_file;
+  std::string tls_cert_file;
+  std::string tls_key_file;
   std::string api_prefix = "$JS.API";
 };
 
-/// --server, --creds, --user, --config, --js-domain, each with its environment variable; the
+/// --server, --creds, --user, --tlsca, --tlscert, --tlskey, --config, --js-domain, each with its environment variable; the
 /// password only by variable, as command lines are seen by everybody.
 std::shared_ptr<SessionOptions> add_session_options(CLI::App& verb);
 

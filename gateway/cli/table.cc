@@ -39,6 +39,7 @@ std::string TextTable::text() const {
       out += row[i];
       if (i + 1 < row.size()) out.append(widths[i] - width(row[i]) + 2, ' ');
     }
+    out.erase(out.find_last_not_of(' ') + 1);  // the last columns may be empty
     out += '\n';
   }
   return out;

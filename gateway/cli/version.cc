@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <cstdio>
 
 #include "gateway/cli/command_line.h"
@@ -5,10 +7,10 @@
 
 namespace sluice {
 
+std::string version_text() { return fmt::format("sluice {} (to NATS clients: {})", kSluiceVersion, kCompatVersion); }
+
 int version_verb() {
-  std::printf("sluice %.*s (to NATS clients: %.*s)\n", static_cast<int>(kSluiceVersion.size()),
-              kSluiceVersion.data(), static_cast<int>(kCompatVersion.size()),
-              kCompatVersion.data());
+  std::printf("%s\n", version_text().c_str());
   return kExitOk;
 }
 

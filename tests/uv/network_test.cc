@@ -231,5 +231,33 @@ TEST_F(NetworkTest, WaitsWhenDescriptorsRunOutAndRecovers) {
   ::close(fd);
 }
 
+TEST_F(NetworkTest, ACrowdLeavesDescriptorsForFiles) {
+  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_GE(fd, 0);
+  std::vector<int> crowd;
+  while (crowd.size() < 64) crowd.push_back(::dup(fd));
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit low = before;
+  low.rlim_cur = static_cast<rlim_t>(crowd.back()) + 5;  // four are free, and an eighth is kept
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(listener->port());
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  char byte = 0;
+  EXPECT_TRUE(until([&] { return ::recv(fd, &byte, 1, MSG_DONTWAIT) == 0 || errno == ECONNRESET; })) << "turned away at once";
+  EXPECT_EQ(server.transport, nullptr);
+  int file = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  EXPECT_GE(file, 0) << "a file can still be opened";
+  ::close(file);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  for (int one : crowd) ::close(one);
+  ::close(fd);
+  Ticket ticket = env.network.connect("127.0.0.1", listener->port(), [](auto) {});
+  EXPECT_TRUE(until([&] { return server.transport != nullptr; }));
+}
+
 }  // namespace
 }  // namespace sluice
