@@ -94,7 +94,7 @@ const FieldRows& alerts_fields() {
   static const FieldRows rows = [] {
     using O = AlertSettings;
     FieldTable<O> t(
-        "Looks at streams, consumers and adapters now and then; what a person should know is logged, counted and published on "
+        "Looks at streams, consumers, adapters, copies and the store now and then; what a person should know is logged, counted and published on "
         "`sluice.advisory.alert.<kind>`. Prometheus rules with advice: config/prometheus/sluice.rules.yml.");
     t.flag("enabled", &O::enabled).doc("Look at all.");
     t.time("interval", &O::interval).between(std::chrono::seconds(1), hours(1)).doc("Time between two looks.");

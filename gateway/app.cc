@@ -116,6 +116,7 @@ class App::Running final : public RunningDaemon {
   MonitorSubject monitor_subject();
   Status start_parts();
   Status start_auto_streams(const LinkFactory& links);
+  OwnTrouble own_trouble() const;
   void feed_watchdog();
   void say_ready();
   std::string state_text() const {
@@ -308,11 +309,24 @@ Status App::Running::start_auto_streams(const LinkFactory& links) {
     auto_streams_ = std::make_unique<AutoStreams>(env_, *core_client_, options_.config.auto_streams, core.replicas);
     auto_streams_->start();
     if (options_.config.alerts.enabled) {
-      core_watch_ = std::make_unique<CoreWatch>(env_, *core_client_, options_.config.alerts, [this] { return adapters_->down(); });
+      core_watch_ = std::make_unique<CoreWatch>(env_, *core_client_, options_.config.alerts, [this] { return own_trouble(); });
       core_watch_->start();
     }
   }
   return {};
+}
+
+OwnTrouble App::Running::own_trouble() const {
+  OwnTrouble out{.adapters = adapters_->down()};
+  if (replicator_) {
+    for (const Replicator::CopyView& copy : replicator_->copies()) {
+      if (copy.lag.stalled || copy.figures.state == CopyState::kBlocked) out.copies.push_back(copy.options.id());
+    }
+  }
+  if (node_->jetstream()) {
+    if (const Status writable = node_->store().writable(); !writable) out.store = writable.error().detail;
+  }
+  return out;
 }
 
 void App::Running::feed_watchdog() {

@@ -49,6 +49,10 @@ std::string_view to_string(AlertKind kind) {
       return "consumer_lag";
     case AlertKind::kNoConsumers:
       return "no_consumers";
+    case AlertKind::kStoreRefuses:
+      return "store_refuses";
+    case AlertKind::kCopyStuck:
+      return "copy_stuck";
   }
   return "";
 }
@@ -66,12 +70,17 @@ std::string_view advice_of(AlertKind kind) {
       return "A consumer has more messages before it than alerts.consumer_lag: its programs are too slow, stopped, or do not acknowledge.";
     case AlertKind::kNoConsumers:
       return "A work queue holds messages and has no consumer: the programs that work it off are not there.";
+    case AlertKind::kStoreRefuses:
+      return "New messages are refused, what is stored can be read. Disk full: make room, it goes on by itself. A failed write: look at the disk, then restart.";
+    case AlertKind::kCopyStuck:
+      return "A copy does not get on: `sluice replicator status` has the error. Stalled: the link, or a target that refuses or is full; blocked: a person "
+             "decides.";
   }
   return "";
 }
 
-CoreWatch::CoreWatch(Env& env, StreamClient& client, AlertSettings settings, std::function<std::vector<std::string>()> down)
-    : env_(env), client_(client), settings_(settings), down_(std::move(down)), timer_(env.timers.make([this] { begin(); })) {}
+CoreWatch::CoreWatch(Env& env, StreamClient& client, AlertSettings settings, std::function<OwnTrouble()> own)
+    : env_(env), client_(client), settings_(settings), own_(std::move(own)), timer_(env.timers.make([this] { begin(); })) {}
 
 void CoreWatch::begin() {
   round_ = {};
@@ -150,12 +159,16 @@ void CoreWatch::finish() {
 void CoreWatch::end(bool core_answers) {
   ++rounds_;
   // An adapter that is down in two rounds running is down; in one it may be starting.
-  std::vector<std::string> down = down_();
-  Alert adapters;
-  for (const std::string& one : down)
+  OwnTrouble own = own_();
+  Alert adapters, copies, store;
+  for (const std::string& one : own.adapters)
     if (std::ranges::find(down_before_, one) != down_before_.end()) name(adapters, one);
-  down_before_ = std::move(down);
+  down_before_ = std::move(own.adapters);
+  for (std::string& one : own.copies) name(copies, std::move(one));
+  if (!own.store.empty()) name(store, std::move(own.store));
   set(AlertKind::kAdapterDown, std::move(adapters));
+  set(AlertKind::kCopyStuck, std::move(copies));
+  set(AlertKind::kStoreRefuses, std::move(store));
   set(AlertKind::kCoreAway, core_answers ? Alert{} : Alert{true, 1, {client_.link().peer()}});
   timer_->start(settings_.interval);
 }

@@ -16,8 +16,8 @@
 
 namespace sluice {
 
-enum class AlertKind : uint8_t { kCoreAway, kAdapterDown, kDeadLetters, kConsumerLag, kNoConsumers };
-inline constexpr size_t kAlertKinds_count = 5;
+enum class AlertKind : uint8_t { kCoreAway, kAdapterDown, kDeadLetters, kConsumerLag, kNoConsumers, kStoreRefuses, kCopyStuck };
+inline constexpr size_t kAlertKinds_count = 7;
 /// Stable words, in metrics and subjects.
 std::string_view to_string(AlertKind kind);
 /// What to do, for people.
@@ -29,6 +29,13 @@ struct Alert {
   std::vector<std::string> what;  ///< names, the first 20
 };
 
+/// What this process knows by itself, without asking the core.
+struct OwnTrouble {
+  std::vector<std::string> adapters{};  ///< that do not run
+  std::vector<std::string> copies{};    ///< that are blocked or have stalled
+  std::string store{};                  ///< why it takes no messages; empty: it does
+};
+
 /// Loop thread only.
 ///
 /// Happy path of a round: all streams are listed, then the consumers of those that have some; adapters are
@@ -38,8 +45,8 @@ struct Alert {
 /// its time. A round makes at most 500 requests; what it could not look at is counted.
 class CoreWatch {
  public:
-  /// `down` names the adapters that do not run. `client` outlives it.
-  CoreWatch(Env& env, StreamClient& client, AlertSettings settings, std::function<std::vector<std::string>()> down);
+  /// `client` outlives it.
+  CoreWatch(Env& env, StreamClient& client, AlertSettings settings, std::function<OwnTrouble()> own);
   void start() { timer_->start(std::chrono::nanoseconds(0)); }
   const Alert& alert(AlertKind kind) const { return alerts_[static_cast<size_t>(kind)]; }
   void collect(MetricSink& sink) const;
@@ -67,7 +74,7 @@ class CoreWatch {
   Env& env_;
   StreamClient& client_;
   const AlertSettings settings_;
-  std::function<std::vector<std::string>()> down_;
+  std::function<OwnTrouble()> own_;
   std::vector<std::string> down_before_;
   Alert alerts_[kAlertKinds_count];
   uint64_t largest_lag_ = 0;

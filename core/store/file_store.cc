@@ -725,6 +725,10 @@ void FileStore::collect(MetricSink& sink) const {
   sink.counter("sluice_store_erasures_total", "Messages made unreadable.", {}, number(erasures_));
   sink.counter("sluice_store_held_total", "Commits that waited because retiring is behind.", {}, number(j.held));
   sink.gauge("sluice_store_streams", "Streams on file.", {}, number(by_id_.size()));
+  // Asked now: the store itself looks only when it makes a journal file.
+  if (const auto free_bytes = env_.disk.free_bytes(options_.dir))
+    sink.gauge("sluice_store_free_bytes", "Free space of the store's file system.", {}, number(*free_bytes));
+  sink.gauge("sluice_store_reserve_bytes", "Below so much free space new messages are refused.", {}, number(options_.reserve_bytes));
   sink.gauge("sluice_store_writable", "1 when new messages are accepted.", {}, writable() ? 1 : 0);
 }
 

@@ -15,7 +15,7 @@ class CoreWatchTest : public testing::Test {
     admin_ = &w_.client("admin");
     admin_->subscribe("sluice.advisory.alert.*");
     watch_ = std::make_unique<CoreWatch>(w_.sim.env(), *client_, AlertSettings{.enabled = true, .interval = 10s, .consumer_lag = 3},
-                                         [this] { return down_; });
+                                         [this] { return own_; });
     watch_->start();
     w_.sim.advance(1s);
   }
@@ -37,7 +37,7 @@ class CoreWatchTest : public testing::Test {
   std::unique_ptr<NatsLink> link_;
   std::unique_ptr<StreamClient> client_;
   NodeClient* admin_ = nullptr;
-  Lines down_;
+  OwnTrouble own_;
   std::unique_ptr<CoreWatch> watch_;
 };
 
@@ -79,14 +79,26 @@ TEST_F(CoreWatchTest, LagAndQueuesWithoutConsumersAreToldByName) {
 }
 
 TEST_F(CoreWatchTest, AnAdapterIsDownWhenItIsTwiceInARow) {
-  down_ = {"a"};
+  own_.adapters = {"a"};
   w_.sim.advance(10s);
   EXPECT_EQ(told(), Lines{});
   w_.sim.advance(10s);
   EXPECT_EQ(told(), Lines{"adapter_down:raised"});
-  down_.clear();
+  own_.adapters.clear();
   w_.sim.advance(10s);
   EXPECT_EQ(told(), Lines{"adapter_down:cleared"});
+}
+
+TEST_F(CoreWatchTest, AStoreThatRefusesAndACopyThatIsStuckAreToldAtTheNextLook) {
+  own_.store = "no space left for new messages";
+  own_.copies = {"ORDERS_a"};
+  w_.sim.advance(10s);
+  EXPECT_EQ(told(), (Lines{"copy_stuck:raised", "store_refuses:raised"}));
+  EXPECT_EQ(watch_->alert(AlertKind::kStoreRefuses).what, Lines{"no space left for new messages"});
+  EXPECT_EQ(watch_->alert(AlertKind::kCopyStuck).what, Lines{"ORDERS_a"});
+  own_ = {};
+  w_.sim.advance(10s);
+  EXPECT_EQ(told(), (Lines{"copy_stuck:cleared", "store_refuses:cleared"}));
 }
 
 }  // namespace

@@ -163,13 +163,16 @@ def test_the_prometheus_rules_name_metrics_that_exist(farm):
     assert text.count("- alert:") == text.count("expr:") == text.count("advice:") == text.count("summary:")
     port, monitor = servers.free_port(), servers.free_port()
     server = farm.sluice(f"server: {{listen: '127.0.0.1:{port}'}}\nstore: {{dir: '{{dir}}'}}\nmonitor: {{listen: '127.0.0.1:{monitor}'}}\n"
-                         "alerts: {enabled: true, interval: 1s}\nadapters:\n  - {type: choria_registration}\n", port)
+                         "alerts: {enabled: true, interval: 1s}\nadapters:\n  - {type: choria_registration}\n"
+                         f"replicator:\n  name: here\n  state_store: {farm.folder}/state\n  streams:\n"
+                         f"    - {{stream: REGISTRATION, target_stream: COPY, source: embedded, target: 'nats://127.0.0.1:{port}'}}\n", port)
     server.start()
     # Core NATS keeps nothing for an adapter that does not listen yet.
     wait_for(lambda: 'sluice_adapter_state{adapter="registration",type="choria_registration",state="running"} 1' in servers.http_get(monitor, "/metrics"))
     publish(server.url, ("mcollective.broadcast.agent.registration", b"no envelope"))
     wait_for(lambda: "sluice_dead_letters 1" in servers.http_get(monitor, "/metrics"))
     wait_for(lambda: 'sluice_alert{alert="dead_letters"} 1' in servers.http_get(monitor, "/metrics"))
+    wait_for(lambda: "sluice_replicator_lag_seconds" in servers.http_get(monitor, "/metrics"))
     served = {re.match(r"\w+", line)[0] for line in servers.http_get(monitor, "/metrics").splitlines() if line.startswith("sluice_")}
     # A spool serves its own; tests/peers/test_spool.py and test_spool_audit.py look at some of them there.
     of_spools = {name for name in named if name.startswith("sluice_spool_")}
