@@ -24,7 +24,7 @@ struct AdapterFigures {
   std::map<std::string, uint64_t> rejected;
   /// By stable reason: turned away at the door, with an answer that says so; nothing was taken.
   std::map<std::string, uint64_t> refused;
-  uint64_t paused = 0;    ///< times the source was paused because the target was full
+  uint64_t paused = 0;    ///< times the source was paused because the target, or what waits to be read, was full
   uint64_t in_flight = 0; ///< gauge: taken, not yet durable
   uint64_t lost_at_source = 0;  ///< gone there before they were taken
   /// Of sources that can tell: what waits there, by part of it (the largest kMaxLags_count of them), and in all.

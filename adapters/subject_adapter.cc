@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "adapters/reading_line.h"
 #include "adapters/stream_ingest.h"
 #include "base/log.h"
 #include "client/inbound_queues.h"
@@ -13,12 +14,14 @@ namespace {
 
 constexpr Logger kLog{"adapters"};
 constexpr std::chrono::seconds kStopDeadline{5};
+constexpr size_t kMaxUnread_bytes = 16 * kMiB;
 
 class SubjectAdapter final : public Adapter {
  public:
   SubjectAdapter(Env& env, NatsLink& network, StreamClient& target, SubjectAdapterOptions options,
                  std::unique_ptr<SubjectReader> reader)
-      : network_(network),
+      : env_(env),
+        network_(network),
         options_(std::move(options)),
         reader_(std::move(reader)),
         ingest_(env, target,
@@ -26,6 +29,8 @@ class SubjectAdapter final : public Adapter {
                  StreamIngestOptions{}.ack_timeout}),
         stop_timer_(env.timers.make([this] { finish_stop(); })) {
     ingest_.on_room([this] { on_room(); });
+    if (reader_->is_slow())
+      line_.emplace(env, *reader_, [this](const LinkMessage& message, const SubjectReading& reading) { return hand_on(message, reading); });
   }
 
   std::string_view name() const override { return options_.name; }
@@ -66,7 +71,7 @@ class SubjectAdapter final : public Adapter {
 
   const AdapterFigures& figures() const override {
     figures_.duplicates = ingest_.figures().duplicates;
-    figures_.in_flight = ingest_.in_flight() + (held_ ? 1 : 0);
+    figures_.in_flight = left();
     return figures_;
   }
 
@@ -85,16 +90,43 @@ class SubjectAdapter final : public Adapter {
   void on_message(const LinkMessage& message) {
     ++figures_.received;
     figures_.received_bytes += message.payload.size();
+    if (line_) {
+      line_->add(message);
+      if (!has_room()) pause();
+      return;
+    }
     if (try_store(message)) return;
     // Core NATS has no acks: what was taken from the network is kept here until there is room.
     held_.emplace(message);
+    pause();
+  }
+
+  void pause() {
+    if (std::exchange(paused_, true)) return;
     ++figures_.paused;
     for (const auto& source : sources_) source->pause();
   }
 
-  /// @return false when the port is full and took nothing.
+  void resume() {
+    paused_ = false;
+    for (const auto& source : sources_) source->resume();
+  }
+
+  /// For more to be read; half of everything must be free before it is so again.
+  bool has_room() const {
+    const size_t parts = paused_ ? 2 : 1;
+    return left() * parts < std::max(options_.max_in_flight, parts) && line_->bytes() * parts < kMaxUnread_bytes;
+  }
+
+  /// Taken from the network and not yet settled.
+  size_t left() const { return ingest_.in_flight() + (held_ ? 1 : 0) + (line_ ? line_->count() : 0); }
+
   bool try_store(const LinkMessage& message) {
-    const auto record = reader_->read(message);
+    return hand_on(message, reader_->read(message, {env_.clock.now(), env_.clock.wall()}));
+  }
+
+  /// @return false when the port is full and took nothing.
+  bool hand_on(const LinkMessage& message, const SubjectReading& record) {
     if (!record) return try_reject(message, record.error());
     std::string reply(options_.answer ? message.reply : std::string_view());
     const Offer offer = ingest_.offer(
@@ -137,42 +169,46 @@ class SubjectAdapter final : public Adapter {
   }
 
   void on_room() {
+    if (line_) return line_->go_on();  // what is read goes first; on_stored() resumes the sources
     if (held_) {
       if (!try_store(held_->view())) return;
       held_.reset();
     }
-    for (const auto& source : sources_) source->resume();
+    resume();
   }
 
   void on_stored() {
     // The port counts a message as finished before it tells; the timer is armed only while
     // stopping.
-    if (stop_timer_->active() && ingest_.in_flight() == 0 && !held_)
-      stop_timer_->start(std::chrono::nanoseconds(0));
+    if (stop_timer_->active() && left() == 0) stop_timer_->start(std::chrono::nanoseconds(0));
+    if (line_ && paused_ && has_room()) resume();
   }
 
   void finish_stop() {
     if (!sources_.empty()) {
       sources_.clear();
-      if (held_ || ingest_.in_flight() != 0) return stop_timer_->start(kStopDeadline);
+      if (left() != 0) return stop_timer_->start(kStopDeadline);
     }
-    const size_t left = ingest_.in_flight() + (held_ ? 1 : 0);
-    if (left != 0)
+    if (left() != 0)
       SLUICE_LOG(kLog, kWarn, "stopped with messages not stored adapter={} count={}", options_.name,
-                 left);
+                 left());
     ingest_.stop();
     held_.reset();
+    line_.reset();
     if (auto done = std::exchange(stop_done_, nullptr)) done();
   }
 
+  Env& env_;
   NatsLink& network_;
   const SubjectAdapterOptions options_;
   std::unique_ptr<SubjectReader> reader_;
   mutable AdapterFigures figures_;
   bool stopping_ = false;
   bool failed_ = false;
-  std::optional<HeldMessage> held_;
+  bool paused_ = false;
+  std::optional<HeldMessage> held_;  ///< without a line: the one that found the port full
   StreamIngest ingest_;
+  std::optional<ReadingLine> line_;  ///< of a slow reader
   std::vector<std::unique_ptr<LinkSubscription>> sources_;
   std::move_only_function<void()> stop_done_;
   std::unique_ptr<Timer> stop_timer_;

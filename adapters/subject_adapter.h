@@ -3,48 +3,24 @@
 #pragma once
 
 #include <cstdint>
-#include <expected>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "adapters/adapter.h"
 #include "adapters/adapter_subject.h"
-#include "adapters/ingest_port.h"
+#include "adapters/subject_reader.h"
 #include "client/stream_client.h"
 #include "io/env.h"
 
 namespace sluice {
-
-/// A message as it goes into the stream.
-struct SubjectRecord {
-  std::string subject;
-  std::string headers;
-  std::string payload;
-  std::string msg_id;  ///< deterministic; empty = none can be given
-  std::string lane;    ///< whose order is kept through failures
-};
-
-/// `reason` is a stable word, for counters and dead letters.
-struct SubjectRejection {
-  std::string_view reason;
-  std::string detail;
-};
-
-class SubjectReader {
- public:
-  virtual ~SubjectReader() = default;
-  virtual std::string_view kind() const = 0;
-  virtual std::expected<SubjectRecord, SubjectRejection> read(const LinkMessage& message) = 0;
-};
 
 struct SubjectAdapterOptions {
   std::string name;
   std::vector<std::string> ingest_subjects;  ///< wildcards allowed
   std::string queue_group;                   ///< empty = "sluice_<name>"
   StreamSpec stream;
-  size_t max_in_flight = 2000;
+  size_t max_in_flight = 2000;  ///< taken and not yet durable; with a slow reader those that wait to be read count too
   bool answer = false;  ///< a message with a reply subject is answered, when durable, with its PubAck
 };
 

@@ -65,25 +65,54 @@ def envelopes(count, signed):
             yield json.dumps(outer, separators=(",", ":")).encode()
 
 
-async def ingest(url, frames, messages, times, daemon):
+class Bystander:
+    """Another client of the same server, in a process of its own: how long its PINGs take meanwhile."""
+
+    PROGRAM = """
+import select, socket, sys, time
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+s.sendall(b'CONNECT {"verbose":false}\\r\\n')
+s.recv(65536)
+took = []
+while not select.select([sys.stdin], [], [], 0.001)[0]:
+    began = time.perf_counter()
+    s.sendall(b"PING\\r\\n")
+    while b"PONG" not in s.recv(4096): pass
+    took.append(time.perf_counter() - began)
+took.sort()
+print(f"p50 {took[len(took) // 2] * 1e3:.1f} ms, p99 {took[len(took) * 99 // 100] * 1e3:.1f} ms, longest {took[-1] * 1e3:.1f} ms")
+"""
+
+    def __init__(self, port):
+        self.process = subprocess.Popen([sys.executable, "-c", self.PROGRAM, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def tell(self):
+        return self.process.communicate("\n")[0].strip()
+
+
+async def ingest(url, frames, end, messages, times, daemon):
+    """`end`: one more, behind all, in whose storing it shows that everything was handled."""
     nc = await nats.connect(url)
     js = nc.jetstream()
     reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
     await reader.readline()
     writer.write(b'CONNECT {"verbose":false,"pedantic":false}\r\nPING\r\n')
     await reader.readline()
+    bystander = Bystander(daemon.port)
     before, began = cpu_seconds(daemon.process.pid), time.perf_counter()
     for _ in range(times):
         for frame in frames:
             writer.write(frame)
             await writer.drain()
-    writer.write(b"PING\r\n")
+    writer.write(end + b"PING\r\n")
     await reader.readline()
     while (await js.stream_info("REGISTRATION")).state.messages < messages:
         await asyncio.sleep(0.005)
     took, cpu = time.perf_counter() - began, cpu_seconds(daemon.process.pid) - before
+    waits = bystander.tell()
     await nc.close()
-    return took, cpu
+    return took, cpu, waits
 
 
 def registration(options):
@@ -97,15 +126,18 @@ def registration(options):
                                  servers.free_port()).start()
             frames, size = [], 0
             chunk = b""
-            for body in envelopes(count, signed):
+            for number, body in enumerate(envelopes(count + 1, signed)):
                 size = len(body)
-                chunk += b"PUB mcollective.broadcast.agent.registration %d\r\n" % size + body + b"\r\n"
+                message = b"PUB mcollective.broadcast.agent.registration %d\r\n" % size + body + b"\r\n"
+                if number == count:
+                    break
+                chunk += message
                 if len(chunk) > 1 << 20:
                     frames.append(chunk)
                     chunk = b""
-            took, cpu = asyncio.run(ingest(daemon.url, [*frames, chunk], count, times, daemon))
+            took, cpu, waits = asyncio.run(ingest(daemon.url, [*frames, chunk], message, count + 1, times, daemon))
             note = "" if times == 1 else f" ({times - 1} of {times} are redeliveries, told apart by their id)"
-            print(f"registration, {size} B, {what} {count * times / took:.0f} messages/s, {cpu / (count * times) * 1e6:.1f} us CPU a message{note}")
+            print(f"registration, {size} B, {what} {count * times / took:.0f} messages/s, {cpu / (count * times) * 1e6:.1f} us CPU a message{note}; a PING of another client: {waits}")
         finally:
             farm.close()
 

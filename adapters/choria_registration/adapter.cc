@@ -41,8 +41,9 @@ class EnvelopeReader final : public SubjectReader {
       : subject_(std::move(subject)), rules_(rules), require_(require), voucher_(std::move(voucher)) {}
 
   std::string_view kind() const override { return "choria_registration"; }
+  bool is_slow() const override { return (rules_.requests && rules_.verify_signatures) || rules_.unpack_bytes != 0; }
 
-  std::expected<SubjectRecord, SubjectRejection> read(const LinkMessage& message) override {
+  SubjectReading read(const LinkMessage& message, const ReadAt& at) override {
     auto unwrapped = unwrap_envelope(message.payload, rules_);
     if (!unwrapped) {
       return std::unexpected(
@@ -51,7 +52,7 @@ class EnvelopeReader final : public SubjectReader {
     SubjectRecord record;
     if (voucher_) {
       const bool is_unsigned = unwrapped->signed_by.nobody();
-      const Result<std::string> proven = voucher_->check(unwrapped->signed_by, unwrapped->sender);
+      const Result<std::string> proven = voucher_->check(unwrapped->signed_by, unwrapped->sender, {at.now, at.wall});
       if (!proven && require_)
         return std::unexpected(SubjectRejection{is_unsigned ? "unsigned" : "not_proven", proven.error().detail});
       append_header(record.headers, kVerified, outcome(proven, is_unsigned));
@@ -88,7 +89,7 @@ Result<std::unique_ptr<Adapter>> make_choria_registration(Env& env, NatsLink& ne
   std::unique_ptr<Voucher> voucher;
   if (vouches) {
     if (!options.requests) return fail(Errc::kInvalidArgument, "replies are not signed: 'signatures' must be off or match");
-    auto made = Voucher::make(env, options.trusted_issuers, options.ca_file);
+    auto made = Voucher::make(env.disk, options.trusted_issuers, options.ca_file);
     if (!made) return std::unexpected(made.error());
     voucher = *std::move(made);
   }

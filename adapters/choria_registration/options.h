@@ -26,7 +26,7 @@ struct ChoriaRegistrationOptions {
   bool requests = true;                  ///< true: envelopes are requests (registration); false: replies
   std::string stream = "REGISTRATION";   ///< created when missing, with the template's subjects
   std::string subject = "choria.registration.%s";  ///< %s = the sender, dots kept
-  size_t max_in_flight = 2000;           ///< messages offered to the stream and not yet durable
+  size_t max_in_flight = 2000;           ///< messages taken and not yet durable
   SignatureRule signatures = SignatureRule::kMatch;
   std::vector<std::string> trusted_issuers;  ///< hex public keys of organisations, whose tokens count (version 2)
   std::string ca_file;                   ///< certificates that nodes' certificates are by (version 1)

@@ -30,15 +30,15 @@ Result<std::string> read_file(Disk& disk, const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<Voucher>> Voucher::make(Env& env, const std::vector<std::string>& trusted_issuers, const std::string& ca_file) {
-  std::unique_ptr<Voucher> voucher(new Voucher(env.clock));
+Result<std::unique_ptr<Voucher>> Voucher::make(Disk& disk, const std::vector<std::string>& trusted_issuers, const std::string& ca_file) {
+  std::unique_ptr<Voucher> voucher(new Voucher());
   for (const std::string& hex : trusted_issuers) {
     auto key = decode_hex_key(hex);
     if (!key) return fail(Errc::kInvalidArgument, "a trusted issuer is not 64 hexadecimal digits");
     voucher->trusted_.push_back(*std::move(key));
   }
   if (!ca_file.empty()) {
-    const auto text = read_file(env.disk, ca_file);
+    const auto text = read_file(disk, ca_file);
     if (!text) return std::unexpected(text.error());
     auto authority = CertificateAuthority::make(*text);
     if (!authority) return fail(Errc::kInvalidArgument, ca_file + " " + authority.error().detail);
@@ -48,14 +48,14 @@ Result<std::unique_ptr<Voucher>> Voucher::make(Env& env, const std::vector<std::
   return voucher;
 }
 
-Result<std::string> Voucher::check(const SignedBy& signed_by, const std::string& sender) {
+Result<std::string> Voucher::check(const SignedBy& signed_by, const std::string& sender, const Now& at) {
   if (signed_by.nobody()) return fail(Errc::kDenied, "there is no signature");
   const std::string credential =
       signed_by.token.empty() ? signed_by.certificate : signed_by.delegated() ? signed_by.token + "\n" + signed_by.caller_token : signed_by.token;
   auto known = known_.find(credential);
-  if (known == known_.end() || known->second.until <= clock_.now()) {
+  if (known == known_.end() || known->second.until <= at.mono) {
     if (known_.size() >= kMaxKnown_count) known_.clear();
-    known = known_.insert_or_assign(credential, Known{names_of(signed_by), clock_.now() + kKnownFor}).first;
+    known = known_.insert_or_assign(credential, Known{names_of(signed_by, at.wall), at.mono + kKnownFor}).first;
   }
   if (!known->second.names) return std::unexpected(known->second.names.error());
   const Holder& holder = *known->second.names;
@@ -65,19 +65,19 @@ Result<std::string> Voucher::check(const SignedBy& signed_by, const std::string&
   return holder.delegator;
 }
 
-Voucher::Names Voucher::names_of(const SignedBy& signed_by) const {
-  if (signed_by.delegated()) return delegated_name(signed_by);
-  if (!signed_by.token.empty()) return own_name(signed_by.token);
+Voucher::Names Voucher::names_of(const SignedBy& signed_by, WallNanos now) const {
+  if (signed_by.delegated()) return delegated_name(signed_by, now);
+  if (!signed_by.token.empty()) return own_name(signed_by.token, now);
   if (!authority_) return fail(Errc::kDenied, "no certificate is trusted here");
-  auto names = authority_->names_of(signed_by.certificate, clock_.wall());
+  auto names = authority_->names_of(signed_by.certificate, now);
   if (!names) return std::unexpected(names.error());
   return Holder{*std::move(names), ""};
 }
 
-Voucher::Names Voucher::own_name(const std::string& jwt) const {
+Voucher::Names Voucher::own_name(const std::string& jwt, WallNanos now) const {
   const auto token = parse_token(jwt);
   if (!token) return std::unexpected(token.error());
-  if (Status issued = check_token(jwt, *token, trusted_, clock_.wall()); !issued) return std::unexpected(issued.error());
+  if (Status issued = check_token(jwt, *token, trusted_, now); !issued) return std::unexpected(issued.error());
   if (token->purpose == kClient) {
     if (token->manages_signed) return fail(Errc::kDenied, "the client may only send what another signs for it");
     if (!token->manages_fleet) return fail(Errc::kDenied, "the client's token has no fleet management");
@@ -87,17 +87,17 @@ Voucher::Names Voucher::own_name(const std::string& jwt) const {
   return Holder{{token->identity}, ""};
 }
 
-Voucher::Names Voucher::delegated_name(const SignedBy& signed_by) const {
+Voucher::Names Voucher::delegated_name(const SignedBy& signed_by, WallNanos now) const {
   const auto signer = parse_token(signed_by.token), caller = parse_token(signed_by.caller_token);
   if (!signer) return std::unexpected(signer.error());
   if (!caller) return std::unexpected(caller.error());
   if (signer->purpose != kClient || caller->purpose != kClient) return fail(Errc::kDenied, "only clients sign, and are signed for");
   Status why = fail(Errc::kDenied, "no organisation is trusted here");
   for (const std::string& organisation : trusted_) {
-    why = check_token(signed_by.token, *signer, {organisation}, clock_.wall());
+    why = check_token(signed_by.token, *signer, {organisation}, now);
     if (!why) continue;
     if (!signer->signs_for_others) return fail(Errc::kDenied, "the signer may not sign for others");
-    if (Status by_it = check_token(signed_by.caller_token, *caller, {organisation}, clock_.wall()); !by_it)
+    if (Status by_it = check_token(signed_by.caller_token, *caller, {organisation}, now); !by_it)
       return fail(Errc::kDenied, "the caller has no token of the signer's organisation: " + by_it.error().detail);
     if (!caller->manages_fleet && !caller->manages_signed) return fail(Errc::kDenied, "the caller's token has no fleet management");
     return Holder{{caller->identity}, signer->identity};

@@ -10,7 +10,8 @@
 #include "adapters/choria_registration/envelopes.h"
 #include "base/error.h"
 #include "crypto/certificate.h"
-#include "io/env.h"
+#include "io/clock.h"
+#include "io/disk.h"
 
 namespace sluice {
 
@@ -19,15 +20,20 @@ namespace sluice {
 /// Delegated: a client that may sign for others did, and the request's caller has a token by the same organisation, with fleet
 /// management. As in Choria's own security provider, the sender is then what the delegator signed.
 /// What a credential was found to be is remembered for a minute, as a node sends the same one each time; 16,384 of them at most.
+/// One thread at a time.
 class Voucher {
  public:
+  struct Now {
+    MonoTime mono{};
+    WallNanos wall = 0;
+  };
   /// @param trusted_issuers  64 hexadecimal digits each.
   /// @param ca_file  PEM; empty: no certificate is trusted.
   /// @return kInvalidArgument, or why the file can't be read.
-  static Result<std::unique_ptr<Voucher>> make(Env& env, const std::vector<std::string>& trusted_issuers, const std::string& ca_file);
+  static Result<std::unique_ptr<Voucher>> make(Disk& disk, const std::vector<std::string>& trusted_issuers, const std::string& ca_file);
 
   /// @return whose word it is: empty = the sender's own, else the delegator's caller id. kDenied with the reason.
-  Result<std::string> check(const SignedBy& signed_by, const std::string& sender);
+  Result<std::string> check(const SignedBy& signed_by, const std::string& sender, const Now& at);
 
  private:
   /// Whom a credential is for, or why it counts for nobody.
@@ -40,12 +46,11 @@ class Voucher {
     Names names;
     MonoTime until{};
   };
-  explicit Voucher(Clock& clock) : clock_(clock) {}
-  Names names_of(const SignedBy& signed_by) const;
-  Names own_name(const std::string& jwt) const;
-  Names delegated_name(const SignedBy& signed_by) const;
+  Voucher() = default;
+  Names names_of(const SignedBy& signed_by, WallNanos now) const;
+  Names own_name(const std::string& jwt, WallNanos now) const;
+  Names delegated_name(const SignedBy& signed_by, WallNanos now) const;
 
-  Clock& clock_;
   std::vector<std::string> trusted_;
   std::optional<CertificateAuthority> authority_;
   std::unordered_map<std::string, Known> known_;  ///< by the credential itself, a delegated one with its caller's

@@ -18,18 +18,17 @@ constexpr std::string_view kVerified = "Sluice-Verified";
 
 class SubmissionReader final : public SubjectReader {
  public:
-  SubmissionReader(Clock& clock, const ChoriaSubmissionOptions& options,
-                   std::vector<std::string> trusted)
-      : clock_(clock),
-        source_prefix_(options.collective + ".submission.in."),
+  SubmissionReader(const ChoriaSubmissionOptions& options, std::vector<std::string> trusted)
+      : source_prefix_(options.collective + ".submission.in."),
         target_prefix_(options.prefix + "."),
         audit_prefix_(options.audit_prefix.empty() ? "" : options.audit_prefix + "."),
         check_(options.check),
         trusted_(std::move(trusted)) {}
 
   std::string_view kind() const override { return "choria_submission"; }
+  bool is_slow() const override { return check_ != SubmissionCheck::kOff; }
 
-  std::expected<SubjectRecord, SubjectRejection> read(const LinkMessage& message) override {
+  SubjectReading read(const LinkMessage& message, const ReadAt& at) override {
     if (!message.subject.starts_with(source_prefix_) ||
         !is_adapter_subject(message.subject.substr(source_prefix_.size()), false))
       return std::unexpected(SubjectRejection{"bad_subject", "not a subject below the collective's"});
@@ -50,7 +49,7 @@ class SubmissionReader final : public SubjectReader {
     record.lane = std::string(find_header(message.headers, "Choria-Identity").value_or("")) + "/" +
                   std::string(find_header(message.headers, "Choria-Priority").value_or(""));
     if (check_ == SubmissionCheck::kOff) return record;
-    const Status proven = verify(message);
+    const Status proven = verify(message, at.wall);
     const bool is_unsigned = !find_header(message.headers, "Choria-Signature");
     if (!proven && check_ == SubmissionCheck::kRequire)
       return std::unexpected(SubjectRejection{is_unsigned ? "unsigned" : "bad_signature",
@@ -66,14 +65,14 @@ class SubmissionReader final : public SubjectReader {
     return target_prefix_ + std::string(submitted);
   }
 
-  Status verify(const LinkMessage& message) const {
+  Status verify(const LinkMessage& message, WallNanos now) const {
     const auto signature = find_header(message.headers, "Choria-Signature");
     if (!signature) return fail(Errc::kDenied, "there is no signature");
     const auto jwt = find_header(message.headers, "Choria-Token");
     if (!jwt) return fail(Errc::kDenied, "there is no token");
     const auto token = parse_token(*jwt);
     if (!token) return std::unexpected(token.error());
-    if (const Status issued = check_token(*jwt, *token, trusted_, clock_.wall()); !issued)
+    if (const Status issued = check_token(*jwt, *token, trusted_, now); !issued)
       return issued;
     const auto bytes = decode_hex(*signature);
     if (!bytes || !verify_ed25519(token->public_key, message.payload, *bytes))
@@ -84,7 +83,6 @@ class SubmissionReader final : public SubjectReader {
     return {};
   }
 
-  Clock& clock_;
   const std::string source_prefix_;
   const std::string target_prefix_;
   const std::string audit_prefix_;
@@ -118,7 +116,7 @@ Result<std::unique_ptr<Adapter>> make_choria_submission(Env& env, NatsLink& netw
   flow.stream.name = options.stream;
   flow.stream.subjects = {options.prefix + ".>"};
   flow.stream.duplicate_window = kDuplicateWindow;
-  auto reader = std::make_unique<SubmissionReader>(env.clock, options, std::move(trusted));
+  auto reader = std::make_unique<SubmissionReader>(options, std::move(trusted));
   return make_subject_adapter(env, network, target, std::move(flow), std::move(reader));
 }
 

@@ -18,7 +18,7 @@ class AnyMessageReader final : public SubjectReader {
 
   std::string_view kind() const override { return "nats_subject"; }
 
-  std::expected<SubjectRecord, SubjectRejection> read(const LinkMessage& message) override {
+  SubjectReading read(const LinkMessage& message, const ReadAt&) override {
     SubjectRecord record;
     const uint64_t dice = transform_.uses_random() ? random_.u64() : 0;
     if (!transform_.map(message.subject, dice, record.subject))
