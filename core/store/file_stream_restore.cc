@@ -175,6 +175,7 @@ void FileStream::restore_end(const Recovery& recovery) {
     ++file->live_messages;
     file->live_bytes += place.accounted_bytes;
   }
+  restore_lost(std::move(state.lost));
   restoring_.reset();
 }
 

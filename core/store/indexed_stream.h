@@ -77,6 +77,7 @@ class IndexedStream : public StreamStore {
   void restore_count(const format::SubjectCount& counted);
   /// One message of `subject` counts less. Unless `twice`, it is gone; otherwise it was only counted once too often.
   void restore_uncount(uint64_t seq, std::string_view subject, bool twice);
+  void restore_lost(SeqSet lost) { lost_ = std::move(lost); }
   /// Sets first, last and gaps from what is stored: rising ranges that don't touch.
   void restore_bounds(uint64_t floor, uint64_t last, WallNanos last_time, const std::vector<format::SeqRange>& stored);
   /// A message whose bytes are gone: out of the index.

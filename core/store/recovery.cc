@@ -31,6 +31,8 @@ std::optional<uint64_t> number_of(std::string_view name, std::string_view prefix
   return number;
 }
 
+constexpr size_t kMostLostText = 2000;
+
 Result<std::vector<std::byte>> read_whole(File& file) {
   auto size = file.size();
   if (!size) return std::unexpected(size.error());
@@ -425,6 +427,7 @@ Recovery::Salvaged Recovery::salvage(JournalFile& journal, std::span<std::byte> 
           torn != erasures_here.end() && low < high && torn->second.batch - static_cast<uint32_t>(low) < high - low) {
         ++result.found;  // half erased: opening goes on with it
       }
+      if (low < high) ++damage_;
       at += 8;
       continue;
     }
@@ -452,13 +455,24 @@ Recovery::Salvaged Recovery::salvage(JournalFile& journal, std::span<std::byte> 
 /// Its checksum is right, but it is not what was written with any of our keys.
 void Recovery::lose_sealed(const JournalFile& journal, const format::Record& record, uint64_t offset) {
   ++report_.lost_records;
+  ++damage_;
   note(fmt::format("journal {} has a record at {} that no key opens", journal.file->path, offset));
   if (record.type == RecordType::kMessage || record.type == RecordType::kSkip) {
     mark_given_out(*journal.file, record.stream, record.seq);
   }
 }
 
+/// A record of the sequences first…last. A stream's sequences stand in the journal without a gap, each by a message or a skip, so what
+/// the next message passes over at damage was lost there. (What crashes cut is passed over too, elsewhere.)
+void Recovery::pass(RecoveredStreamState& stream, uint64_t first, uint64_t last) {
+  if (stream.seen && stream.damage != damage_ && first > stream.passed + 1) stream.lost.insert_range(stream.passed + 1, first - 1);
+  stream.seen = true;
+  stream.passed = std::max(stream.passed, last);
+  stream.damage = damage_;
+}
+
 void Recovery::drop_below(RecoveredStreamState& stream, uint64_t first_kept) {
+  stream.passed = std::max(stream.passed, first_kept - 1);
   for (uint64_t s = stream.index.next(0); s != 0 && s < first_kept; s = stream.index.next(s + 1)) stream.index.erase(s);
   stream.floor = std::max(stream.floor, first_kept);
   stream.last = std::max(stream.last, first_kept - 1);
@@ -471,6 +485,7 @@ void Recovery::apply(StoreFile& file, const format::Record& r, uint64_t offset) 
       return apply_message(file, r, offset);
     case RecordType::kSkip: {
       RecoveredStreamState& stream = streams[r.stream];
+      pass(stream, stream.passed + 1, r.seq);  // it may stand for many: a mirror's gap
       stream.last = std::max(stream.last, r.seq);
       stream.last_time = std::max(stream.last_time, r.time);
       stream.last_file = file.number;
@@ -532,6 +547,7 @@ void Recovery::note_id(StoreFile& file, RecoveredStreamState& stream, const form
 
 void Recovery::apply_message(StoreFile& file, const format::Record& r, uint64_t offset) {
   RecoveredStreamState& stream = streams[r.stream];
+  pass(stream, r.seq, r.seq);
   file.streams[r.stream].widen(r.seq);
   ++file.messages;
   file.message_bytes += format::accounted_bytes(r);
@@ -550,7 +566,7 @@ void Recovery::apply_message(StoreFile& file, const format::Record& r, uint64_t 
 
 void Recovery::apply_remove(RecoveredStreamState& stream, const format::Record& r) {
   if (r.payload.empty()) {
-    stream.index.erase(r.seq);
+    if (!stream.index.erase(r.seq) && r.seq > stream.segments_last) stream.removed_unseen.insert(r.seq);
     if (r.seq != 0 && r.seq <= stream.segments_last) stream.removed.insert(r.seq);
     return;
   }
@@ -558,7 +574,13 @@ void Recovery::apply_remove(RecoveredStreamState& stream, const format::Record& 
     const uint64_t first = load_le64(r.payload.data() + at);
     const uint64_t last = load_le64(r.payload.data() + at + 8);
     if (first == 0 || first > last) continue;
-    for (uint64_t s = stream.index.next(first); s != 0 && s <= last; s = stream.index.next(s + 1)) stream.index.erase(s);
+    uint64_t unseen = std::max(first, stream.segments_last + 1);
+    for (uint64_t s = stream.index.next(first); s != 0 && s <= last; s = stream.index.next(s + 1)) {
+      stream.index.erase(s);
+      if (unseen < s) stream.removed_unseen.insert_range(unseen, s - 1);
+      unseen = std::max(unseen, s + 1);
+    }
+    if (unseen <= last) stream.removed_unseen.insert_range(unseen, last);
     if (first <= stream.segments_last) stream.removed.insert_range(first, std::min(last, stream.segments_last));
   }
 }
@@ -573,6 +595,7 @@ void Recovery::apply_meta(StoreFile& file, RecoveredStreamState& stream, const f
   file.streams[r.stream];
   const uint64_t first = load_le64(r.payload.data());
   if (first > stream.floor) drop_below(stream, first);
+  pass(stream, r.seq + 1, r.seq);
   stream.last = std::max(stream.last, r.seq);
   stream.last_time = std::max(stream.last_time, r.time);
 }
@@ -614,6 +637,29 @@ void Recovery::mark_given_out(const StoreFile& file, uint64_t stream, uint64_t l
   if (last >= mark.last) mark = {last, file.number};
 }
 
+/// Which of those passed over were to be there. What segments may hold is looked for by who reads it.
+void Recovery::settle_lost(RecoveredStreamState& stream) {
+  SeqSet lost;
+  for (const auto& [first, last] : stream.lost.ranges()) {
+    for (uint64_t s = std::max({first, stream.floor, stream.segments_last + 1}); s <= last; ++s) {
+      if (stream.index.find(s) == nullptr && !stream.removed_unseen.contains(s)) lost.insert(s);
+    }
+  }
+  stream.lost = std::move(lost);
+  stream.removed_unseen.clear();
+  if (stream.lost.empty()) return;
+  std::string text;
+  size_t left_out = stream.lost.ranges().size();
+  for (const auto& [first, last] : stream.lost.ranges()) {
+    if (text.size() > kMostLostText) break;
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", first);
+    if (last != first) text += fmt::format("-{}", last);
+    --left_out;
+  }
+  if (left_out != 0) text += fmt::format(", and {} more ranges", left_out);
+  note(fmt::format("stream {} lost {} messages to damage: {}", stream.name, stream.lost.size(), text));
+}
+
 /// The ends of every stream, once all is read.
 void Recovery::settle() {
   for (const auto& [id, mark] : marks_) {
@@ -639,6 +685,9 @@ void Recovery::settle() {
       note(fmt::format("stream {} has {} messages but no meta; they are kept on disk, not served", id, messages));
       report_.lost_records += messages;
     }
+  }
+  for (auto& [id, stream] : streams) {
+    if (!stream.deleted && !stream.name.empty()) settle_lost(stream);
   }
   if (report_.cut_bytes != 0) note(fmt::format("cut {} bytes of batches from {} on", report_.cut_bytes, next_batch));
 }

@@ -46,6 +46,11 @@ struct RecoveredStreamState {
   std::vector<RecoveredId> ids;
   uint64_t meta_file = 0;  ///< where its newest meta stands
   uint64_t last_file = 0;  ///< where its last sequence was given out
+  SeqSet lost;             ///< passed over at damage in the journal; in the end those that nothing removed
+  SeqSet removed_unseen;   ///< removed without their messages having been found
+  uint64_t passed = 0;     ///< newest sequence of the records so far
+  uint64_t damage = 0;     ///< Recovery::damage_ when that was
+  bool seen = false;       ///< there was a record
 };
 
 struct RecoveredConsumerState {
@@ -122,6 +127,8 @@ class Recovery {
   void apply_meta(StoreFile& file, RecoveredStreamState& stream, const format::Record& record);
   void apply_consumer(StoreFile& file, const format::Record& record);
   void apply_high_water(StoreFile& file, const format::Record& record);
+  void pass(RecoveredStreamState& stream, uint64_t first, uint64_t last);
+  void settle_lost(RecoveredStreamState& stream);
   void mark_given_out(const StoreFile& file, uint64_t stream, uint64_t last);
   void lose_sealed(const JournalFile& journal, const format::Record& record, uint64_t offset);
   void drop_below(RecoveredStreamState& stream, uint64_t first_kept);
@@ -136,6 +143,7 @@ class Recovery {
   Sealer* sealer_;
   std::vector<JournalFile> journals_;
   std::vector<std::string> leftovers_;
+  uint64_t damage_ = 0;  ///< rises at each byte that should be a record and is none
   uint64_t proved_ = 0;
   uint64_t accepted_ = 0;  ///< newest batch that counts
   struct Mark {

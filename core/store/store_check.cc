@@ -9,6 +9,7 @@ constexpr uint64_t kTellEvery = 1000;
 
 void check_stream(StreamStore& stream, StreamCheck& out, const std::function<void()>& read_one) {
   out.state = stream.state();
+  out.lost = stream.lost();
   const SeqSet gaps = stream.deleted();
   const uint64_t last = out.state.messages == 0 ? 0 : out.state.last_seq.value();
   for (uint64_t seq = out.state.first_seq.value(); seq <= last; ++seq) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/seq_set.h"
 #include "store/store.h"
 
 namespace sluice {
@@ -14,6 +15,7 @@ struct StreamCheck {
   std::string name;
   StreamState state;              ///< as recovery left it, before reading
   uint64_t consumers = 0;
+  SeqSet lost;                    ///< sequences found damaged at opening: gaps by now
   std::vector<uint64_t> damaged;  ///< sequences whose record can't be believed: lost for good
   uint64_t unreadable = 0;        ///< first sequence that the disk refuses to read; 0 = none
 };

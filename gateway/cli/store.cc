@@ -136,6 +136,13 @@ std::string ranges_of(const std::vector<uint64_t>& seqs) {
   return out;
 }
 
+/// [[first, last], …]
+Json lost_json(const SeqSet& lost) {
+  Json out = Json::array();
+  for (const auto& [first, last] : lost.ranges()) out.push_back({first, last});
+  return out;
+}
+
 Json to_json(const std::string& dir, const StoreCheck& found) {
   Json out = {{"dir", dir}, {"sound", found.sound()}, {"messages", found.messages}, {"bytes", found.bytes},
               {"lost_records", found.lost_records}, {"damaged_messages", found.damaged_messages},
@@ -143,17 +150,17 @@ Json to_json(const std::string& dir, const StoreCheck& found) {
   for (const StreamCheck& s : found.streams) {
     out["streams"].push_back({{"name", s.name}, {"messages", s.state.messages}, {"first_seq", s.state.first_seq.value()},
                               {"last_seq", s.state.last_seq.value()}, {"bytes", s.state.bytes}, {"consumers", s.consumers},
-                              {"damaged", s.damaged}, {"unreadable_from", s.unreadable}});
+                              {"lost", lost_json(s.lost)}, {"damaged", s.damaged}, {"unreadable_from", s.unreadable}});
   }
   return out;
 }
 
 void print_check(const std::string& dir, const StoreCheck& found) {
-  TextTable table({"Stream", "Messages", "First", "Last", "Bytes", "Consumers", "Damaged"});
+  TextTable table({"Stream", "Messages", "First", "Last", "Bytes", "Consumers", "Damaged", "Lost"});
   for (const StreamCheck& s : found.streams) {
     table.add({printable(s.name), std::to_string(s.state.messages), std::to_string(s.state.first_seq.value()),
                std::to_string(s.state.last_seq.value()), std::to_string(s.state.bytes), std::to_string(s.consumers),
-               std::to_string(s.damaged.size())});
+               std::to_string(s.damaged.size()), std::to_string(s.lost.size())});
   }
   if (!found.streams.empty()) std::printf("%s\n", table.text().c_str());
   for (const std::string& note : found.notes) std::printf("found at opening: %s\n", printable(note).c_str());

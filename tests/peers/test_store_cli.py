@@ -72,6 +72,8 @@ def test_a_store_is_verified_dumped_and_mended(farm):
     damaged.write_bytes(text)
     hurt = store("verify", folder)
     assert hurt.returncode == DAMAGED and "DAMAGED, 30 messages read, 1 lost" in hurt.stdout, hurt
+    assert "stream ORDERS lost 1 messages to damage: 7" in hurt.stdout, hurt
+    assert [s["lost"] for s in json.loads(store("verify", "--json", folder).stdout)["streams"] if s["name"] == "ORDERS"] == [[[7, 7]]]
     mended = store("repair", "--json", folder)
     report = json.loads(mended.stdout)
     assert report["before"]["messages"] == 30 and report["after"]["messages"] == 30, mended
@@ -82,6 +84,7 @@ def test_a_store_is_verified_dumped_and_mended(farm):
         nc = await nats.connect(server.url)
         js = nc.jetstream()
         info = await js.stream_info("ORDERS")
+        assert info.state.lost is not None and info.state.lost.msgs == [7]
         good = await js.get_msg("ORDERS", 8)
         ack = await js.publish("orders.0", b"after")
         await nc.close()

@@ -225,23 +225,58 @@ TEST(FileStore, EveryFlippedBitOfAnOlderBatchLosesAtMostItsRecord) {
     ASSERT_TRUE(w.sim.disk().flip_bit(journal, offset, bit));
     w.open();
     StreamStore& again = w.find("A");
-    uint64_t good = 0;
+    uint64_t good = 0, missing = 0;
     for (int i = 1; i <= 12; ++i) {
       if (auto m = again.load(StreamSeq(static_cast<uint64_t>(i)))) {
         ++good;
         ASSERT_EQ(m->payload, body(i));
+      } else {
+        missing = static_cast<uint64_t>(i);
       }
     }
     ASSERT_GE(good, 11u);
     ASSERT_EQ(again.state().last_seq.value(), 12u);
     if (good == 11) {
       ASSERT_EQ(w.store->recovery().lost_records, 1u);
+      // The newest of a stream has nothing behind it: its sequence is named as given out.
+      ASSERT_EQ(again.lost().size(), missing == 12 ? 0u : 1u);
+      ASSERT_EQ(again.lost().contains(missing), missing != 12);
+    } else {
+      ASSERT_TRUE(again.lost().empty());
     }
     w.store.reset();
     w.sim.drop_tasks();
     ASSERT_TRUE(w.sim.disk().flip_bit(journal, offset, bit));
   }
   EXPECT_GT(tried, 500u);
+}
+
+TEST(FileStore, DamageInTheJournalIsToldBySequence) {
+  StoreWorld w;
+  w.open();
+  StreamStore& s = w.make("A");
+  StreamStore& other = w.make("B");
+  w.run();
+  for (int i = 1; i <= 8; ++i) {
+    w.put(s, "s", body(i));
+    w.put(other, "o", "other");
+    w.run();
+  }
+  ASSERT_TRUE(s.remove(StreamSeq(6), false));
+  w.put(s, "s", body(9));
+  w.run();
+  const std::string journal = w.newest_journal();
+  w.store->close([](Status) {});
+  w.run();
+  w.store.reset();
+  const std::string whole = *w.sim.disk().contents(journal);
+  for (const int i : {3, 4, 6}) ASSERT_TRUE(w.sim.disk().flip_bit(journal, whole.find(body(i)), 1));
+  w.open();
+  const StreamStore& again = w.find("A");
+  EXPECT_EQ(again.lost().ranges(), (std::map<uint64_t, uint64_t>{{3, 4}})) << "6 had been removed";
+  EXPECT_TRUE(w.find("B").lost().empty());
+  const auto& notes = w.store->recovery().notes;
+  EXPECT_TRUE(std::ranges::find(notes, "stream A lost 2 messages to damage: 3-4") != notes.end());
 }
 
 TEST(FileStore, ConsumersMetaDeltasAndSnapshots) {
