@@ -105,6 +105,17 @@ std::optional<std::string> read_text(ReadContext& context, const YamlNode& node)
   return std::move(*text);
 }
 
+std::optional<std::string> read_literal_subject(ReadContext& context, const YamlNode& node) {
+  auto text = read_text(context, node);
+  if (!text) return std::nullopt;
+  const bool has_odd = std::ranges::any_of(*text, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '*' || c == '>' || c == '\x7f'; });
+  if (text->empty() || has_odd || text->starts_with('.') || text->ends_with('.') || text->contains("..")) {
+    context.problems.add(node.place, "not a subject without wildcards");
+    return std::nullopt;
+  }
+  return text;
+}
+
 std::optional<bool> read_flag(ReadContext& context, const YamlNode& node) {
   auto text = read_text(context, node);
   if (!text) return std::nullopt;

@@ -110,6 +110,8 @@ void read_section(ReadContext& context, const YamlNode& node, const FieldRows& r
 
 // Readers of single values; they tell the problem themselves and return nullopt.
 std::optional<std::string> read_text(ReadContext& context, const YamlNode& node);
+/// A subject that can be published to.
+std::optional<std::string> read_literal_subject(ReadContext& context, const YamlNode& node);
 std::optional<bool> read_flag(ReadContext& context, const YamlNode& node);
 std::optional<int64_t> read_number(ReadContext& context, const YamlNode& node, const FieldRow& row);
 std::optional<size_t> read_word(ReadContext& context, const YamlNode& node, const FieldRow& row);

@@ -95,12 +95,7 @@ const FieldRows& choria_login_fields() {
 }
 
 void read_inbox_prefix(ReadContext& context, const YamlNode& node, LinkOptions& link) {
-  const auto text = read_text(context, node);
-  if (!text) return;
-  const bool has_odd = std::ranges::any_of(*text, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '*' || c == '>' || c == '\x7f'; });
-  if (text->empty() || has_odd || text->starts_with('.') || text->ends_with('.') || text->contains(".."))
-    return context.problems.add(node.place, "not a subject without wildcards");
-  link.inbox_prefix = *text;
+  if (auto subject = read_literal_subject(context, node)) link.inbox_prefix = *std::move(subject);
 }
 
 }  // namespace

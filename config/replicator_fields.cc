@@ -226,6 +226,12 @@ void add_places(CopyTable& t) {
          {{"auto", TargetWriters::kAuto}, {"exclusive", TargetWriters::kExclusive}, {"shared", TargetWriters::kShared}})
       .doc("Who writes to the target stream. `exclusive`: only this copy, each message is fenced. `shared`: others too; order is "
            "kept for each subject. `auto`: exclusive until somebody else is seen to write.");
+  t.own("fence_subject", FieldKind::kText, "",
+        [](ReadContext& c, const YamlNode& n, const FieldRow&, O& options) {
+          if (auto subject = read_literal_subject(c, n)) options.fence_subject = *std::move(subject);
+        })
+      .doc("A subject of the target stream for this copy alone. Where others write too, a mark is put there as a session begins, and copies are "
+           "taken only while it stands: of an earlier session or a stale leader nothing is. nats-server from 2.12 on.");
 }
 
 void add_selection(CopyTable& t) {

@@ -49,6 +49,11 @@ void check_inspection(const StreamCopyOptions& copy, const std::string& path, co
   if (inspect.warn > inspect.duration) tell(path + ".warn_duration", "'warn_duration' is longer than 'inspect_duration'");
 }
 
+void check_fence(const StreamCopyOptions& copy, const std::string& path, const Tell& tell) {
+  if (!copy.fence_subject.empty() && copy.target_writers == TargetWriters::kExclusive)
+    tell(path + ".fence_subject", "'fence_subject' is for targets that others write to: 'target_writers: exclusive' has a fence of its own");
+}
+
 void check_target_initiated(const StreamCopyOptions& copy, const std::string& path, const Tell& tell) {
   if (!copy.target_initiated) return;
   if (copy.filters().empty()) tell(path, "'target_initiated' needs 'filter_subject'");
@@ -83,6 +88,7 @@ void settle_replicator(ReplicatorOptions& replicator, const Tell& tell) {
     if (!copy.subject_transforms.empty() && copy.create_target)
       tell(path + ".subject_transforms", "'subject_transforms' needs 'create_target: false': the target's subjects can't be told from them");
     check_inspection(copy, path, tell);
+    check_fence(copy, path, tell);
     check_target_initiated(copy, path, tell);
     take_tls(copy.source, innermost(copy.source_tls, copy.tls, replicator.tls));
     take_tls(copy.target, innermost(copy.target_tls, copy.tls, replicator.tls));

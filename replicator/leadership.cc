@@ -47,6 +47,8 @@ void Leadership::campaign() {
   });
 }
 
+bool Leadership::may_act() const { return leads() && env_.clock.now() < election_->lease_end() - election_->lease() / 8; }
+
 void Leadership::stop(std::move_only_function<void()> done) {
   retry_timer_->stop();
   election_->stop(std::move(done));

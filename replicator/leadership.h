@@ -24,6 +24,8 @@ class Leadership {
   void stop(std::move_only_function<void()> done);
 
   bool leads() const { return election_ && election_->leads(); }
+  /// What is done now is over before the lease can run out: an eighth of it is left for its way.
+  bool may_act() const;
   const Election* election() const { return election_.get(); }
   const ElectionOptions& options() const { return options_; }
   const std::string& trouble() const { return trouble_; }

@@ -118,6 +118,7 @@ struct StreamCopyOptions {
   std::optional<LinkCompression> compression;  ///< of both links; none = as each says itself
   OnGap on_gap = OnGap::kContinue;
   TargetWriters target_writers = TargetWriters::kAuto;
+  std::string fence_subject;        ///< of a shared target: where the mark stands that fences its copies; empty = none
   bool message_ids = true;          ///< give a Nats-Msg-Id to messages without one
   std::string dead_letter_subject;  ///< where a message goes that the target refuses; empty = wait
   uint32_t max_tries = 5;           ///< before that

@@ -94,8 +94,9 @@ Status Replicator::build(const StreamCopyOptions& wanted) {
         [copy](bool leads, uint64_t token) {
           if (!leads) copy->set_leading(false);
           if (copy->limiter()) sample(*copy, leads, token);
-          if (leads) copy->set_leading(true);
+          if (leads) copy->set_leading(true, token);
         });
+    copy->set_proof([leadership = made->leadership.get()] { return leadership->may_act(); });
   }
   copies_.push_back(std::move(made));
   return {};

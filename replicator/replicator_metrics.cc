@@ -34,6 +34,8 @@ void collect_copy(MetricSink& sink, const View& view) {
   count("sluice_replicator_failures_total", "Sessions that ended by themselves.", f.failures);
   count("sluice_replicator_gaps_total", "Times that source messages vanished before they were copied.", f.gaps);
   count("sluice_replicator_renamed_ids_total", "Messages stored under a message id of ours.", f.renamed_ids);
+  if (!view.options.fence_subject.empty())
+    count("sluice_replicator_fence_refused_total", "Sessions that ended because their mark on the target stood no more.", f.fence_refused);
   gauge("sluice_replicator_source_sequence", "Source sequence up to which all is accounted for.", number(f.position.source_seq.value()));
   gauge("sluice_replicator_blocked", "1 while a person is needed.", f.state == CopyState::kBlocked ? 1 : 0);
   gauge("sluice_replicator_stalled", "1 when neither a message was copied nor the source seen to have none for 8 s.", view.lag.stalled ? 1 : 0);

@@ -27,6 +27,10 @@ ResumePoint::ResumePoint(Env& env, StreamClient& source, StreamClient& target, c
       scan_timer_(env.timers.make([this] { look_at_scan(); })),
       later_(env.timers.make([this] { scan_done(); })) {}
 
+ResumePoint::~ResumePoint() {
+  if (known_.fence) known_.fence->cancel();
+}
+
 void ResumePoint::ask() {
   step_ = source_.stream_info(options_.stream, [this](Result<StreamFigures> info) { on_source(std::move(info)); });
 }
@@ -88,8 +92,26 @@ void ResumePoint::compare_configs(const std::string& source_info) {
   });
 }
 
+bool ResumePoint::is_known_as_shared() const {
+  if (options_.target_writers != TargetWriters::kAuto) return options_.target_writers == TargetWriters::kShared;
+  return seen_as_shared_ || (known_.remembered && known_.remembered->shared);
+}
+
+/// Then all is looked at anew: it may have changed until the mark stood.
+void ResumePoint::put_fence() {
+  step_ = {};
+  known_.fence->place(plan_.target, {.on_placed =
+                                         [this](StreamSeq mark) {
+                                           plan_.fence = mark;
+                                           step_ = target_.stream_info(options_.target_stream, [this](Result<StreamFigures> info) { on_target(std::move(info)); });
+                                         },
+                                     .on_failed = [this](const std::string& why) { events_.on_failed(why); },
+                                     .on_blocked = [this](const std::string& why) { events_.on_blocked(why); }});
+}
+
 void ResumePoint::weigh() {
   const auto& remembered = known_.remembered;
+  if (known_.fence && plan_.fence.is_zero() && is_known_as_shared()) return put_fence();
   if (plan_.target.last_seq.is_zero()) {
     // Nothing was ever written there: then the file tells only of what needed no writing.
     if (remembered && remembered->target_seq.is_zero()) return go_on_at(*remembered);
@@ -108,8 +130,7 @@ void ResumePoint::on_target_last(Result<StoredCopy> last) {
   // What an earlier session sent may have come since the stream's figures.
   if (last) plan_.target.last_seq = std::max(plan_.target.last_seq, last->seq);
   const auto& remembered = known_.remembered;
-  const bool shared = options_.target_writers == TargetWriters::kShared ||
-                      (options_.target_writers == TargetWriters::kAuto && remembered && remembered->shared);
+  const bool shared = is_known_as_shared();
   const bool unchanged = remembered && remembered->target_seq <= plan_.target.last_seq &&
                          (!last || last->seq <= remembered->target_seq);
   if (!shared && !unchanged && last) {
@@ -150,6 +171,7 @@ void ResumePoint::on_target_last(Result<StoredCopy> last) {
 }
 
 void ResumePoint::scan_target(StreamSeq after, StreamSeq last) {
+  if (known_.fence && plan_.fence.is_zero() && !std::exchange(seen_as_shared_, true)) return put_fence();
   scan_end_ = scan_until_ = last;
   scanned_to_ = after;
   if (after >= last) return scan_done();

@@ -6,6 +6,7 @@
 // messages that were passed without being copied). What the target counts beyond that and does not hold was taken by its
 // consumers, when it is a queue. Else it was removed there, or lost with the target's power before it was
 // acknowledged: it is written again, unless its id is still known.
+// With a fence, its mark is put before a shared target is looked at: what an earlier session sent lies before it or is refused.
 // The source is then held against that: made anew, shortened, or its front gone before it was copied.
 #pragma once
 
@@ -20,6 +21,7 @@
 #include "client/stream_client.h"
 #include "client/stream_reader.h"
 #include "io/env.h"
+#include "replicator/copy_fence.h"
 #include "replicator/options.h"
 #include "replicator/position.h"
 #include "replicator/provenance.h"
@@ -39,6 +41,7 @@ struct ResumePlan {
   SeqSet on_target;      ///< beyond the position, written by us already (shared targets)
   /// Of those the newest of each subject at the target: what lies before it there was decided, and is not written behind it.
   std::unordered_map<std::string, uint64_t> newest_on_target;
+  StreamSeq fence;       ///< where our mark stands on a shared target; zero = there is none
   uint64_t to_skip = 0;  ///< next messages that the target took and, as a queue, has given away since
   std::string gap;       ///< in words, when something vanished before it was copied; empty = nothing
 };
@@ -51,6 +54,7 @@ class ResumePoint {
     bool begin_anew = false;   ///< by the start settings, whatever was copied
     std::optional<StreamSeq> begin_at;  ///< at this source message, whatever was copied
     bool look_at_config = false;
+    CopyFence* fence = nullptr;  ///< of a target that others write to; null = by the options there is none
   };
   struct Events {
     std::move_only_function<void(ResumePlan)> on_found;
@@ -62,6 +66,7 @@ class ResumePoint {
   };
   ResumePoint(Env& env, StreamClient& source, StreamClient& target, const StreamCopyOptions& options,
               const SubjectRewrite& rewrite, Provenance copy, Known known, Events events);
+  ~ResumePoint();
 
   void ask();
 
@@ -76,6 +81,8 @@ class ResumePoint {
   void create_target(const std::string& source_info);
   void compare_configs(const std::string& source_info);
   void weigh();
+  bool is_known_as_shared() const;
+  void put_fence();
   bool is_ordered_anew() const { return known_.begin_anew || known_.begin_at; }
   void on_target_last(Result<StoredCopy> last);
   void scan_target(StreamSeq after, StreamSeq last);
@@ -99,6 +106,7 @@ class ResumePoint {
   Known known_;
   Events events_;
   ResumePlan plan_;
+  bool seen_as_shared_ = false;
   // Of a scan:
   std::map<WallNanos, Found> scanned_;  ///< by the source's life
   StreamSeq scan_end_;

@@ -75,6 +75,8 @@ Status StreamCopy::start(bool is_leading) {
     if (!pace) return std::unexpected(pace.error());
     pace_ = *std::move(pace);
   }
+  if (!options_.fence_subject.empty() && options_.target_writers != TargetWriters::kExclusive)
+    fence_ = std::make_unique<CopyFence>(env_, sites_.target, options_.target_stream, options_.fence_subject, copy_);
   begin_anew_ = options_.ephemeral;
   if (!state_dir_.empty() && !options_.ephemeral) {
     auto found = read_position(env_.disk, state_dir_ + "/" + position_file());
@@ -108,7 +110,8 @@ const CopyFigures& StreamCopy::figures() {
   return figures_;
 }
 
-void StreamCopy::set_leading(bool leads) {
+void StreamCopy::set_leading(bool leads, uint64_t token) {
+  if (fence_ && leads) fence_->begin_term(token);
   if (std::exchange(leads_, leads) != leads) run_or_rest();
 }
 
@@ -155,7 +158,8 @@ void StreamCopy::locate() {
       ResumePoint::Known{.remembered = remembered_,
                          .begin_anew = begin_anew_,
                          .begin_at = begin_at_,
-                         .look_at_config = options_.create_target && !config_looked_at_},
+                         .look_at_config = options_.create_target && !config_looked_at_,
+                         .fence = fence_.get()},
       ResumePoint::Events{.on_found = [this](ResumePlan plan) { begin(std::move(plan)); },
                           .on_failed = [this](const std::string& why) { end_session(why); },
                           .on_blocked = [this](const std::string& why) { block(why); },
@@ -211,6 +215,10 @@ void StreamCopy::begin(ResumePlan plan) {
                  .batches = plan.target.allow_atomic,
                  .singly_through = singly_through_,
                  .alone = options_.target_writers == TargetWriters::kExclusive,
+                 .fence_subject = options_.fence_subject,
+                 .fence = plan.fence,
+                 .one_fenced = one_fenced_,
+                 .may_write = may_write_,
                  .max_messages = options_.window_messages,
                  .max_bytes = options_.window_bytes,
                  .pace = pace_ ? &*pace_ : nullptr},
@@ -288,6 +296,13 @@ void StreamCopy::on_failed(const WriteFailure& failure) {
       break;
     case WriteFailure::Kind::kBatch:
       singly_through_ = failure.source_seq;
+      break;
+    case WriteFailure::Kind::kFenced:
+      fence_->refused();
+      ++figures_.fence_refused;
+      break;
+    case WriteFailure::Kind::kFenceBusy:
+      one_fenced_ = true;
       break;
     case WriteFailure::Kind::kNoAnswer:
     case WriteFailure::Kind::kMovedOn:

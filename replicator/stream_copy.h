@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +25,7 @@
 #include "base/log.h"
 #include "client/stream_client.h"
 #include "io/env.h"
+#include "replicator/copy_fence.h"
 #include "replicator/lag_watch.h"
 #include "replicator/limiter.h"
 #include "replicator/options.h"
@@ -58,6 +60,7 @@ struct CopyFigures {
   uint64_t repeated = 0;       ///< delivered again by the source and left out
   uint64_t sessions = 0;       ///< times it asked where both ends stand
   uint64_t renamed_ids = 0;    ///< messages whose Nats-Msg-Id met another one inside the target's window
+  uint64_t fence_refused = 0;  ///< sessions that ended because our mark on the target stood no more
   uint64_t gaps = 0;           ///< times that source messages vanished before they were copied
   std::string last_gap;
   uint64_t failures = 0;       ///< sessions that ended by themselves
@@ -92,7 +95,10 @@ class StreamCopy {
   /// Takes nothing more, waits up to 2 s for what is on its way, writes the position, reports once.
   void stop(std::move_only_function<void()> done);
 
-  void set_leading(bool leads);
+  /// `token` of the term that begins; 0 = nobody is elected.
+  void set_leading(bool leads, uint64_t token = 0);
+  /// Asked before each write; false: the term may run out before it arrives.
+  void set_proof(std::function<bool()> may_write) { may_write_ = std::move(may_write); }
   void set_paused(bool paused);
   /// false: sampling does not yet know what was copied before.
   void set_ready(bool ready);
@@ -163,6 +169,9 @@ class StreamCopy {
   bool leads_ = true;
   bool paused_ = false;
   bool ready_ = true;
+  std::function<bool()> may_write_;  ///< empty = always
+  std::unique_ptr<CopyFence> fence_; ///< null = none
+  bool one_fenced_ = false;          ///< the target was seen to look at one fenced message at a time
   std::optional<Pace> pace_;     ///< across sessions: a new one must not begin without debt
   std::unique_ptr<DiskWorker> worker_;
   std::optional<CopyPosition> remembered_;  ///< from the position file, or of the last session

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+
+#include "subject/subject.h"
 
 namespace sluice {
 namespace {
@@ -43,7 +46,7 @@ bool is_nothing(const Json& value) {
   return value.empty();
 }
 
-Result<Json> wanted_config(std::string_view source_info, const SubjectRewrite& rewrite) {
+Result<Json> wanted_config(std::string_view source_info, const StreamCopyOptions& options, const SubjectRewrite& rewrite) {
   auto source = config_of(source_info);
   if (!source) return source;
   Json wanted = Json::object();
@@ -59,6 +62,9 @@ Result<Json> wanted_config(std::string_view source_info, const SubjectRewrite& r
   for (Json& subject : wanted["subjects"]) {
     if (subject.is_string()) subject = rewrite.of_pattern(subject.get<std::string>());
   }
+  const auto takes = [&](const Json& subject) { return subject.is_string() && subject_matches(subject.get<std::string>(), options.fence_subject); };
+  if (!options.fence_subject.empty() && std::none_of(wanted["subjects"].begin(), wanted["subjects"].end(), takes))
+    wanted["subjects"].push_back(options.fence_subject);
   return wanted;
 }
 
@@ -66,7 +72,7 @@ Result<Json> wanted_config(std::string_view source_info, const SubjectRewrite& r
 
 Result<std::string> target_config(std::string_view source_info, const StreamCopyOptions& options,
                                   const SubjectRewrite& rewrite) {
-  const auto wanted = wanted_config(source_info, rewrite);
+  const auto wanted = wanted_config(source_info, options, rewrite);
   if (!wanted) return std::unexpected(wanted.error());
   Json config = {{"name", options.target_stream}};
   config.update(*wanted);
@@ -77,7 +83,7 @@ Result<std::string> target_config(std::string_view source_info, const StreamCopy
 
 std::vector<ConfigDifference> config_differences(std::string_view source_info, std::string_view target_info,
                                                  const StreamCopyOptions& options, const SubjectRewrite& rewrite) {
-  auto wanted = wanted_config(source_info, rewrite);
+  auto wanted = wanted_config(source_info, options, rewrite);
   const auto target = config_of(target_info);
   if (!wanted || !target) return {};
   (*wanted)["num_replicas"] = options.target_replicas;

@@ -16,8 +16,11 @@ using Kind = WriteFailure::Kind;
 /// "HPUB … <inbox> <sizes>\r\n" and the last line end, about.
 constexpr size_t kProtocol_bytes = 64;
 
+constexpr uint16_t kFenceInUse = 10164;
+constexpr auto kProofRetry = std::chrono::milliseconds(20);
+
 bool is_fence_error(const Error& error) {
-  return error.api_code == 10070 || error.api_code == 10071 || error.api_code == 10164;
+  return error.api_code == 10070 || error.api_code == 10071 || error.api_code == kFenceInUse;
 }
 
 }  // namespace
@@ -39,6 +42,7 @@ TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Even
       next_target_(plan_.target_last.next()),
       probes_left_(plan_.shared || plan_.taken_after >= plan_.target_last ? 0 : plan_.target_last.value() - plan_.taken_after.value()) {
   if (plan_.pace != nullptr) pace_timer_ = env_.timers.make([this] { pump(); });
+  if (plan_.may_write) proof_timer_ = env_.timers.make([this] { pump(); });
 }
 
 /// What waits is of no use in memory: a quarter of a window is there when acks make room, more is on its way from the source by
@@ -51,6 +55,7 @@ size_t TargetWriter::most_waiting_bytes() const {
 /// While the target may know the next ids, a message with one has an answer before another is sent; and a message can be fenced
 /// by the id of the one before it only if that has one.
 bool TargetWriter::must_go_alone(const CopyItem& item) const {
+  if (plan_.one_fenced && is_fenced()) return true;
   if (probes_left_ != 0 && (!last_id_.empty() || find_header(item.headers, "Nats-Msg-Id"))) return true;
   return !plan_.shared && !plan_.alone && last_id_.empty();
 }
@@ -62,6 +67,24 @@ bool TargetWriter::must_wait_for_pace() {
   pace_timer_->start(wait);
   if (in_flight_ == 0) events_.on_paced();
   return true;
+}
+
+bool TargetWriter::must_wait_for_proof() {
+  if (!plan_.may_write || plan_.may_write()) return false;
+  proof_timer_->start(kProofRetry);
+  return true;
+}
+
+void TargetWriter::append_fence(std::string& headers) const {
+  if (!is_fenced()) return;
+  append_header(headers, "Nats-Expected-Last-Subject-Sequence", fmt::format_int(plan_.fence.value()).str());
+  append_header(headers, "Nats-Expected-Last-Subject-Sequence-Subject", plan_.fence_subject);
+}
+
+Kind TargetWriter::kind_of(const Error& error) const {
+  if (is_fenced() && error.api_code == kFenceInUse) return Kind::kFenceBusy;
+  if (is_fence_error(error)) return is_fenced() ? Kind::kFenced : Kind::kMovedOn;
+  return passes_by_itself(error) ? Kind::kNoAnswer : Kind::kRefused;
 }
 
 void TargetWriter::add(CopyItem item) {
@@ -79,6 +102,7 @@ void TargetWriter::pump() {
     if (place.item.needs_writing()) {
       if (!window_.has_room(in_flight_, in_flight_bytes_)) break;
       if (in_flight_ != 0 && must_go_alone(place.item)) break;
+      if (must_wait_for_proof()) break;
       if (must_wait_for_pace()) break;
       if (plan_.shared) {
         if (subjects_in_flight_.contains(place.item.subject)) break;
@@ -108,6 +132,7 @@ void TargetWriter::publish(Place& place, uint64_t number) {
     place.target_seq = next_target_;
     next_target_ = next_target_.next();
   }
+  if (place.item.outcome == Outcome::kCopied) append_fence(headers);
   place.item.headers = std::move(headers);
   on_its_way(place);
   place.ticket = target_.publish({place.item.subject, "", place.item.headers, place.item.payload}, window_.timeout(),
@@ -138,8 +163,9 @@ void TargetWriter::on_answer(uint64_t number, Result<PubAck> ack) {
   const StreamSeq seq = place.item.source_seq;
   if (!ack) {
     const Error& error = ack.error();
-    if (is_fence_error(error)) return failed(Kind::kMovedOn, seq, "the target moved on: " + error.detail);
-    const Kind kind = passes_by_itself(error) ? Kind::kNoAnswer : Kind::kRefused;
+    const Kind kind = kind_of(error);
+    if (kind == Kind::kMovedOn) return failed(kind, seq, "the target moved on: " + error.detail);
+    if (kind == Kind::kFenced) return failed(kind, seq, "our mark on the target stands no more: " + error.detail);
     return failed(kind, seq, fmt::format("target refused source message {}: {}", seq.value(), error.detail));
   }
   if (place.item.outcome == Outcome::kDeadLettered) return acknowledged(number, StreamSeq(0));

@@ -6,9 +6,11 @@
 // taken twice or out of order, whatever arrives late from a connection that broke. When another writer takes such a
 // place, the ones behind would still fit: so each also names the message before it (Nats-Expected-Last-Msg-Id), and
 // where there is no id to name, it waits for the one before it.
-// Shared target: no such fence can hold; of each subject one message is on its way at a time, which keeps
+// Shared target: that fence can't hold, but a mark of ours can stand on a subject of its own (copy_fence), which fences whatever an
+// earlier session or a stale leader sent; of each subject one message is on its way at a time, which keeps
 // the order there, and a duplicate is looked at before it is believed. Where the target takes atomic batches (ADR-50),
 // what has gathered behind a subject that repeats goes in one, whose messages come all and in order or not at all.
+// Where the copier is elected, nothing is sent that could arrive when its term has run out: its clock says so before the loop does.
 //
 // Failures: the first one is told (on_failed) and the writer is dead; where the target stands has to be
 // asked anew.
@@ -17,6 +19,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_set>
@@ -39,6 +42,8 @@ struct WriteFailure {
     kRefused,    ///< the target will not have this very message
     kDuplicate,  ///< its Nats-Msg-Id belongs to another message on the target
     kElsewhere,  ///< another stream took it
+    kFenced,     ///< our mark on a shared target stands no more: another one copies, or the target's limits took it
+    kFenceBusy,  ///< a replicated target looks at one fenced message at a time
     kBatch,      ///< the batch that ends with it was refused, for the sake of whichever message: they go one by one
   };
   Kind kind = Kind::kNoAnswer;
@@ -56,6 +61,10 @@ struct WriterPlan {
   bool batches = false;        ///< the target takes atomic batches, of use where it is shared
   StreamSeq singly_through;    ///< source messages up to this one go in none
   bool alone = false;          ///< by configuration nobody else writes: nothing waits for want of an id
+  std::string fence_subject{};   ///< on a shared target: each message is taken only while
+  StreamSeq fence{};             ///< our mark stands there, which has this sequence; zero = no fence
+  bool one_fenced = false;       ///< at a time
+  std::function<bool()> may_write{};  ///< whether our term can be proven; empty = always
   size_t max_messages = 1000;
   size_t max_bytes = 8 * 1024 * 1024;
   Pace* pace = nullptr;        ///< outlives the writer; null = as fast as the window lets
@@ -110,6 +119,10 @@ class TargetWriter {
   size_t most_waiting_bytes() const;
   void pump();
   bool must_wait_for_pace();
+  bool must_wait_for_proof();
+  bool is_fenced() const { return plan_.shared && !plan_.fence.is_zero(); }
+  void append_fence(std::string& headers) const;
+  WriteFailure::Kind kind_of(const Error& error) const;
   void publish(Place& place, uint64_t number);
   std::vector<size_t> gather();
   bool gathers();
@@ -144,6 +157,7 @@ class TargetWriter {
   bool settling_ = false;
   uint64_t sent_bytes_ = 0;
   std::unique_ptr<Timer> pace_timer_;  ///< null without a pace
+  std::unique_ptr<Timer> proof_timer_; ///< null where nobody has to prove anything
 };
 
 }  // namespace sluice

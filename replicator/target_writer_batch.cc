@@ -29,8 +29,9 @@ std::vector<size_t> TargetWriter::gather() {
     bytes += place.bytes;
     places.push_back(at);
   }
-  singles_ = repeats ? 0 : places.size();
-  if (!repeats) places.clear();
+  const bool together = repeats || (plan_.one_fenced && is_fenced() && places.size() > 1);
+  singles_ = together ? 0 : places.size();
+  if (!together) places.clear();
   return places;
 }
 
@@ -57,6 +58,7 @@ void TargetWriter::publish_batch(const std::vector<size_t>& places) {
     subjects_in_flight_.insert(place.item.subject);
     waiting_bytes_ -= place.bytes;
     on_its_way(place);
+    if (at == places.front()) append_fence(place.item.headers);
     const BatchMessage message{place.item.subject, std::exchange(place.item.headers, {}), std::exchange(place.item.payload, {})};
     if (at != places.back()) {
       if (const Status added = batch.add(message); !added)
@@ -81,8 +83,10 @@ void TargetWriter::on_batch_answer(uint64_t first, uint64_t last, const Result<P
   if (!ack || ack->duplicate) {
     const std::string why = fmt::format("target refused a batch up to source message {}: {}", source_seq.value(),
                                         ack ? "a duplicate" : ack.error().detail);
-    const bool passes = !ack && passes_by_itself(ack.error());
-    return failed(passes ? WriteFailure::Kind::kNoAnswer : WriteFailure::Kind::kBatch, source_seq, why);
+    const auto kind = ack ? WriteFailure::Kind::kBatch : kind_of(ack.error());
+    // Whatever it is that the target will not have: one by one it is found out.
+    const bool is_for_all = kind == WriteFailure::Kind::kNoAnswer || kind == WriteFailure::Kind::kFenced || kind == WriteFailure::Kind::kFenceBusy;
+    return failed(is_for_all ? kind : WriteFailure::Kind::kBatch, source_seq, why);
   }
   if (ack->stream != plan_.target_stream)
     return failed(WriteFailure::Kind::kElsewhere, source_seq, fmt::format("stored in {} instead of {}", ack->stream, plan_.target_stream));

@@ -84,6 +84,8 @@ class Election {
   /// Of the present term; 0 when not leading.
   uint64_t token() const { return leads() ? token_ : 0; }
   std::chrono::nanoseconds lease() const { return lease_; }
+  /// By our own clock, counted from when it was asked for; of no meaning when not leading.
+  MonoTime lease_end() const { return lease_end_; }
   /// Counters and gauges by Choria's names, with `election` and `identity`.
   void collect(MetricSink& sink) const;
   /// Between two attempts.

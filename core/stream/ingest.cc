@@ -11,6 +11,7 @@
 #include "base/parse_number.h"
 #include "stream/big_integer.h"
 #include "stream/counter.h"
+#include "subject/subject.h"
 
 namespace sluice {
 namespace {
@@ -181,7 +182,7 @@ Ingest::Refusal Ingest::check_expected_subject_sequence(const Offered& offered) 
   // The batch itself wrote there, under a sequence that nobody knows yet.
   if (offered.stage != nullptr && offered.stage->has(subject)) return refusal(10164);
   uint64_t actual = 0;
-  if (elsewhere) {
+  if (elsewhere && !is_valid_literal(subject)) {
     if (auto last = s_.store.load_last(subject)) actual = last->seq.value();
   } else if (auto state = s_.store.subject_state(subject)) {
     actual = state->last.value();

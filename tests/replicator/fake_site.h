@@ -116,6 +116,9 @@ class FakeSite : public StreamClient {
   std::string refused_subject;          ///< publishes on it are refused for their own fault
   std::vector<std::string> calls;       ///< of api()
   std::function<void()> before_publish; ///< is stored
+  bool knows_fences = true;             ///< Nats-Expected-Last-Subject-Sequence-Subject
+  bool one_fenced = false;              ///< as a replicated stream: looks at one such message at a time
+  bool holds_publishes = false;         ///< what is published is on its way until arrive()
   std::function<void()> before_consumer;  ///< is made
 
   void store(const std::string& stream, std::string subject, std::string headers, std::string payload,
@@ -151,14 +154,30 @@ class FakeSite : public StreamClient {
     }
     auto copy = std::make_shared<StoredCopy>(StoredCopy{{}, std::string(m.subject), std::string(m.headers),
                                                         std::string(m.payload), 0});
+    if (holds_publishes) {
+      on_their_way_.push_back(copy);
+      return cancel(op);
+    }
+    const bool fenced = one_fenced && find_header(m.headers, "Nats-Expected-Last-Subject-Sequence-Subject");
+    if (fenced && fenced_open_++ != 0) {
+      --fenced_open_;
+      answer(op, fail_api(Errc::kRefused, 10164, "last sequence by subject mismatch"), {});
+      return cancel(op);
+    }
     bool lose = chance(faults.lose_ack);
     // What is sent stays in order until it is stored, as on one connection; late ones come as from another.
     auto delay = chance(faults.late_publish) ? std::chrono::milliseconds(700) : std::chrono::milliseconds(1);
-    at(delay, [this, copy, op, lose, timeout] {
+    at(delay, [this, copy, op, lose, timeout, fenced] {
+      if (fenced) --fenced_open_;
       auto ack = accept_batch(*copy);
       lose ? answer(op, fail(Errc::kTimeout, "no answer"), timeout) : answer(op, std::move(ack), {});
     });
     return cancel(op);
+  }
+
+  /// All that was held comes now; nobody hears the answers.
+  void arrive() {
+    for (const auto& copy : std::exchange(on_their_way_, {})) (void)accept_batch(*copy);
   }
 
   Ticket create_stream(const StreamSpec& spec, std::move_only_function<void(Result<StreamFigures>)> done) override {
@@ -185,12 +204,14 @@ class FakeSite : public StreamClient {
     return cancel(op);
   }
 
-  Ticket last_message(std::string_view name, std::string_view,
+  Ticket last_message(std::string_view name, std::string_view filter,
                       std::move_only_function<void(Result<StoredCopy>)> done) override {
     auto op = op_of(std::move(done));
     Result<StoredCopy> result = fail_api(Errc::kNotFound, 10037, "no message found");
     auto& s = streams[std::string(name)];
-    if (!s.messages.empty()) result = s.messages.rbegin()->second;
+    for (auto it = s.messages.rbegin(); it != s.messages.rend() && !result; ++it) {
+      if (matches(std::string(filter), it->second.subject)) result = it->second;
+    }
     if (chance(faults.fail_call)) result = fail(Errc::kTimeout, "no answer");
     answer(op, std::move(result), {});
     return cancel(op);
@@ -370,7 +391,10 @@ class FakeSite : public StreamClient {
     }
     largest_batch = std::max(largest_batch, batch.size());
     Result<PubAck> ack = PubAck{};
-    for (StoredCopy& m : batch) ack = accept(m);
+    for (StoredCopy& m : batch) {
+      ack = accept(m);
+      if (!ack) return ack;  // what is refused in one of ours is refused at its first message
+    }
     return ack;
   }
 
@@ -389,6 +413,16 @@ class FakeSite : public StreamClient {
       if (*expected != std::to_string(s.last_seq)) {
         ++refused_fences;
         return fail_api(Errc::kRefused, 10071, "wrong last sequence: " + std::to_string(s.last_seq));
+      }
+    }
+    if (auto expected = find_header(m.headers, "Nats-Expected-Last-Subject-Sequence")) {
+      const auto elsewhere = find_header(m.headers, "Nats-Expected-Last-Subject-Sequence-Subject");
+      const std::string_view subject = elsewhere && knows_fences ? *elsewhere : m.subject;
+      uint64_t stands = 0;
+      for (const auto& [seq, message] : s.messages) stands = message.subject == subject ? seq : stands;
+      if (*expected != std::to_string(stands)) {
+        ++refused_fences;
+        return fail_api(Errc::kRefused, 10071, "wrong last sequence: " + std::to_string(stands));
       }
     }
     const auto last = find_header(m.headers, "Nats-Expected-Last-Msg-Id");
@@ -431,6 +465,8 @@ class FakeSite : public StreamClient {
   FakeLink link_;
   std::map<std::string, Consumer> consumers_;
   std::map<std::string, uint64_t> delivered_;  ///< by consumer
+  std::vector<std::shared_ptr<StoredCopy>> on_their_way_;
+  int fenced_open_ = 0;
   std::list<std::unique_ptr<Timer>> timers_;
   std::vector<std::unique_ptr<Timer>> spent_;
 };
