@@ -61,6 +61,16 @@ void draw_links(SiteConfig& config, uint64_t world) {
   if (random.chance(40)) config.copy.pace = draw_pace(random);
 }
 
+/// With a fence nothing depends on ids.
+void draw_fence(SiteConfig& config, uint64_t world) {
+  StreamCopyOptions& copy = config.copy;
+  if (world < kFirstWorldOfFences || copy.target_writers == TargetWriters::kExclusive) return;
+  sim::SimRandom random(world ^ 0x66656e6365U);
+  if (!random.chance(60)) return;
+  copy.fence_subject = kFenceSubject;
+  if (copy.target_writers == TargetWriters::kShared) copy.message_ids = random.chance(50);
+}
+
 std::string describe(const PaceOptions& pace) {
   if (!pace.enabled()) return "";
   std::string text = fmt::format(", paced at {} B/s", pace.rate);
@@ -115,6 +125,7 @@ SiteConfig draw_site_config(sim::SimRandom& random, uint64_t world) {
   // A target made like the source would be a queue too: that is for one replicator.
   if (config.source_is_queue) copy.create_target = false;
   draw_links(config, world);
+  draw_fence(config, world);
   return config;
 }
 
@@ -144,11 +155,11 @@ std::string describe(const SiteConfig& config) {
   const StreamCopyOptions& c = config.copy;
   return fmt::format(
       "copier {}, window {} messages {} bytes, on_gap {}, writers {}{}{}, filter '{}'{}, prefix '{}', sampling {} s{}, max_age "
-      "{} s, start {}, ids {}, source{} limits {}/{}, {} messages in bursts of {}, faults {} %, latency {} ms, {} B/s, compression {}{}",
+      "{} s, start {}, ids {}{}, source{} limits {}/{}, {} messages in bursts of {}, faults {} %, latency {} ms, {} B/s, compression {}{}",
       name_of(config.place), c.window_messages, c.window_bytes, static_cast<int>(c.on_gap),
       static_cast<int>(c.target_writers), config.others_write ? " (others write)" : "", config.target_takes_batches ? " batches" : "", c.filter_subject,
       c.filter_subjects.empty() ? "" : " two filters", c.target_subject_prefix, c.inspect.duration / 1s, c.inspect.state_bucket.empty() ? "" : " with a bucket", c.max_age / 1s,
-      c.start_sequence, c.message_ids, config.source_is_queue ? " is a queue," : "", config.source_max_msgs, config.source_max_per_subject, config.messages, config.burst,
+      c.start_sequence, c.message_ids, c.fence_subject.empty() ? "" : ", fence", config.source_is_queue ? " is a queue," : "", config.source_max_msgs, config.source_max_per_subject, config.messages, config.burst,
       config.fault_percent, config.latency_ms_max, config.bytes_per_second, name_of(config.compression), describe(c.pace));
 }
 

@@ -46,6 +46,10 @@ struct SiteConfig {
 /// Worlds from this seed on also draw what their links do (compression, pace); those below draw what they always drew, so
 /// that seeds which once failed go on meaning the same.
 inline constexpr uint64_t kFirstWorldOfLinks = 1ULL << 40;
+/// From here on also whether a shared target has a fence.
+inline constexpr uint64_t kFirstWorldOfFences = 2 * kFirstWorldOfLinks;
+/// The fence's, outside of what is copied.
+inline constexpr const char* kFenceSubject = "fence.reg";
 inline constexpr uint64_t kWorlds = 4 * kFirstWorldOfLinks;
 
 SiteConfig draw_site_config(sim::SimRandom& random, uint64_t world);

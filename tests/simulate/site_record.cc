@@ -69,6 +69,7 @@ void SiteRecord::target_holds(const StoredCopy& message) {
     ++foreign_seen_[parse_decimal<uint64_t>(message.payload).value_or(0)];
     return;
   }
+  if (message.subject == kFenceSubject) return;
   const auto number = number_of(message.headers, message.payload);
   const auto mark = find_provenance(message.headers, kMark);
   const auto header = find_header(message.headers, kPositionHeader);

@@ -148,7 +148,7 @@ void SiteWorld::make_source_stream() {
 
 void SiteWorld::make_target_stream() {
   call(*target_, "STREAM.CREATE", config_.copy.target_stream,
-       fmt::format(R"({{"name":"{}","subjects":["{}","foreign.>"],"storage":"file"{}}})", config_.copy.target_stream,
+       fmt::format(R"({{"name":"{}","subjects":["{}","foreign.>","fence.>"],"storage":"file"{}}})", config_.copy.target_stream,
                    config_.target_subject("s.>"), config_.target_takes_batches ? R"(,"allow_atomic":true)" : ""));
 }
 
