@@ -57,7 +57,7 @@ size_t distance(std::string_view a, std::string_view b) {
 std::string_view nearest_word(std::string_view word, const std::vector<std::string>& known) {
   if (word.size() > 64) return "";
   std::string_view best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
+  size_t best_distance = std::max<size_t>(word.size() <= 3 ? 1 : 2, word.size() / 3) + 1;
   for (const std::string& candidate : known) {
     size_t d = distance(word, candidate);
     if (d < best_distance && d < candidate.size()) {

@@ -6,6 +6,7 @@
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <sstream>
 
 namespace sluice {
@@ -113,6 +114,17 @@ class Builder final : public YAML::EventHandler {
   std::vector<Open> open_;
 };
 
+/// Of the first line that is indented by one; the library says of it anything but that.
+Place first_tab(std::string_view text) {
+  for (int line = 1; !text.empty(); ++line) {
+    const std::string_view one = text.substr(0, text.find('\n'));
+    const size_t at = one.find_first_not_of(' ');
+    if (at != std::string_view::npos && one[at] == '\t') return {line, static_cast<int>(at) + 1};
+    text.remove_prefix(std::min(one.size() + 1, text.size()));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::optional<YamlNode> parse_yaml(std::string_view text, Problems& problems) {
@@ -134,7 +146,11 @@ std::optional<YamlNode> parse_yaml(std::string_view text, Problems& problems) {
     }
     return root;
   } catch (const YAML::Exception& error) {
-    problems.add(error.mark.is_null() ? Place{} : place_of(error.mark), error.msg);
+    const Place tab = first_tab(text);
+    if (tab.line != 0 && (error.mark.is_null() || tab.line <= place_of(error.mark).line))
+      problems.add(tab, "a tab before the first word: YAML indents by blanks");
+    else
+      problems.add(error.mark.is_null() ? Place{} : place_of(error.mark), error.msg);
     return std::nullopt;
   }
 }

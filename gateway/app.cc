@@ -397,8 +397,11 @@ void App::Running::reload_config_file() {
   Problems problems(options_.config_path);
   Config fresh = load_config(options_.config_path, process_environment(), problems);
   if (!problems.empty()) {
-    SLUICE_LOG(kLog, kError, "reload refused, nothing changes problems={}\n{}", problems.size(),
-               problems.to_text());
+    SLUICE_LOG(kLog, kError, "reload refused, nothing changes file={} problems={}", options_.config_path, problems.size());
+    for (const Problem& problem : problems.sorted()) {
+      SLUICE_LOG(kLog, kError, "reload refused place={}:{}:{} problem=\"{}\"", options_.config_path, problem.place.line, problem.place.column,
+                 problem.text);
+    }
     return;
   }
   fresh.server.jetstream = options_.config.server.jetstream;

@@ -127,7 +127,8 @@ int status_verb(const ReplicatorWords& words) {
     const auto say = [&](const char* what, const std::string& text) {
       if (!text.empty()) std::printf("%s: %s: %s\n", copy.value("id", "").c_str(), what, printable(text).c_str());
     };
-    if (copy.value("state", "") != "copying") say("last error", copy.value("last_error", ""));
+    const std::string state = copy.value("state", "");
+    if (state != "copying" && state != "paused" && state != "stopped") say("last error", copy.value("last_error", ""));
     if (copy.contains("pace") && copy["pace"].is_number()) say("pace", format_size(copy["pace"].get<int64_t>()) + "/s at this time of day");
     for (const char* end : {"source", "target"}) say("compressed", compression_of(copy, end));
     say("last gap", copy.value("last_gap", ""));

@@ -189,6 +189,7 @@ Result<StoredCopy> Session::message(std::string_view stream, uint64_t seq) {
 }
 
 int complain(std::string_view what) {
+  while (what.ends_with('\n')) what.remove_suffix(1);  // a list of problems ends with one
   std::fprintf(stderr, "sluice: %.*s\n", static_cast<int>(what.size()), what.data());
   return kExitFailure;
 }

@@ -150,6 +150,12 @@ TEST(Config, AllProblemsInOneGoWithPlaces) {
       "f.yaml:10:1: unknown key 'stroe', did you mean 'store'?\n");
 }
 
+TEST(Config, TabsAndShortWordsAreToldAsWhatTheyAre) {
+  EXPECT_EQ(read("server:\n\tlisten: 127.0.0.1:1\n").problems, "f.yaml:2:1: a tab before the first word: YAML indents by blanks\n");
+  EXPECT_EQ(read("foo: 1\n").problems, "f.yaml:1:1: unknown key 'foo'\n");
+  EXPECT_THAT(read("lgo: {}\n").problems, HasSubstr("unknown key 'lgo'"));
+}
+
 TEST(Config, YamlTraps) {
   EXPECT_EQ(read("server:\n  domain: a\n  domain: b\n").problems,
             "f.yaml:3:3: key 'domain' stands here twice, first in line 2\n");

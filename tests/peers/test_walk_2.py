@@ -1,8 +1,10 @@
 """What an operator met who had only the documentation: each test was a defect once."""
 
 import json
+import re
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -126,3 +128,32 @@ def test_a_verb_that_does_not_exist_is_named():
     inner = sluice("kv", "lst")
     assert inner.returncode == 64 and "kv: there is no 'lst'" in inner.stderr
     assert sluice("--version").stdout == sluice("version").stdout
+
+
+def test_a_refused_reload_is_a_line_for_each_problem(farm):
+    port = servers.free_port()
+    server = farm.sluice(f"server: {{listen: '127.0.0.1:{port}'}}\nstore: {{dir: '{{dir}}'}}\nmonitor: {{enabled: false}}\nlog: {{format: json}}\n", port).start()
+    with (farm.folder / "sluice.yaml").open("a") as config:
+        config.write("bogus: 1\nmore: 2\n")
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 30
+    while "'more'" not in server.log_path.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    lines = [json.loads(line) for line in server.log_path.read_text().splitlines()]
+    assert sum("reload refused" in json.dumps(line) for line in lines) == 3, lines
+
+
+def test_the_configurations_in_the_documentation_are_right(tmp_path):
+    """Whole configurations only; the files that they name are not here, which is a warning."""
+    seen = 0
+    for page in ("README.md", "docs/kafka.md"):
+        for block in re.findall(r"```yaml\n(.*?)```", (servers.ROOT / page).read_text(), re.S):
+            path = tmp_path / "sluice.yaml"
+            path.write_text(re.sub(r"property_files: .*", "", block))
+            checked = sluice("check", str(path))
+            assert checked.returncode == 0, (page, block, checked.stderr)
+            seen += 1
+    assert seen >= 1
+    for name in ("events", "kafka", "quickstart"):
+        checked = sluice("check", str(servers.ROOT / f"config/examples/{name}.yaml"))
+        assert checked.returncode == 0, checked.stderr
