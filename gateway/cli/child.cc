@@ -1,11 +1,15 @@
 #include "gateway/cli/child.h"
 
+#include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 namespace sluice {
 
@@ -34,6 +38,14 @@ int child_exit_code(pid_t child) {
   if (got == 0) return -1;
   if (got < 0) return 1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+bool child_catches(pid_t child, int number) {
+  std::ifstream status(fmt::format("/proc/{}/status", child));
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("SigCgt:")) return (std::strtoull(line.c_str() + 7, nullptr, 16) >> (number - 1) & 1) != 0;
+  }
+  return false;
 }
 
 }  // namespace sluice

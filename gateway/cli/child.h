@@ -14,5 +14,7 @@ namespace sluice {
 Result<pid_t> start_child(const std::vector<std::string>& command);
 /// The exit code of a child that has ended (killed: 128 + signal); -1 while it runs.
 int child_exit_code(pid_t child);
+/// Whether it has a handler for `number`: most signals end who has none.
+bool child_catches(pid_t child, int number);
 
 }  // namespace sluice

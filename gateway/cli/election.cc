@@ -200,7 +200,7 @@ class LeaderCommand {
  public:
   LeaderCommand(Session& session, const ElectionWords& words)
       : words_(words),
-        tell_(session.env().timers.make([this] { signal(SIGUSR1); })),
+        tell_(session.env().timers.make([this] { tell(); })),
         kill_(session.env().timers.make([this] { signal(SIGTERM); })) {}
 
   void won(uint64_t token) {
@@ -219,6 +219,10 @@ class LeaderCommand {
     tell_->stop();
     signal(words_.terminate ? SIGINT : SIGUSR2);
     if (words_.terminate) kill_->start(1s);
+  }
+  /// Not who does not listen: it would be ended for having won.
+  void tell() {
+    if (child_ > 0 && child_catches(child_, SIGUSR1)) signal(SIGUSR1);
   }
   void signal(int number) {
     if (child_ > 0 && code_ < 0) ::kill(child_, number);
@@ -311,8 +315,9 @@ void add_election_verbs(CLI::App& app, VerbRun& run) {
   });
 
   CLI::App* lead = add_verb(*election, "run",
-                            "Run a command on winning. It gets SIGUSR1 when leading and SIGUSR2 when the lead is lost, and its "
-                            "fencing token in SLUICE_ELECTION_TOKEN; its exit code becomes ours.",
+                            "Run a command on winning. It gets SIGUSR1 when leading, if it handles that, and SIGUSR2 when the lead is lost, which ends "
+                            "it if it does not; its fencing token is in SLUICE_ELECTION_TOKEN, its exit code becomes ours.\n"
+                            "  sluice election run backup --terminate -- /usr/local/bin/backup --for-ever",
                             *words, where);
   lead->add_option("NAME", words->name, "election")->required();
   lead->add_option("COMMAND", words->command, "command and its arguments, behind --")->required();

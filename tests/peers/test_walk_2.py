@@ -157,3 +157,12 @@ def test_the_configurations_in_the_documentation_are_right(tmp_path):
     for name in ("events", "kafka", "quickstart"):
         checked = sluice("check", str(servers.ROOT / f"config/examples/{name}.yaml"))
         assert checked.returncode == 0, checked.stderr
+
+
+def test_a_command_that_knows_no_signals_may_lead(farm):
+    """SIGUSR1, which tells that it leads, ended it a second after the win."""
+    server = farm.sluice_as_nats_server().start()
+    sluice("kv", "add", "CHORIA_LEADER_ELECTION", "--ttl", "10s", "--server", server.url)
+    led = sluice("election", "run", "E", "--server", server.url, "--", "python3", "-c",
+                 "import select, sys; select.select([], [], [], 2.5); print('worked'); sys.exit(7)")
+    assert led.returncode == 7 and "worked" in led.stdout, led
