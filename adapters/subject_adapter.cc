@@ -6,6 +6,7 @@
 
 #include "adapters/reading_line.h"
 #include "adapters/stream_ingest.h"
+#include "base/headers.h"
 #include "base/log.h"
 #include "client/inbound_queues.h"
 
@@ -142,6 +143,12 @@ class SubjectAdapter final : public Adapter {
     return offer == Offer::kAccepted;
   }
 
+  static std::string refusal(const SubjectRejection& why) {
+    std::string detail = why.detail;
+    std::ranges::replace_if(detail, [](char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < ' '; }, ' ');
+    return fmt::format(R"({{"error":{{"code":400,"description":"{}: {}; kept in SLUICE_DLQ"}}}})", why.reason, detail);
+  }
+
   /// The sender's library expects what a stream would say. A lost answer makes it send again, and its
   /// message id keeps that from being stored twice.
   void answer(const std::string& reply, const Result<PubAck>& stored) {
@@ -157,10 +164,18 @@ class SubjectAdapter final : public Adapter {
     if (!text.empty()) (void)network_.publish({reply, {}, {}, text});
   }
 
+  /// Who waits for an answer hears why, when the letter is kept: without one a node takes the gateway for dead. What it sends
+  /// again has its id, and is the same letter.
   bool try_reject(const LinkMessage& message, const SubjectRejection& why) {
-    const Offer offer =
-        ingest_.dead_letter({why.reason, why.detail, message.subject, message.payload},
-                            [this](const Result<PubAck>&) { on_stored(); });
+    const auto id = find_header(message.headers, "Nats-Msg-Id");
+    const std::string place = id && !id->empty() ? fmt::format("{} {}", message.subject, *id) : "";
+    std::string reply(options_.answer ? message.reply : std::string_view());
+    const Offer offer = ingest_.dead_letter(
+        {why.reason, why.detail, message.subject, message.payload, place},
+        [this, answer_to = std::move(reply), told = refusal(why)](const Result<PubAck>& kept) {
+          if (kept && !answer_to.empty()) (void)network_.publish({answer_to, {}, {}, told});
+          on_stored();
+        });
     if (offer != Offer::kAccepted) return false;
     ++figures_.rejected[std::string(why.reason)];
     SLUICE_LOG(kLog, kDebug, "rejected adapter={} reason={} detail=\"{}\"", options_.name,

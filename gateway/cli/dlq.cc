@@ -160,6 +160,9 @@ Status forget(Session& session, uint64_t seq) {
   return {};
 }
 
+/// Ends the answer of an adapter that made a letter of it again.
+constexpr std::string_view kKeptAgain = "kept in SLUICE_DLQ";
+
 /// An answer in words; empty = handed on.
 std::string refusal(const Result<LinkMessage>& answer) {
   if (!answer) {
@@ -180,7 +183,7 @@ int retry_letters(Session& session, const DlqWords& words) {
   if (!words.force && !confirm(fmt::format("Publish {} dead letters again to where they came from?", letters->size()))) return kExitFailure;
   size_t handed_on = 0, kept = 0, open = 0;
   std::vector<Ticket> calls(letters->size());
-  std::vector<uint64_t> done;
+  std::vector<uint64_t> done, renewed;
   for (size_t i = 0; i < letters->size(); ++i) {
     const Letter& letter = (*letters)[i];
     const std::string headers = own_headers(letter);
@@ -198,6 +201,11 @@ int retry_letters(Session& session, const DlqWords& words) {
                                       [&, seq = letter.seq, keep](const Result<LinkMessage>& answer) {
                                         --open;
                                         const std::string why = refusal(answer);
+                                        if (why.ends_with(kKeptAgain)) {
+                                          ++kept;
+                                          std::fprintf(stderr, "sluice: letter %llu came back as a new one: %s\n", static_cast<unsigned long long>(seq), why.c_str());
+                                          return renewed.push_back(seq);
+                                        }
                                         if (!why.empty()) return keep(why);
                                         done.push_back(seq);
                                       });
@@ -206,6 +214,9 @@ int retry_letters(Session& session, const DlqWords& words) {
   for (const uint64_t seq : done) {
     if (auto gone = forget(session, seq); !gone) return complain(gone.error());
     ++handed_on;
+  }
+  for (const uint64_t seq : renewed) {
+    if (auto gone = forget(session, seq); !gone) return complain(gone.error());
   }
   std::printf("Handed on %zu, kept %zu\n", handed_on, kept);
   return kept == 0 ? kExitOk : kExitFailure;

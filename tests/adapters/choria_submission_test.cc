@@ -151,6 +151,28 @@ TEST_F(SubmissionTest, ARefusalIsAnsweredAndKept) {
   EXPECT_EQ(target_.dead.size(), 1u);
 }
 
+TEST_F(SubmissionTest, ARejectionIsAnsweredWhenItsLetterIsKeptAndKeptOnce) {
+  start(SubmissionCheck::kRequire);
+  target_.mode = Mode::kHold;
+  submit("NATS/1.0\r\nNats-Msg-Id: 1\r\n\r\n", "p");
+  EXPECT_TRUE(told_.empty());
+  target_.mode = Mode::kAck;
+  target_.answer_later();
+  sim_.run_until_idle();
+  ASSERT_EQ(told_.size(), 1u);
+  const Json error = Json::parse(told_[0])["error"];
+  EXPECT_EQ(error["code"], 400);
+  EXPECT_EQ(error["description"], "unsigned: there is no signature; kept in SLUICE_DLQ");
+  submit("NATS/1.0\r\nNats-Msg-Id: 1\r\n\r\n", "p");  // the node tries again
+  EXPECT_EQ(told_.size(), 2u);
+  EXPECT_EQ(target_.dead.size(), 1u);
+  EXPECT_EQ(adapter_->figures().rejected.at("unsigned"), 2u);
+  submit("NATS/1.0\r\nNats-Msg-Id: 2\r\n\r\n", "p");
+  submit("", "p");
+  submit("", "p");
+  EXPECT_EQ(target_.dead.size(), 4u) << "without an id each is a letter";
+}
+
 TEST_F(SubmissionTest, CommandsToAStreamAndForgedVerdictsAreTakenOff) {
   start();
   submit("NATS/1.0\r\nNats-Msg-Id: 1\r\nNats-Rollup: all\r\nNats-Expected-Last-Sequence: 7\r\nSluice-Verified: yes\r\nA: b\r\n\r\n", "p");

@@ -92,6 +92,28 @@ def test_a_refused_message_comes_back_whole(farm):
     assert message.headers == {"Nats-Msg-Id": "id1", "Mine": "yes"}
 
 
+def test_a_rejection_is_answered_and_retried_without_a_second_letter(farm):
+    port, monitor = servers.free_port(), servers.free_port()
+    server = farm.sluice(f"server: {{listen: '127.0.0.1:{port}'}}\nstore: {{dir: '{{dir}}'}}\nmonitor: {{listen: '127.0.0.1:{monitor}'}}\nadapters:\n"
+                         "  - {type: choria_submission, name: a}\n", port)
+    server.start()
+    at = ("--server", server.url)
+    wait_for(lambda: '"running"' in servers.http_get(monitor, "/adapters"))
+
+    async def submit():
+        nc = await nats.connect(server.url)
+        answer = await nc.request("mcollective.submission.in.x", b"p", timeout=30)
+        await nc.close()
+        return json.loads(answer.data)["error"]
+
+    assert asyncio.run(submit()) == {"code": 400, "description": "no_id: a submission without Nats-Msg-Id; kept in SLUICE_DLQ"}
+    letters = lambda: [letter["id"] for letter in json.loads(sluice("dlq", "ls", *at, "--json").stdout)]  # noqa: E731
+    assert letters() == [1]
+    again = sluice("dlq", "retry", *at, "--all", "-f", check=False)
+    assert again.stdout == "Handed on 0, kept 1\n" and "letter 1 came back as a new one: no_id" in again.stderr
+    assert letters() == [2]
+
+
 def check_event(status, node="n1.example.net", machine="mailq", output="text|perf=1"):
     """A recorded check state with other values."""
     event = json.loads((FIXTURES / f"scout-check-{status.lower()}.json").read_text())
