@@ -149,15 +149,12 @@ void ResumePoint::on_target_last(Result<StoredCopy> last) {
       return go_on_at(position);
     }
   }
-  if (!shared && unchanged) {
-    // Only this copy writes there, so each sequence beyond the remembered pair was given to one source message more.
-    if (plan_.target.retention != StreamRetention::kLimits)
-      plan_.to_skip = plan_.target.last_seq.value() - remembered->target_seq.value();
-    return go_on_at(*remembered);
-  }
+  if (!shared && unchanged) return go_on_at(*remembered);
   if (!last) {  // emptied: nothing that begins anew could be there twice
     CopyPosition base = remembered.value_or(CopyPosition{});
-    base.target_seq = plan_.target.last_seq;
+    // A queue may have taken these very messages, and given them away before anybody noted where the copy stands: it is asked.
+    const bool is_asked = is_into_queue() && !shared && !remembered;
+    base.target_seq = is_asked ? StreamSeq(0) : plan_.target.last_seq;
     if (remembered && remembered->target_seq <= base.target_seq) return go_on_at(base);
     return begin_fresh(base, true);
   }
@@ -266,16 +263,15 @@ void ResumePoint::take_marks(const Found& life, StreamSeq after) {
 
 /// What the target took beyond a position that is not gone on from.
 void ResumePoint::count_what_was_taken(CopyPosition& position) {
-  const uint64_t taken = plan_.to_skip + plan_.on_target.size();
+  const uint64_t taken = plan_.on_target.size();
   position.ledger.read += taken;
   position.ledger.copied += taken;
   if (!plan_.on_target.empty())
     position.source_seq = std::max(position.source_seq, StreamSeq(plan_.on_target.ranges().rbegin()->second));
-  position.source_seq = StreamSeq(position.source_seq.value() + plan_.to_skip);
-  plan_.to_skip = 0;
   plan_.on_target.clear();
   plan_.newest_on_target.clear();
-  position.target_seq = plan_.target.last_seq;
+  // What a queue took since may be of what is copied from here on, by a session that nobody heard of: it is asked.
+  if (!is_into_queue() || position.shared) position.target_seq = plan_.target.last_seq;
 }
 
 /// The start settings name a sequence that the source has not come to yet.
@@ -342,12 +338,9 @@ bool ResumePoint::pass_vanished_front(CopyPosition& position) {
   if (first <= position.source_seq.value() + 1) return true;
   const uint64_t gone = first - position.source_seq.value() - 1;
   const bool is_queue = plan_.source.retention != StreamRetention::kLimits;
-  // Some of them the target had taken before.
-  const uint64_t queued = is_queue ? 0 : std::min(gone, plan_.to_skip);  // a queue keeps what this copy has not settled
-  plan_.to_skip -= queued;
-  const uint64_t marked = plan_.on_target.size();
+  const uint64_t marked = plan_.on_target.size();  // some of them the target had taken before
   plan_.on_target.erase_below(first);
-  const uint64_t copied = queued + marked - plan_.on_target.size();
+  const uint64_t copied = marked - plan_.on_target.size();
   const uint64_t lost = gone - copied;
   if (is_queue) {  // taken by others, who have their share of it, or removed
     position.ledger.read += gone;

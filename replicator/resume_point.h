@@ -3,9 +3,9 @@
 // The target decides: its newest message carries our mark and the position as of then. When that message is not
 // ours, others write there too, and all that lies beyond the remembered place is looked through for marks of
 // ours. The file wins only while the target has taken nothing since it was written (then it also knows of
-// messages that were passed without being copied). What the target counts beyond that and does not hold was taken by its
-// consumers, when it is a queue. Else it was removed there, or lost with the target's power before it was
-// acknowledged: it is written again, unless its id is still known.
+// messages that were passed without being copied). What the target counts beyond that and does not hold was removed there (by its
+// consumers, when it is a queue), or lost with the target's power before it was acknowledged: it is written again, unless its id is
+// still known.
 // With a fence, its mark is put before a shared target is looked at: what an earlier session sent lies before it or is refused.
 // The source is then held against that: made anew, shortened, or its front gone before it was copied.
 #pragma once
@@ -42,7 +42,6 @@ struct ResumePlan {
   /// Of those the newest of each subject at the target: what lies before it there was decided, and is not written behind it.
   std::unordered_map<std::string, uint64_t> newest_on_target;
   StreamSeq fence;       ///< where our mark stands on a shared target; zero = there is none
-  uint64_t to_skip = 0;  ///< next messages that the target took and, as a queue, has given away since
   std::string gap;       ///< in words, when something vanished before it was copied; empty = nothing
 };
 
@@ -83,6 +82,7 @@ class ResumePoint {
   void weigh();
   bool is_known_as_shared() const;
   void put_fence();
+  bool is_into_queue() const { return plan_.target.retention != StreamRetention::kLimits; }
   bool is_ordered_anew() const { return known_.begin_anew || known_.begin_at; }
   void on_target_last(Result<StoredCopy> last);
   void scan_target(StreamSeq after, StreamSeq last);

@@ -178,6 +178,7 @@ void StreamCopy::locate() {
 void StreamCopy::begin(ResumePlan plan) {
   if (const std::string why = why_no_queue(plan); !why.empty()) return block(why);
   is_queue_ = plan.source.retention != StreamRetention::kLimits;
+  is_into_queue_ = plan.target.retention != StreamRetention::kLimits;
   written_ = StreamSeq();
   if (!plan.gap.empty()) note_gap(plan.gap);
   target_attempt_id_ = plan.target.last_seq.value();
@@ -196,8 +197,6 @@ void StreamCopy::begin(ResumePlan plan) {
   figures_.position = plan.position;
   remembered_ = plan.position;
   is_anchored_ = plan.is_anchored;
-  to_skip_ = plan.to_skip;
-  skip_target_ = plan.position.target_seq;
   on_target_ = std::move(plan.on_target);
   newest_on_target_ = std::move(plan.newest_on_target);
   last_on_target_ = on_target_.empty() ? 0 : on_target_.ranges().rbegin()->second;
@@ -229,9 +228,9 @@ void StreamCopy::begin(ResumePlan plan) {
           .on_failed = [this](const WriteFailure& failure) { on_failed(failure); }});
   read_source(plan);
   figures_.state = CopyState::kCopying;
-  SLUICE_LOG(log_, kInfo, "copying copy={} from={} source_seq={} target_seq={} shared={} skip={}", options_.id(),
+  SLUICE_LOG(log_, kInfo, "copying copy={} from={} source_seq={} target_seq={} shared={} on_target={}", options_.id(),
              sites_.source.link().peer(), ahead_.source_seq.value(), plan.target.last_seq.value(), ahead_.shared,
-             to_skip_ + on_target_.size());
+             on_target_.size());
   reader_->start();
 }
 
@@ -358,9 +357,9 @@ void StreamCopy::schedule_position_write() {
   if (!state_dir_.empty() && !position_timer_->active()) position_timer_->start(position_interval());
 }
 
-/// A queue waits for it: there, one write follows the other.
+/// A queue as the source waits for it, of one as the target it is all that is known: there, one write follows the other.
 std::chrono::nanoseconds StreamCopy::position_interval() const {
-  return is_queue_ ? std::chrono::nanoseconds(0) : kPositionInterval;
+  return is_queue_ || is_into_queue_ ? std::chrono::nanoseconds(0) : kPositionInterval;
 }
 
 void StreamCopy::write_position_now() {

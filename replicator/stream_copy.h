@@ -185,8 +185,6 @@ class StreamCopy {
   CopyPosition ahead_;           ///< position once all that was read has settled
   bool is_anchored_ = true;
   uint64_t target_attempt_id_ = 0;  ///< makes a fresh id that no earlier attempt had
-  uint64_t to_skip_ = 0;
-  StreamSeq skip_target_;
   SeqSet on_target_;
   std::unordered_map<std::string, uint64_t> newest_on_target_;
   uint64_t last_on_target_ = 0;
@@ -194,6 +192,7 @@ class StreamCopy {
   std::deque<MonoTime> taken_at_;  ///< of what stands in the writer's line
   bool asking_first_ = false;
   bool is_queue_ = false;        ///< the source: its messages are acknowledged once the position is on disk
+  bool is_into_queue_ = false;   ///< the target
   bool reading_paused_ = false;
 
   // Across sessions:

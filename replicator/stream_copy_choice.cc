@@ -22,11 +22,6 @@ void StreamCopy::take(Read message, GapCounts gap) {
   item.outcome = decide(message, item);
   ahead_.source_seq = message.seq;
   count(ahead_.ledger, item);
-  if (item.outcome == Outcome::kCopied && to_skip_ > 0 && !item.on_target) {
-    --to_skip_;
-    item.on_target = true;
-    item.target_seq = skip_target_ = skip_target_.next();
-  }
   if (item.needs_writing()) address(item, std::move(message));
   taken_at_.push_back(env_.clock.now());
   writer_->add(std::move(item));

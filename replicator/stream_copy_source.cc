@@ -20,8 +20,12 @@ size_t StreamCopy::read_window_bytes() const {
   return rate == 0 ? options_.window_bytes : std::clamp<size_t>(2 * rate, kLeastReadWindow_bytes, std::max(options_.window_bytes, kLeastReadWindow_bytes));
 }
 
-/// What a queue as the source can't be copied with; empty = nothing.
+/// What a queue at either end can't be copied with; empty = nothing.
 std::string StreamCopy::why_no_queue(const ResumePlan& plan) const {
+  if (plan.target.retention != StreamRetention::kLimits && (state_dir_.empty() || !options_.leader_election_name.empty())) {
+    return fmt::format("target stream '{}' is a queue, which gives its copies away and with them where the copy stands: {}", options_.target_stream,
+                       state_dir_.empty() ? "a state folder (state_store) is needed" : "one replicator only, no 'leader_election_name'");
+  }
   if (plan.source.retention == StreamRetention::kLimits) return "";
   const char* why = nullptr;
   if (state_dir_.empty())
@@ -29,8 +33,6 @@ std::string StreamCopy::why_no_queue(const ResumePlan& plan) const {
   else if (options_.ephemeral || options_.start_at_end || options_.start_sequence != 0 || options_.start_delta.count() != 0 ||
            options_.start_time != 0)
     why = "what lies before the start would be taken away and not copied: no start settings, no 'ephemeral'";
-  else if (plan.target.retention != StreamRetention::kLimits && !options_.leader_election_name.empty())
-    why = "into another queue it can be copied by one replicator only: no 'leader_election_name'";
   return why == nullptr ? "" : fmt::format("source stream '{}' is a queue: {}", options_.stream, why);
 }
 
@@ -106,7 +108,7 @@ void StreamCopy::on_first_of_source(const Result<StreamFigures>& info) {
     const uint64_t expected = ahead_.source_seq.value() + 1;
     const uint64_t got = held_.front().seq.value();
     const uint64_t purged = first > expected ? std::min(first, got) - expected : 0;
-    if (purged != 0 && to_skip_ == 0) {
+    if (purged != 0) {
       // Policy is applied where a session begins.
       if (options_.on_gap != OnGap::kContinue) return end_session("the source's front went before it was copied");
       note_gap(fmt::format("{} messages of source stream '{}' went before they were copied, from {} on", purged,

@@ -18,6 +18,8 @@ constexpr size_t kProtocol_bytes = 64;
 
 constexpr uint16_t kFenceInUse = 10164;
 constexpr auto kProofRetry = std::chrono::milliseconds(20);
+/// Of no message.
+constexpr std::string_view kNoId = "Sluice asks whether the id is known";
 
 bool is_fence_error(const Error& error) {
   return error.api_code == 10070 || error.api_code == 10071 || error.api_code == kFenceInUse;
@@ -40,7 +42,7 @@ TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Even
       window_(plan_.max_messages, plan_.max_bytes),
       window_max_bytes_(plan_.max_bytes),
       next_target_(plan_.target_last.next()),
-      probes_left_(plan_.shared || plan_.taken_after >= plan_.target_last ? 0 : plan_.target_last.value() - plan_.taken_after.value()) {
+      maybe_known_(plan_.shared || plan_.taken_after >= plan_.target_last ? 0 : plan_.target_last.value() - plan_.taken_after.value()) {
   if (plan_.pace != nullptr) pace_timer_ = env_.timers.make([this] { pump(); });
   if (plan_.may_write) proof_timer_ = env_.timers.make([this] { pump(); });
 }
@@ -52,12 +54,15 @@ size_t TargetWriter::most_waiting_bytes() const {
   return rate == 0 ? std::max<size_t>(window_max_bytes_ / 4, 1) : std::clamp<size_t>(rate, 1, window_max_bytes_);
 }
 
-/// While the target may know the next ids, a message with one has an answer before another is sent; and a message can be fenced
-/// by the id of the one before it only if that has one.
-bool TargetWriter::must_go_alone(const CopyItem& item) const {
+/// A message can be fenced by the id of the one before it only if that has one.
+bool TargetWriter::must_go_alone() const {
   if (plan_.one_fenced && is_fenced()) return true;
-  if (probes_left_ != 0 && (!last_id_.empty() || find_header(item.headers, "Nats-Msg-Id"))) return true;
+  if (maybe_known_ != 0 && !last_id_.empty()) return true;
   return !plan_.shared && !plan_.alone && last_id_.empty();
+}
+
+bool TargetWriter::may_be_known(const CopyItem& item) const {
+  return maybe_known_ != 0 && item.outcome == Outcome::kCopied && find_header(item.headers, "Nats-Msg-Id");
 }
 
 bool TargetWriter::must_wait_for_pace() {
@@ -101,7 +106,15 @@ void TargetWriter::pump() {
     Place& place = line_[published_];
     if (place.item.needs_writing()) {
       if (!window_.has_room(in_flight_, in_flight_bytes_)) break;
-      if (in_flight_ != 0 && must_go_alone(place.item)) break;
+      if (met_unknown_) break;
+      if (may_be_known(place.item)) {
+        if (in_flight_ >= maybe_known_ || must_wait_for_pace()) break;
+        waiting_bytes_ -= place.bytes;
+        ++published_;
+        ask(place, first_number_ + published_ - 1);
+        continue;
+      }
+      if (asked_ != 0 || (in_flight_ != 0 && must_go_alone())) break;
       if (must_wait_for_proof()) break;
       if (must_wait_for_pace()) break;
       if (plan_.shared) {
@@ -119,6 +132,68 @@ void TargetWriter::pump() {
     }
   }
   settle();
+}
+
+/// Whether an id is known is looked at before what it expects: so a message that expects what can't be is told to be a
+/// duplicate, or refused.
+void TargetWriter::ask(Place& place, uint64_t number) {
+  std::string headers;
+  append_header(headers, "Nats-Msg-Id", *find_header(place.item.headers, "Nats-Msg-Id"));
+  append_header(headers, "Nats-Expected-Last-Msg-Id", kNoId);
+  const size_t bytes = place.item.subject.size() + headers.size() + kProtocol_bytes;
+  sent_bytes_ += bytes;
+  if (plan_.pace != nullptr) plan_.pace->sent(bytes);
+  ++in_flight_;
+  ++asked_;
+  place.ticket = target_.publish({place.item.subject, "", headers, {}}, window_.timeout(),
+                                 [this, number](const Result<PubAck>& ack) { on_told(number, ack); });
+}
+
+void TargetWriter::on_told(uint64_t number, const Result<PubAck>& ack) {
+  if (dead_) return;
+  Place& place = *find(number);
+  place.ticket.release();
+  const StreamSeq seq = place.item.source_seq;
+  if (!ack && !is_fence_error(ack.error()))
+    return failed(Kind::kNoAnswer, seq, fmt::format("target does not say whether it has source message {}: {}", seq.value(), ack.error().detail));
+  if (ack && ack->stream != plan_.target_stream)
+    return failed(Kind::kElsewhere, seq, fmt::format("the id of source message {} is known to {}", seq.value(), ack->stream));
+  if (ack && !ack->duplicate) return failed(Kind::kElsewhere, seq, "the target takes a message that expects what is not so");
+  --in_flight_;
+  --asked_;
+  if (!ack) {
+    place.is_unknown = met_unknown_ = true;
+  } else if (ack->seq > plan_.taken_after && ack->seq <= plan_.target_last) {
+    --maybe_known_;
+    place.target_seq = ack->seq;
+    place.settled = true;
+  } else {
+    return failed(Kind::kDuplicate, seq, fmt::format("Nats-Msg-Id of source message {} is known to the target", seq.value()));
+  }
+  if (met_unknown_ && in_flight_ == 0) go_back_to_unknown();
+  pump();
+}
+
+/// All that was asked is answered. The target took them in the source's order: so what it has forgotten and stands before one that it
+/// knows was taken, and what stands behind the last of those was not.
+void TargetWriter::go_back_to_unknown() {
+  met_unknown_ = false;
+  maybe_known_ = 0;
+  std::optional<StreamSeq> known;
+  for (size_t at = published_; at-- > 0;) {
+    Place& place = line_[at];
+    if (!place.item.needs_writing()) continue;
+    if (!place.is_unknown) {
+      known = place.target_seq;
+    } else if (known) {
+      place.target_seq = known->prev();
+      place.settled = true;
+    } else {
+      place.is_unknown = false;
+      waiting_bytes_ += place.bytes;
+      published_ = at;
+    }
+  }
 }
 
 void TargetWriter::publish(Place& place, uint64_t number) {
@@ -179,8 +254,7 @@ void TargetWriter::on_answer(uint64_t number, Result<PubAck> ack) {
     return failed(Kind::kMovedOn, seq,
                   fmt::format("stored as {} instead of {}", ack->seq.value(), place.target_seq.value()));
   }
-  // Taken in the source's order: where an id is new to the target, those behind it are.
-  probes_left_ = probes_left_ == 0 || !place.msg_id.empty() ? 0 : probes_left_ - 1;
+  if (maybe_known_ != 0) --maybe_known_;  // it had none to ask for
   acknowledged(number, ack->seq);
 }
 
@@ -190,14 +264,8 @@ void TargetWriter::check_duplicate(uint64_t number, StreamSeq target_seq) {
   const StreamSeq seq = find(number)->item.source_seq;
   const std::string why = fmt::format("Nats-Msg-Id of source message {} is known to the target", seq.value());
   if (!plan_.shared) {
-    // Taken from an earlier session that never heard of it, and gone since: else that had been seen when this began. Only when it
-    // went alone: what is on its way behind it counts on its place.
-    if (in_flight_ == 1 && target_seq > plan_.taken_after && target_seq <= plan_.target_last) {
-      next_target_ = std::exchange(find(number)->target_seq, target_seq);
-      if (probes_left_ != 0) --probes_left_;
-      return acknowledged(number, target_seq);
-    }
-    return failed(Kind::kDuplicate, seq, why);
+    // In its very place: what an earlier session sent came just now. The next one sees it.
+    return failed(target_seq == find(number)->target_seq ? Kind::kMovedOn : Kind::kDuplicate, seq, why);
   }
   find(number)->ticket = target_.get_message(
       plan_.target_stream, target_seq, [this, number, seq, why, target_seq](Result<StoredCopy> stored) {

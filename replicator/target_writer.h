@@ -6,6 +6,9 @@
 // taken twice or out of order, whatever arrives late from a connection that broke. When another writer takes such a
 // place, the ones behind would still fit: so each also names the message before it (Nats-Expected-Last-Msg-Id), and
 // where there is no id to name, it waits for the one before it.
+// What an earlier session sent and the target does not hold was taken by it and has gone (a queue gave it to its consumers),
+// or was lost with its power. So it is first asked for those ids, many at once, in a way that stores nothing; from the first
+// on that it does not know, all is written.
 // Shared target: that fence can't hold, but a mark of ours can stand on a subject of its own (copy_fence), which fences whatever an
 // earlier session or a stale leader sent; of each subject one message is on its way at a time, which keeps
 // the order there, and a duplicate is looked at before it is believed. Where the target takes atomic batches (ADR-50),
@@ -21,6 +24,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -112,10 +116,15 @@ class TargetWriter {
     size_t bytes = 0;
     std::string msg_id{};
     bool settled = false;
+    bool is_unknown = false;  ///< the target was asked for its id, and has not got it
     Ticket ticket{};
   };
 
-  bool must_go_alone(const CopyItem& item) const;
+  bool must_go_alone() const;
+  bool may_be_known(const CopyItem& item) const;
+  void ask(Place& place, uint64_t number);
+  void on_told(uint64_t number, const Result<PubAck>& ack);
+  void go_back_to_unknown();
   size_t most_waiting_bytes() const;
   void pump();
   bool must_wait_for_pace();
@@ -152,7 +161,9 @@ class TargetWriter {
   size_t in_flight_bytes_ = 0;
   std::unordered_set<std::string> subjects_in_flight_;  ///< shared target only
   size_t singles_ = 0;  ///< of what waits there, so many were seen to have subjects of their own
-  uint64_t probes_left_;  ///< so many messages the target may have taken already (plan_.taken_after)
+  uint64_t maybe_known_;  ///< so many messages the target may have taken already (plan_.taken_after)
+  size_t asked_ = 0;          ///< of those in flight
+  bool met_unknown_ = false;  ///< of what was asked: then no more is sent until all is answered
   bool dead_ = false;
   bool settling_ = false;
   uint64_t sent_bytes_ = 0;

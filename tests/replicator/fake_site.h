@@ -96,6 +96,7 @@ struct FakeStream {
   uint64_t last_seq = 0;
   std::optional<uint64_t> first_seq{};  ///< beyond the messages, when the front was purged
   bool allow_atomic = false;
+  StreamRetention retention = StreamRetention::kLimits;
   std::string config = "{}";            ///< further fields of its configuration
   std::vector<std::string> subjects{"s.>"};
   std::map<uint64_t, StoredCopy> messages;
@@ -194,6 +195,7 @@ class FakeSite : public StreamClient {
       f.subjects = it->second.subjects;
       f.created = it->second.created;
       f.allow_atomic = it->second.allow_atomic;
+      f.retention = it->second.retention;
       f.messages = it->second.messages.size();
       f.first_seq = StreamSeq(first_of(it->second));
       f.last_seq = StreamSeq(it->second.last_seq);
@@ -425,12 +427,11 @@ class FakeSite : public StreamClient {
         return fail_api(Errc::kRefused, 10071, "wrong last sequence: " + std::to_string(stands));
       }
     }
+    const auto id = find_header(m.headers, "Nats-Msg-Id");
+    if (const auto known = s.ids.find(std::string(id.value_or(""))); id && known != s.ids.end()) return PubAck{listening, StreamSeq(known->second), true};
     const auto last = find_header(m.headers, "Nats-Expected-Last-Msg-Id");
     if (last && *last != s.last_id) return fail_api(Errc::kRefused, 10070, "wrong last msg ID: " + s.last_id);
-    if (auto id = find_header(m.headers, "Nats-Msg-Id")) {
-      auto [it, fresh] = s.ids.emplace(*id, s.last_seq + 1);
-      if (!fresh) return PubAck{listening, StreamSeq(it->second), true};
-    }
+    if (id) s.ids.emplace(*id, s.last_seq + 1);
     m.seq = StreamSeq(++s.last_seq);
     s.messages[s.last_seq] = m;
     s.last_id = find_header(m.headers, "Nats-Msg-Id").value_or("");

@@ -76,10 +76,10 @@ void print(const SiteTally& t, double seconds, uint64_t violations, bool time_ov
   fmt::print("prove_replication: {} worlds in {:.1f} s, {:.0f} simulated hours: {} messages, {} copies; power cuts {}, kills {}, "
              "orderly stops {}, partitions {}, resets {}, clock jumps {}, slow disks {}, purges and removals {}, recreations "
              "{}, takeovers {}, gaps noticed {}, begun anew {}, stalls told {}; worlds with compressed links {} (with dictionaries {}), "
-             "paced {} (by the hour {}); {} violations{}, seed {}\n",
+             "paced {} (by the hour {}), into queues {} (out of queues {}); {} violations{}, seed {}\n",
              t.worlds, seconds, t.simulated_hours, t.messages, t.copies, t.power_cuts, t.kills, t.stops, t.partitions,
              t.resets, t.clock_jumps, t.slow_disks, t.purges, t.recreations, t.takeovers, t.gaps, t.begun_anew, t.alarms, t.compressed,
-             t.with_dictionaries, t.paced, t.paced_by_hour, violations,
+             t.with_dictionaries, t.paced, t.paced_by_hour, t.into_queues, t.between_queues, violations,
              time_over ? ", time over" : "", seed);
 }
 

@@ -59,12 +59,17 @@ void draw_links(SiteConfig& config, uint64_t world) {
   const uint64_t draw = random.below(100);
   config.compression = draw < 60 ? LinkCompression::kZstd : draw < 80 ? LinkCompression::kNone : LinkCompression::kAuto;
   if (random.chance(40)) config.copy.pace = draw_pace(random);
+  StreamCopyOptions& copy = config.copy;
+  // What is chosen or too old is decided anew after a kill: in a queue nothing tells what was decided before.
+  const bool can_be = !config.has_sampling() && copy.max_age.count() == 0 && config.place != CopierPlace::kTwoApart && !config.others_write && copy.message_ids && copy.target_writers != TargetWriters::kShared;
+  config.target_is_queue = can_be && random.chance(config.source_is_queue ? 60 : 15);
+  if (config.target_is_queue) copy.create_target = config.target_takes_batches = false;
 }
 
 /// With a fence nothing depends on ids.
 void draw_fence(SiteConfig& config, uint64_t world) {
   StreamCopyOptions& copy = config.copy;
-  if (world < kFirstWorldOfFences || copy.target_writers == TargetWriters::kExclusive) return;
+  if (world < kFirstWorldOfFences || config.target_is_queue || copy.target_writers == TargetWriters::kExclusive) return;
   sim::SimRandom random(world ^ 0x66656e6365U);
   if (!random.chance(60)) return;
   copy.fence_subject = kFenceSubject;
@@ -155,11 +160,12 @@ std::string describe(const SiteConfig& config) {
   const StreamCopyOptions& c = config.copy;
   return fmt::format(
       "copier {}, window {} messages {} bytes, on_gap {}, writers {}{}{}, filter '{}'{}, prefix '{}', sampling {} s{}, max_age "
-      "{} s, start {}, ids {}{}, source{} limits {}/{}, {} messages in bursts of {}, faults {} %, latency {} ms, {} B/s, compression {}{}",
+      "{} s, start {}, ids {}{}, source{} limits {}/{}{}, {} messages in bursts of {}, faults {} %, latency {} ms, {} B/s, compression {}{}",
       name_of(config.place), c.window_messages, c.window_bytes, static_cast<int>(c.on_gap),
       static_cast<int>(c.target_writers), config.others_write ? " (others write)" : "", config.target_takes_batches ? " batches" : "", c.filter_subject,
       c.filter_subjects.empty() ? "" : " two filters", c.target_subject_prefix, c.inspect.duration / 1s, c.inspect.state_bucket.empty() ? "" : " with a bucket", c.max_age / 1s,
-      c.start_sequence, c.message_ids, c.fence_subject.empty() ? "" : ", fence", config.source_is_queue ? " is a queue," : "", config.source_max_msgs, config.source_max_per_subject, config.messages, config.burst,
+      c.start_sequence, c.message_ids, c.fence_subject.empty() ? "" : ", fence", config.source_is_queue ? " is a queue," : "", config.source_max_msgs, config.source_max_per_subject,
+      config.target_is_queue ? ", target is a queue" : "", config.messages, config.burst,
       config.fault_percent, config.latency_ms_max, config.bytes_per_second, name_of(config.compression), describe(c.pace));
 }
 

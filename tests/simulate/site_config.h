@@ -22,6 +22,7 @@ struct SiteConfig {
   bool others_write = false;      ///< to the target stream
   bool target_takes_batches = false;
   bool source_is_queue = false;   ///< work-queue retention
+  bool target_is_queue = false;   ///< the same, and somebody takes from it
   uint64_t source_max_msgs = 0;   ///< 0 = no limit
   uint64_t source_max_per_subject = 0;
   uint64_t messages = 0;          ///< published in all
@@ -43,7 +44,7 @@ struct SiteConfig {
   uint64_t fastest_pace() const;
 };
 
-/// Worlds from this seed on also draw what their links do (compression, pace); those below draw what they always drew, so
+/// Worlds from this seed on also draw what their links do (compression, pace) and whether the target is a queue; those below draw what they always drew, so
 /// that seeds which once failed go on meaning the same.
 inline constexpr uint64_t kFirstWorldOfLinks = 1ULL << 40;
 /// From here on also whether a shared target has a fence.

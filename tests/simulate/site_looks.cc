@@ -21,6 +21,7 @@ std::chrono::nanoseconds millis(uint64_t count) { return std::chrono::millisecon
 
 void SiteWorld::look_at_replicators() {
   if (!record_.fault().empty()) violated(record_.fault());
+  if (!worker_.fault().empty()) violated(worker_.fault());
   for (SiteMachine* copier : copiers_) {
     if (!copier->replicator()) continue;
     for (const auto& view : copier->replicator()->copies()) {
@@ -82,7 +83,9 @@ void SiteWorld::look_at_pace(SiteMachine& copier) {
   if (rate == 0) return;
   const uint64_t sent = copier.replicator()->copies().front().figures.sent_bytes;
   const double seconds = std::chrono::duration<double>(sim_.clock().now() - copier.replicating_since()).count() + 0.06;
-  const uint64_t at_once = (config_.large_percent != 0 ? 22'000 : 2'000) + (config_.target_takes_batches ? config_.copy.window_bytes : 0);
+  // A target that the copy makes for several writers takes batches too.
+  const bool batches = config_.target_takes_batches || config_.copy.target_writers == TargetWriters::kShared;
+  const uint64_t at_once = (config_.large_percent != 0 ? 22'000 : 2'000) + (batches ? config_.copy.window_bytes : 0);
   if (static_cast<double>(sent) > static_cast<double>(rate) * seconds + static_cast<double>(at_once))
     violated(fmt::format("{} has sent {} bytes in {:.3f} s, at a pace of {} B/s at most", copier.host(), sent, seconds, rate));
 }
@@ -127,6 +130,8 @@ void SiteWorld::count_links() {
   const uint64_t dictionaries = source_->dictionaries_agreed() + target_->dictionaries_agreed();
   tally_.compressed += compressed ? 1 : 0;
   tally_.with_dictionaries += dictionaries != 0 ? 1 : 0;
+  tally_.into_queues += config_.target_is_queue ? 1 : 0;
+  tally_.between_queues += config_.target_is_queue && config_.source_is_queue ? 1 : 0;
   tally_.paced += config_.copy.pace.enabled() ? 1 : 0;
   tally_.paced_by_hour += config_.copy.pace.schedule.empty() ? 0 : 1;
 }

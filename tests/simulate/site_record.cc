@@ -155,7 +155,9 @@ void SiteRecord::check_ledger(const Ending& ending) {
   // leader's old connection still brings is not refused.
   const bool exact = !ending.position.shared || (lives_.size() == 1 && ending.begun_anew == 0 && config_.place != CopierPlace::kTwoApart);
   if (!exact) return;
-  if (ending.target_purges != 0 ? ledger.copied > copies_.size() : ledger.copied != copies_.size())
+  // What a queue took and gave away, while nobody heard of it, and the source has lost since, can't be told from what was never copied.
+  const bool at_most = ending.target_purges != 0 || (config_.target_is_queue && (ending.source_shortened || lives_.size() > 1));
+  if (at_most ? ledger.copied > copies_.size() : ledger.copied != copies_.size())
     claim(fmt::format("the ledger says {} copied, the target has taken {}", ledger.copied, copies_.size()));
   if (ending.begun_anew != 0) return;
   const uint64_t begin = std::max<uint64_t>(config_.copy.start_sequence, 1);

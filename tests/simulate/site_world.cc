@@ -44,7 +44,8 @@ SiteWorld::SiteWorld(uint64_t seed, SiteTally& tally, bool trace, bool lying_dis
       sim_(seed),
       random_(sim_.random()),
       config_(draw_site_config(random_, seed)),
-      record_(config_) {
+      record_(config_),
+      worker_(config_.copy.target_stream) {
   auto& net = sim_.net().options();
   net.latency_high = millis(config_.latency_ms_max);
   net.latency_low = millis(random_.below(config_.latency_ms_max + 1));
@@ -55,6 +56,7 @@ SiteWorld::SiteWorld(uint64_t seed, SiteTally& tally, bool trace, bool lying_dis
 SiteWorld::~SiteWorld() {
   publishing_.clear();
   foreign_.clear();
+  worker_.stop();
   machines_.clear();
   sim_.drop_tasks();
 }
@@ -148,12 +150,15 @@ void SiteWorld::make_source_stream() {
 
 void SiteWorld::make_target_stream() {
   call(*target_, "STREAM.CREATE", config_.copy.target_stream,
-       fmt::format(R"({{"name":"{}","subjects":["{}","foreign.>","fence.>"],"storage":"file"{}}})", config_.copy.target_stream,
-                   config_.target_subject("s.>"), config_.target_takes_batches ? R"(,"allow_atomic":true)" : ""));
+       fmt::format(R"({{"name":"{}","subjects":["{}","foreign.>","fence.>"],"storage":"file"{}{}}})", config_.copy.target_stream,
+                   config_.target_subject("s.>"), config_.target_takes_batches ? R"(,"allow_atomic":true)" : "",
+                   config_.target_is_queue ? R"(,"retention":"workqueue","duplicate_window":864000000000000)" : ""));
+  after_start(*target_);
 }
 
 /// Which life of the stream its source has now.
 void SiteWorld::after_start(SiteMachine& machine) {
+  if (&machine == target_ && config_.target_is_queue && machine.up()) worker_.start(machine.client());
   if (&machine != source_ || !machine.up()) return;
   const Stream* stream = machine.node()->streams().find("ORDERS");
   const WallNanos life = stream ? stream->created() : 0;
@@ -176,6 +181,7 @@ void SiteWorld::step() {
   if (source_->up() && life_ == 0) make_source_stream();
   if (source_->up() && life_ != 0) publish_some(random_.between(0, config_.burst));
   if (config_.others_write && target_->up() && random_.chance(30)) publish_foreign();
+  if (config_.target_is_queue && target_->up()) worker_.acknowledge_some(random_);
   if (random_.chance(config_.fault_percent)) disturb();
   const auto until = sim_.clock().now() + millis(random_.below(10) == 0 ? random_.below(15'000) : random_.below(300));
   const auto struck = [this] {
@@ -278,6 +284,7 @@ void SiteWorld::crash(SiteMachine& machine) {
       sim_.net().cut(machine.host(), other->host());
     }
   }
+  if (&machine == target_) worker_.stop();
   machine.crash(kind);
   note_disturbance(machine.host(), machine.host());
   machine.up_at = sim_.clock().now() + millis(random_.below(random_.chance(20) ? 40'000 : 4'000));
@@ -291,6 +298,7 @@ void SiteWorld::stop(SiteMachine& machine) {
   if (!machine.up() || !machine.powered()) return;
   if (&machine == source_) publishing_.clear();
   if (&machine == target_) foreign_.clear();
+  if (&machine == target_) worker_.stop();
   if (!machine.stop()) violated(machine.host() + " never stops");
   if (!machine.powered()) machine.crash(Crash::kPower);
   machine.up_at = sim_.clock().now() + millis(random_.below(3'000));
@@ -367,7 +375,7 @@ void SiteWorld::make_source_anew() {
 /// What a target loses is remembered first. Where the copy can't know any more what it had copied (a standby
 /// with a place of its own, sampling judged anew) this would be another test.
 void SiteWorld::purge_target() {
-  if (!target_->up() || config_.place == CopierPlace::kTwoApart || config_.has_sampling() ||
+  if (!target_->up() || config_.target_is_queue || config_.place == CopierPlace::kTwoApart || config_.has_sampling() ||
       config_.copy.max_age.count() != 0)
     return;
   if (!observe_target()) return;
@@ -400,7 +408,11 @@ std::vector<StoredCopy> SiteWorld::read_all(SiteMachine& site, const std::string
 }
 
 bool SiteWorld::observe_target() {
-  const auto messages = read_all(*target_, config_.copy.target_stream, observed_ + 1);
+  auto messages = read_all(*target_, config_.copy.target_stream, observed_ + 1);
+  for (auto taken = worker_.taken().upper_bound(observed_); taken != worker_.taken().end(); ++taken) {
+    const auto place = std::ranges::lower_bound(messages, taken->second.seq, {}, &StoredCopy::seq);
+    if (place == messages.end() || place->seq != taken->second.seq) messages.insert(place, taken->second);
+  }
   for (const StoredCopy& message : messages) record_.target_holds(message);
   if (messages.empty()) return false;
   observed_ = messages.back().seq.value();

@@ -14,6 +14,7 @@
 #include "simulate/site_config.h"
 #include "simulate/site_machine.h"
 #include "simulate/site_record.h"
+#include "simulate/site_worker.h"
 #include "simulate/tally.h"
 
 namespace sluice::simulate {
@@ -36,6 +37,8 @@ struct SiteTally {
   uint64_t begun_anew = 0;
   uint64_t compressed = 0;         ///< worlds whose copy ended over a compressed link
   uint64_t with_dictionaries = 0;  ///< where a connection began with what an earlier one had carried
+  uint64_t into_queues = 0;        ///< worlds
+  uint64_t between_queues = 0;     ///< of them those whose source is a queue too
   uint64_t paced = 0;
   uint64_t paced_by_hour = 0;      ///< of them those with another rate at some hours
   uint64_t alarms = 0;      ///< copies that stood for 10 s while there was something to copy, and said so
@@ -98,6 +101,7 @@ class SiteWorld {
   const SiteConfig config_;
   SiteRecord record_;
   std::vector<std::unique_ptr<SiteMachine>> machines_;
+  SiteWorker worker_;               ///< of a target that is a queue
   SiteMachine* source_ = nullptr;
   SiteMachine* target_ = nullptr;
   std::vector<SiteMachine*> copiers_;
