@@ -327,7 +327,9 @@ class ChoriaAudit final : public Adapter {
   }
 
   bool bury(Held& one) {
-    const std::string place = fmt::format("{}#{}/{}", options_.file, one.line.after.inode, one.line.at);
+    // A gap is no line and has no offset: what is told of it names it.
+    const std::string_view gap = one.reason == "gap" ? std::string_view(one.detail) : std::string_view();
+    const std::string place = fmt::format("{}#{}/{} {}", options_.file, one.line.after.inode, one.line.at, gap);
     const Offer taken = letters_->dead_letter({one.reason, one.detail, options_.file, one.line.text, place}, [this, number = one.number](const Result<PubAck>& kept) {
       const auto at = std::ranges::find(held_, number, &Held::number);
       if (at != held_.end() && (kept || kept.error().code != Errc::kClosed)) settle(*at);
