@@ -40,7 +40,7 @@ template <class T, size_t N>
 Status read_enum(const JsonElement& from, const Name<T> (&names)[N], T& out) {
   std::string text;
   if (Status read = read_json(from, text); !read) return read;
-  if (text.empty()) return {};  // null
+  // Neither null nor "" is a word.
   for (const auto& name : names) {
     if (name.text == text) {
       out = name.value;
@@ -136,6 +136,7 @@ Result<ConsumerRequest> parse_consumer_request(std::string_view json, UnknownKey
                 }},
       JsonField{"action",
                 [&](const JsonElement& e) -> Status {
+                  if (e.is_null()) return bad_json("unknown consumer action: null");
                   if (Status read = read_json(e, request.action); !read) return read;
                   if (request.action.empty() || request.action == "create" || request.action == "update") return {};
                   return bad_json("unknown consumer action: \"" + request.action + "\"");

@@ -25,7 +25,7 @@ std::unexpected<Error> no(uint16_t code, std::string detail = {}) {
 ConsumerConfig comparable(ConsumerConfig config) {
   config.pause_until.reset();
   config.name_made = false;
-  std::erase_if(config.metadata, [](const auto& entry) { return entry.first.starts_with("_nats."); });
+  for (const char* key : {"_nats.ver", "_nats.level", "_nats.req.level"}) config.metadata.erase(key);
   return config;
 }
 
@@ -206,7 +206,8 @@ Result<Consumer*> LocalConsumers::put(Stream& stream, ConsumerConfig config, Con
 }
 
 Status LocalConsumers::check_among_others(Stream& stream, const ConsumerConfig& config) {
-  if (stream.config().retention != Retention::kWorkQueue) return {};
+  // A mirror or source elsewhere reads a work queue as it likes: servers before 2.15 ask with ack none.
+  if (stream.config().retention != Retention::kWorkQueue || config.direct) return {};
   std::vector<const ConsumerConfig*> others;
   each(stream.config().name, [&](Consumer& other) {
     if (other.name() != config.name) others.push_back(&other.config());

@@ -22,7 +22,7 @@ struct Word {
 template <class T, size_t N>
 JsonField enum_field(std::string_view name, T& out, const Word<T> (&words)[N]) {
   return {name, [&out, &words](const JsonElement& from) -> Status {
-            if (from.is_null()) return {};
+            if (from.is_null()) return bad_json("can not unmarshal \"null\"");  // unlike other fields
             std::string text;
             if (auto status = read_json(from, text); !status) return status;
             for (const Word<T>& word : words) {
@@ -46,7 +46,6 @@ constexpr Word<PersistMode> kPersistModes[] = {{"", PersistMode::kDefault},
 
 JsonField compression_field(Compression& out) {
   return {"compression", [&out](const JsonElement& from) -> Status {
-            if (from.is_null()) return {};
             std::string text;
             if (auto status = read_json(from, text); !status) return status;
             if (text != "none" && text != "s2") return bad_json("unknown compression algorithm");

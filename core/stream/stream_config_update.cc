@@ -27,6 +27,9 @@ void apply_seal(StreamConfig& c) {
 }  // namespace
 
 Status check_stream_update(const StreamConfig& was, StreamConfig& updated) {
+  // Delete markers switch TTLs on, which a new stream's checks see only afterwards.
+  if (updated.allow_msg_counter && updated.allow_msg_ttl)
+    return invalid("counter stream cannot use message TTLs");
   if (was.name != updated.name) return invalid("stream configuration name must match original");
   if (was.storage != updated.storage) return forbidden("change storage type");
   if (was.retention != updated.retention &&

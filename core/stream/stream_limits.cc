@@ -158,7 +158,13 @@ void LocalStream::consumer_done(StreamSeq seq) {
   if (closed_) return;
   switch (parts_.config.retention) {
     case Retention::kLimits: return;
-    case Retention::kWorkQueue: remove_stored(seq, false); return;
+    case Retention::kWorkQueue:
+      if (observers_.size() <= 1) {
+        remove_stored(seq, false);
+        return;
+      }
+      // A mirror elsewhere may read beside the queue's own consumers: what one of them still has to do stays.
+      [[fallthrough]];
     case Retention::kInterest: {
       const auto stored = store_.load(seq);
       if (!stored) return;
