@@ -307,11 +307,11 @@ void add_conduct(CopyTable& t) {
   t.text("leader_election_name", &O::leader_election_name)
       .doc("Takes part in an election under this name: only the leader copies.");
   t.count("window_messages", &O::window_messages)
-      .between(1, 30'000)
+      .between(1, 60'000)
       .doc("Messages on their way to the target, not yet acknowledged.");
   t.size("window_size", &O::window_bytes)
-      .between(64 * 1024, static_cast<int64_t>(kGiB) / 64)
-      .doc("Bytes on their way to the target; a slow link gets less by itself.");
+      .between(64 * 1024, 24 * static_cast<int64_t>(kMiB))
+      .doc("Bytes on their way to the target, at most: 8 MiB and what a long way carries at the measured rate; a slow link gets less by itself.");
   t.own("compression", FieldKind::kWord, "as source and target say",
         [](ReadContext& c, const YamlNode& n, const FieldRow& row, O& options) {
           if (const auto index = read_word(c, n, row)) options.compression = static_cast<LinkCompression>(*index);

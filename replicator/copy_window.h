@@ -9,13 +9,15 @@
 
 namespace sluice {
 
-/// Happy path: acks within kPatience of the quickest one seen; the window doubles each round trip up to its
-/// bound. On a slow link the wait grows with what is sent ahead: then the window is set to what the
+/// Happy path: acks within kPatience of the quickest one seen; the window doubles each round trip up to kUsual_bytes,
+/// and beyond that as far as a long way carries at the measured rate (half as much again, so that the rate can grow). On a slow link the wait grows with what is sent ahead: then the window is set to what the
 /// measured rate carries in the round trip plus half of kPatience.
 class CopyWindow {
  public:
-  CopyWindow(size_t max_messages, size_t max_bytes)
-      : max_messages_(max_messages), max_bytes_(max_bytes), bytes_(std::min(max_bytes, kFirst_bytes)) {}
+  /// `idle_trip`: a round trip as it was while nothing else was on its way. An ack's own time can't tell how long the way is: it
+  /// grows with the window.
+  CopyWindow(size_t max_messages, size_t max_bytes, std::chrono::nanoseconds idle_trip)
+      : max_messages_(max_messages), max_bytes_(max_bytes), idle_trip_(idle_trip), bytes_(std::min(max_bytes, kFirst_bytes)) {}
 
   size_t max_messages() const { return max_messages_; }
   size_t bytes() const { return bytes_; }
@@ -35,10 +37,12 @@ class CopyWindow {
     const auto elapsed = now - round_began_;
     const auto quickest = this->quickest();
     if (elapsed < std::max<std::chrono::nanoseconds>(quickest, kShortestRound)) return;
+    const double rate = static_cast<double>(acked_bytes_) / std::chrono::duration<double>(elapsed).count();
     if (slowest_ <= quickest + kPatience) {
-      bytes_ = std::min(bytes_ * 2, max_bytes_);
+      const double carried = 1.5 * rate * std::chrono::duration<double>(std::min(quickest, idle_trip_)).count();
+      const size_t most = std::max(kUsual_bytes, static_cast<size_t>(carried));
+      bytes_ = std::min(std::max(bytes_, std::min(bytes_ * 2, most)), max_bytes_);
     } else if (round_began_.count() != 0) {
-      const double rate = static_cast<double>(acked_bytes_) / std::chrono::duration<double>(elapsed).count();
       const double fits = rate * std::chrono::duration<double>(quickest + kPatience / 2).count();
       bytes_ = std::clamp(static_cast<size_t>(fits), std::min(kLeast_bytes, max_bytes_), max_bytes_);
     }
@@ -54,6 +58,7 @@ class CopyWindow {
   /// What even 50 kbit/s carry well within the shortest timeout; a quick link doubles it to the bound in a tenth of a second.
   static constexpr size_t kFirst_bytes = 16 * 1024;
   static constexpr size_t kLeast_bytes = 4 * 1024;
+  static constexpr size_t kUsual_bytes = 8 * 1024 * 1024;
   static constexpr std::chrono::nanoseconds kPatience = std::chrono::seconds(1);
   static constexpr std::chrono::nanoseconds kShortestRound = std::chrono::milliseconds(10);
   static constexpr std::chrono::nanoseconds kShortestTimeout = std::chrono::seconds(10);
@@ -67,6 +72,7 @@ class CopyWindow {
 
   const size_t max_messages_;
   const size_t max_bytes_;
+  const std::chrono::nanoseconds idle_trip_;
   size_t bytes_;
   std::chrono::nanoseconds recent_{0};  ///< the quickest ack since recent_since_; 0 = none
   std::chrono::nanoseconds before_{0};  ///< and of the time before

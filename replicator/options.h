@@ -112,8 +112,8 @@ struct StreamCopyOptions {
   uint32_t max_hops = 0;       ///< leave out what was copied so often already; 0 = never
   std::string leader_election_name;
 
-  size_t window_messages = 16'384;             ///< on their way to the target, not yet acknowledged
-  size_t window_bytes = 8 * 1024 * 1024;
+  size_t window_messages = 32'768;             ///< on their way to the target, not yet acknowledged
+  size_t window_bytes = 16 * 1024 * 1024;      ///< the most; it is used up on long ways only
   PaceOptions pace;
   std::optional<LinkCompression> compression;  ///< of both links; none = as each says itself
   OnGap on_gap = OnGap::kContinue;

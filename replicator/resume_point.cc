@@ -32,12 +32,14 @@ ResumePoint::~ResumePoint() {
 }
 
 void ResumePoint::ask() {
+  asked_ = env_.clock.now();
   step_ = source_.stream_info(options_.stream, [this](Result<StreamFigures> info) { on_source(std::move(info)); });
 }
 
 void ResumePoint::on_source(Result<StreamFigures> info) {
   if (!info) return events_.on_failed(fmt::format("source stream '{}': {}", options_.stream, info.error().detail));
   plan_.source = *std::move(info);
+  plan_.source_trip = env_.clock.now() - std::exchange(asked_, env_.clock.now());
   step_ = target_.stream_info(options_.target_stream,
                               [this](Result<StreamFigures> found) { on_target(std::move(found)); });
 }
@@ -49,6 +51,7 @@ void ResumePoint::on_target(Result<StreamFigures> info) {
     return events_.on_failed(fmt::format("target stream '{}': {}", options_.target_stream, info.error().detail));
   }
   plan_.target = *std::move(info);
+  if (plan_.target_trip.count() == 0) plan_.target_trip = env_.clock.now() - asked_;
   if (std::exchange(known_.look_at_config, false))
     return read_source_config([this](const std::string& source) { compare_configs(source); });
   weigh();

@@ -10,6 +10,7 @@
 // The source is then held against that: made anew, shortened, or its front gone before it was copied.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -38,6 +39,8 @@ struct ResumePlan {
   WallNanos start_time = 0;
   StreamFigures source;
   StreamFigures target;
+  std::chrono::nanoseconds source_trip{0};  ///< how long each took to answer
+  std::chrono::nanoseconds target_trip{0};
   SeqSet on_target;      ///< beyond the position, written by us already (shared targets)
   /// Of those the newest of each subject at the target: what lies before it there was decided, and is not written behind it.
   std::unordered_map<std::string, uint64_t> newest_on_target;
@@ -107,6 +110,7 @@ class ResumePoint {
   Events events_;
   ResumePlan plan_;
   bool seen_as_shared_ = false;
+  MonoTime asked_{0};
   // Of a scan:
   std::map<WallNanos, Found> scanned_;  ///< by the source's life
   StreamSeq scan_end_;

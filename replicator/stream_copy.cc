@@ -220,6 +220,7 @@ void StreamCopy::begin(ResumePlan plan) {
                  .may_write = may_write_,
                  .max_messages = options_.window_messages,
                  .max_bytes = options_.window_bytes,
+                 .idle_trip = plan.target_trip,
                  .pace = pace_ ? &*pace_ : nullptr},
       TargetWriter::Events{
           .on_settled = [this](const CopyItem& item, StreamSeq target_seq) { on_settled(item, target_seq); },

@@ -152,7 +152,7 @@ class StreamCopy {
   void write_position_now();
   std::chrono::nanoseconds position_interval() const;
   void finish_stop();
-  size_t read_window_bytes() const;
+  size_t read_window_bytes(std::chrono::nanoseconds source_trip) const;
   std::string position_file() const { return options_.id() + ".position"; }
 
   Env& env_;

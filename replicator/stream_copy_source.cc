@@ -11,13 +11,21 @@ namespace sluice {
 namespace {
 
 constexpr size_t kLeastReadWindow_bytes = 16 * 1024;
+constexpr size_t kUsualReadWindow_bytes = 8 * 1024 * 1024;
+constexpr size_t kMostReadWindow_bytes = 16 * 1024 * 1024;
+constexpr size_t kLeastRead_bytes = 512;     // of a message in memory, however short
+constexpr size_t kMostTaken_count = 16'384;  // of a queue and not settled, each of which its server keeps in memory
+constexpr double kReadRate = 100e6;  // bytes a second that are hoped for
 
 }  // namespace
 
+/// What a long way from the source carries, as it is not to be waited for; all of that may have to wait here when the target is slow.
 /// With a pace the source's link is not to carry in one burst what then takes minutes to send.
-size_t StreamCopy::read_window_bytes() const {
+size_t StreamCopy::read_window_bytes(std::chrono::nanoseconds source_trip) const {
   const uint64_t rate = pace_ ? pace_->largest_rate() : 0;
-  return rate == 0 ? options_.window_bytes : std::clamp<size_t>(2 * rate, kLeastReadWindow_bytes, std::max(options_.window_bytes, kLeastReadWindow_bytes));
+  if (rate != 0) return std::clamp<size_t>(2 * rate, kLeastReadWindow_bytes, std::max(options_.window_bytes, kLeastReadWindow_bytes));
+  const double carried = kReadRate * std::chrono::duration<double>(source_trip).count();
+  return std::min({options_.window_bytes, kUsualReadWindow_bytes + static_cast<size_t>(carried), kMostReadWindow_bytes});
 }
 
 /// What a queue at either end can't be copied with; empty = nothing.
@@ -46,8 +54,8 @@ void StreamCopy::read_source(const ResumePlan& plan) {
                           .worker = options_.name,
                           .filters = options_.filters(),
                           .created = plan.source.created,
-                          .window_messages = 2 * options_.window_messages,
-                          .window_bytes = read_window_bytes(),
+                          .window_messages = 2 * std::min(options_.window_messages, kMostTaken_count),
+                          .window_bytes = read_window_bytes(plan.source_trip),
                           .description = description},
                          std::move(events));
     return;
@@ -58,8 +66,8 @@ void StreamCopy::read_source(const ResumePlan& plan) {
                       .created = plan.source.created,
                       .first = plan.is_anchored ? plan.position.source_seq.next() : StreamSeq(0),
                       .start_time = plan.start_time,
-                      .window_messages = options_.window_messages,
-                      .window_bytes = read_window_bytes(),
+                      .window_messages = std::min(options_.window_messages, read_window_bytes(plan.source_trip) / kLeastRead_bytes),
+                      .window_bytes = read_window_bytes(plan.source_trip),
                       .consumer_prefix = "SR_" + options_.name,
                       .description = description},
                      std::move(events));

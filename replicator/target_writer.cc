@@ -17,6 +17,7 @@ using Kind = WriteFailure::Kind;
 constexpr size_t kProtocol_bytes = 64;
 
 constexpr uint16_t kFenceInUse = 10164;
+constexpr size_t kWaiting_bytes = 2 * 1024 * 1024;
 constexpr auto kProofRetry = std::chrono::milliseconds(20);
 /// Of no message.
 constexpr std::string_view kNoId = "Sluice asks whether the id is known";
@@ -39,7 +40,7 @@ TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Even
       target_(target),
       plan_(std::move(plan)),
       events_(std::move(events)),
-      window_(plan_.max_messages, plan_.max_bytes),
+      window_(plan_.max_messages, plan_.max_bytes, plan_.idle_trip),
       window_max_bytes_(plan_.max_bytes),
       next_target_(plan_.target_last.next()),
       maybe_known_(plan_.shared || plan_.taken_after >= plan_.target_last ? 0 : plan_.target_last.value() - plan_.taken_after.value()) {
@@ -47,11 +48,11 @@ TargetWriter::TargetWriter(Env& env, StreamClient& target, WriterPlan plan, Even
   if (plan_.may_write) proof_timer_ = env_.timers.make([this] { pump(); });
 }
 
-/// What waits is of no use in memory: a quarter of a window is there when acks make room, more is on its way from the source by
-/// then; with a pace no more than a second's worth.
+/// What waits is of no use in memory: some is there when acks make room, more is on its way from the source by then; with a pace no more
+/// than a second's worth.
 size_t TargetWriter::most_waiting_bytes() const {
   const uint64_t rate = plan_.pace == nullptr ? 0 : plan_.pace->rate_at(env_.clock.wall());
-  return rate == 0 ? std::max<size_t>(window_max_bytes_ / 4, 1) : std::clamp<size_t>(rate, 1, window_max_bytes_);
+  return rate == 0 ? std::clamp<size_t>(window_max_bytes_ / 4, 1, kWaiting_bytes) : std::clamp<size_t>(rate, 1, window_max_bytes_);
 }
 
 /// A message can be fenced by the id of the one before it only if that has one.
@@ -212,7 +213,9 @@ void TargetWriter::publish(Place& place, uint64_t number) {
   on_its_way(place);
   place.ticket = target_.publish({place.item.subject, "", place.item.headers, place.item.payload}, window_.timeout(),
                                  [this, number](Result<PubAck> ack) { on_answer(number, std::move(ack)); });
-  place.item.headers = place.item.payload = {};  // the link has them; they are never sent again in this session
+  // The link has them; they are never sent again in this session. An assignment would keep their room.
+  std::string().swap(place.item.headers);
+  std::string().swap(place.item.payload);
 }
 
 void TargetWriter::on_its_way(Place& place) {

@@ -71,6 +71,7 @@ struct WriterPlan {
   std::function<bool()> may_write{};  ///< whether our term can be proven; empty = always
   size_t max_messages = 1000;
   size_t max_bytes = 8 * 1024 * 1024;
+  std::chrono::nanoseconds idle_trip{0};  ///< to the target and back, with nothing else on its way
   Pace* pace = nullptr;        ///< outlives the writer; null = as fast as the window lets
 };
 
@@ -95,7 +96,7 @@ class TargetWriter {
   void add(CopyItem item);
   /// Enough waits that is not yet on its way: read no more for now.
   bool is_full() const {
-    return waiting_messages() >= std::max<size_t>(window_.max_messages() / 4, 1) || waiting_bytes_ >= most_waiting_bytes();
+    return waiting_messages() >= std::clamp<size_t>(window_.max_messages() / 4, 1, kWaiting_count) || waiting_bytes_ >= most_waiting_bytes();
   }
   bool idle() const { return line_.empty(); }
   /// Drops what was not published yet; what is on its way settles.
@@ -109,6 +110,7 @@ class TargetWriter {
   uint64_t sent_bytes() const { return sent_bytes_; }
 
  private:
+  static constexpr size_t kWaiting_count = 4096;
   struct Place {
     CopyItem item;
     StreamSeq target_seq;

@@ -16,7 +16,7 @@ struct Link {
   nanoseconds trip;
   size_t message_bytes = 300;
 
-  CopyWindow window{30'000, 8 * 1024 * 1024};
+  CopyWindow window{100'000, 32 * 1024 * 1024, trip};
   nanoseconds now{0};
   nanoseconds free_at{0};
   struct Sent {
@@ -73,8 +73,23 @@ TEST(CopyWindow, RecoversWhenTheRouteHasBecomeLonger) {
   EXPECT_GT(static_cast<double>(link.acked_bytes), 0.5 * 1e6 * 60);
 }
 
+TEST(CopyWindow, ALongWayOfAFastLinkIsFilledBeyondTheUsualWindow) {
+  Link link{.bytes_a_second = 150e6, .trip = 100ms};
+  link.run(5s);
+  link.acked_bytes = 0;
+  link.run(5s);
+  EXPECT_GT(static_cast<double>(link.acked_bytes), 0.9 * 150e6 * 5);
+  EXPECT_LT(link.window.bytes(), 25u * 1024 * 1024) << "more only waits";
+}
+
+TEST(CopyWindow, AShortWayGetsNoMoreHoweverLongTheTargetTakes) {
+  Link link{.bytes_a_second = 50e6, .trip = 100us};
+  link.run(60s);
+  EXPECT_LE(link.window.bytes(), 8u * 1024 * 1024);
+}
+
 TEST(CopyWindow, OneMessageIsAlwaysAllowed) {
-  CopyWindow window(1, 64 * 1024);
+  CopyWindow window(1, 64 * 1024, 0ns);
   EXPECT_TRUE(window.has_room(0, 0));
   EXPECT_FALSE(window.has_room(1, 10));
 }
