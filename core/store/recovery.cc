@@ -641,8 +641,16 @@ void Recovery::mark_given_out(const StoreFile& file, uint64_t stream, uint64_t l
 void Recovery::settle_lost(RecoveredStreamState& stream) {
   SeqSet lost;
   for (const auto& [first, last] : stream.lost.ranges()) {
-    for (uint64_t s = std::max({first, stream.floor, stream.segments_last + 1}); s <= last; ++s) {
-      if (stream.index.find(s) == nullptr && !stream.removed_unseen.contains(s)) lost.insert(s);
+    // Range by range: a mirror's gap may be of any width.
+    for (uint64_t s = std::max({first, stream.floor, stream.segments_last + 1}); s <= last;) {
+      s = stream.removed_unseen.next_absent(s);
+      const uint64_t stored = stream.index.next(s);
+      const auto removed = stream.removed_unseen.ranges().lower_bound(s);
+      uint64_t end = last;
+      if (stored != 0) end = std::min(end, stored - 1);
+      if (removed != stream.removed_unseen.ranges().end()) end = std::min(end, removed->first - 1);
+      if (s <= end) lost.insert_range(s, end);
+      s = std::max(s, end) + 1;
     }
   }
   stream.lost = std::move(lost);

@@ -1,6 +1,7 @@
 // The store on disk: recovery, retirement, failures.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -249,6 +250,33 @@ TEST(FileStore, EveryFlippedBitOfAnOlderBatchLosesAtMostItsRecord) {
     ASSERT_TRUE(w.sim.disk().flip_bit(journal, offset, bit));
   }
   EXPECT_GT(tried, 500u);
+}
+
+/// A skip of a mirror may stand for any number of sequences: one bit in it must not hold up the start.
+TEST(FileStore, DamageToAWideGapIsToldAtOnce) {
+  constexpr uint64_t kFar = uint64_t{1} << 28;
+  StoreWorld w;
+  w.open();
+  StreamStore& s = w.make("A");
+  w.put(s, "s", body(1));
+  w.run();
+  const std::string journal = w.newest_journal();
+  const std::string before = *w.sim.disk().contents(journal);
+  s.skip_to(StreamSeq(kFar), 1);
+  w.run();
+  const std::string after = *w.sim.disk().contents(journal);
+  const auto batch = static_cast<uint64_t>(std::ranges::mismatch(before, after).in2 - after.begin());
+  ASSERT_EQ(batch % format::kBlock, 0u);
+  w.put(s, "s", body(2));
+  w.run();
+  w.store->close([](Status) {});
+  w.run();
+  w.store.reset();
+  ASSERT_TRUE(w.sim.disk().flip_bit(journal, batch + format::kBatchHeader + 16, 1));
+  w.open();
+  const StreamStore& again = w.find("A");
+  EXPECT_EQ(again.lost().ranges(), (std::map<uint64_t, uint64_t>{{2, kFar}}));
+  EXPECT_EQ(w.find("A").load(StreamSeq(kFar + 1))->payload, body(2));
 }
 
 TEST(FileStore, DamageInTheJournalIsToldBySequence) {
