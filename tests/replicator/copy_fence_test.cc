@@ -1,6 +1,8 @@
 // A mark on a shared target fences what earlier sessions and stale leaders sent, however late it comes.
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "copy_world.h"
 
 namespace sluice {
@@ -43,17 +45,22 @@ struct Fenced : ::testing::Test {
     for (auto& [seq, message] : w.target.streams["TARGET"].messages) count += message.subject == "s.fence" ? 1 : 0;
     return count;
   }
-  /// A leader is stopped with messages on their way, another one takes over; then those arrive, long after the target forgot their ids.
-  void hand_over_while_messages_are_on_their_way() {
+  /// SIGSTOP, or a network that is cut: its bytes stand in a queue, and arrive with target.arrive(). 20 messages were copied before.
+  void kill_while_messages_are_on_their_way(std::optional<uint64_t> leading_term = std::nullopt) {
     w.fill(20);
     w.start();
-    w.copy->set_leading(true, kOldTerm);
+    if (leading_term) w.copy->set_leading(true, *leading_term);
     ASSERT_TRUE(w.run_until_passed());
     w.target.holds_publishes = true;
     w.fill(20);
     ASSERT_TRUE(w.sim.run_until([&] { return w.copy->figures().in_flight >= 5; }, 10s));
-    w.kill();  // SIGSTOP, or a network that is cut: its bytes stand in a queue
+    w.kill();
     w.target.holds_publishes = false;
+  }
+  /// A leader is stopped with messages on their way, another one takes over; then those arrive, long after the target forgot their ids.
+  void hand_over_while_messages_are_on_their_way() {
+    kill_while_messages_are_on_their_way(kOldTerm);
+    if (HasFatalFailure()) return;
     auto other = make_other(w.options);
     ASSERT_TRUE(other->start(false));
     other->set_leading(true, kNewTerm);
@@ -84,14 +91,8 @@ TEST_F(Fenced, WithoutTheMarkTheyAreDoubledAndOutOfOrder) {  // what the fence i
 
 TEST_F(Fenced, EarlierSessionsAreFencedOffEvenWithoutIdsAndElections) {
   w.options.message_ids = false;
-  w.fill(20);
-  w.start();
-  ASSERT_TRUE(w.run_until_passed());
-  w.target.holds_publishes = true;
-  w.fill(20);
-  ASSERT_TRUE(w.sim.run_until([&] { return w.copy->figures().in_flight >= 5; }, 10s));
-  w.kill();
-  w.target.holds_publishes = false;
+  kill_while_messages_are_on_their_way();
+  if (HasFatalFailure()) return;
   w.start();
   ASSERT_TRUE(w.run_until_passed());
   w.target.arrive();
@@ -101,14 +102,8 @@ TEST_F(Fenced, EarlierSessionsAreFencedOffEvenWithoutIdsAndElections) {
 
 TEST_F(Fenced, WhatArrivesBeforeTheNewMarkIsFoundAndNotSentAgain) {
   w.options.message_ids = false;
-  w.fill(20);
-  w.start();
-  ASSERT_TRUE(w.run_until_passed());
-  w.target.holds_publishes = true;
-  w.fill(20);
-  ASSERT_TRUE(w.sim.run_until([&] { return w.copy->figures().in_flight >= 5; }, 10s));
-  w.kill();
-  w.target.holds_publishes = false;
+  kill_while_messages_are_on_their_way();
+  if (HasFatalFailure()) return;
   w.target.arrive();
   w.start();
   ASSERT_TRUE(w.run_until_passed());
