@@ -13,14 +13,22 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 constexpr std::chrono::minutes kInactive{5};
+constexpr std::chrono::seconds kSilence{2};
 constexpr uint16_t kUnavailable = 10008;
 
-uint64_t pending_of(const std::string& info) {
+struct ConsumerState {
+  uint64_t pending = 0;
+  uint64_t delivered = 0;
+};
+
+ConsumerState state_of(const std::string& info) {
   simdjson::dom::parser parser;
   simdjson::dom::element root;
-  uint64_t pending = 0;
-  if (parser.parse(info).get(root) != simdjson::SUCCESS) return 0;
-  return root["num_pending"].get(pending) == simdjson::SUCCESS ? pending : 0;
+  ConsumerState state;
+  if (parser.parse(info).get(root) != simdjson::SUCCESS) return state;
+  if (root["num_pending"].get(state.pending) != simdjson::SUCCESS) state.pending = 0;
+  if (root["delivered"]["consumer_seq"].get(state.delivered) != simdjson::SUCCESS) state.delivered = 0;
+  return state;
 }
 
 }  // namespace
@@ -30,7 +38,8 @@ StreamWatch::StreamWatch(Env& env, StreamClient& client, StreamWatchOptions opti
       client_(client),
       options_(std::move(options)),
       events_(std::move(events)),
-      retry_timer_(env.timers.make([this] { make_consumer(); })) {
+      retry_timer_(env.timers.make([this] { make_consumer(); })),
+      silence_timer_(env.timers.make([this] { look_behind(); })) {
   make_consumer();
 }
 
@@ -93,6 +102,7 @@ std::string StreamWatch::consumer_request() const {
 
 void StreamWatch::make_consumer() {
   pull_.reset();
+  look_.cancel();
   if (!consumer_.empty()) client_.delete_consumer(options_.stream, consumer_, [](Status) {}).release();
   stale_ = false;
   consumer_seq_ = 0;
@@ -115,7 +125,9 @@ void StreamWatch::on_made(Result<std::string> made) {
       options_.stream, consumer_, options_.window, [this](const ConsumedMessage& message) { on_message(message); },
       [this](const Error&) { start_over(); });
   if (paused_) pull_->pause();
-  if (!current_ && (options_.from == WatchFrom::kNew || pending_of(*made) == 0)) now_current();
+  if (current_) return;
+  if (options_.from == WatchFrom::kNew || state_of(*made).pending == 0) return now_current();
+  silence_timer_->start(kSilence);
 }
 
 void StreamWatch::on_message(const ConsumedMessage& message) {
@@ -124,15 +136,34 @@ void StreamWatch::on_message(const ConsumedMessage& message) {
   ++consumer_seq_;
   failures_ = 0;
   told_ = message.stream_seq;
+  if (!current_) silence_timer_->start(kSilence);
   const bool last_of_beginning = !current_ && message.pending == 0;
   const std::weak_ptr<char> alive = alive_;
   if (events_.on_message) events_.on_message(message);
   if (!alive.expired() && last_of_beginning) now_current();
 }
 
+void StreamWatch::look_behind() {
+  if (current_ || stale_ || !pull_) return;
+  silence_timer_->start(kSilence);
+  if (paused_ || look_.active()) return;
+  look_ = client_.api("CONSUMER.INFO", options_.stream + "." + consumer_, "", [this](const Result<std::string>& info) {
+    look_.release();
+    on_looked(info);
+  });
+}
+
+/// An answer that overtakes messages under way tells of more delivered than came.
+void StreamWatch::on_looked(const Result<std::string>& info) {
+  if (!info || current_ || stale_) return;
+  const ConsumerState state = state_of(*info);
+  if (state.pending == 0 && state.delivered == consumer_seq_) now_current();
+}
+
 /// Last act: the callback may destroy this.
 void StreamWatch::now_current() {
   current_ = true;
+  silence_timer_->stop();
   if (events_.on_current) events_.on_current();
 }
 

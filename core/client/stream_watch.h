@@ -41,7 +41,8 @@ struct StreamWatchEvents {
 };
 
 /// Happy path: an ephemeral pull consumer without acks; the numbers of its messages leave no hole, and the
-/// one with nothing behind it ends the beginning.
+/// one with nothing behind it ends the beginning. What was to come may be removed before it came: in a silence the consumer
+/// is asked what still waits.
 ///
 /// Failures: a hole in the numbers, a consumer that is gone or silent, a broken connection → another
 /// consumer from behind the last message told, with back-off; nothing is told twice.
@@ -64,6 +65,8 @@ class StreamWatch {
   void on_made(Result<std::string> made);
   void on_message(const ConsumedMessage& message);
   void start_over();
+  void look_behind();
+  void on_looked(const Result<std::string>& info);
   void now_current();
   void die(const Error& why);
 
@@ -79,7 +82,9 @@ class StreamWatch {
   bool stale_ = false;  ///< what comes still is of a consumer given up
   int failures_ = 0;
   std::unique_ptr<Timer> retry_timer_;
+  std::unique_ptr<Timer> silence_timer_;  ///< of the beginning
   Ticket call_;
+  Ticket look_;
   std::unique_ptr<PullSubscription> pull_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };

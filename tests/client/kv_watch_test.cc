@@ -20,6 +20,10 @@ class KvWatchTest : public testing::Test {
       consumer_ = std::string(m.subject.substr(30, m.subject.find('.', 30) - 30));
       if (!create_reply_.empty()) bus_.publish({m.reply, "", "", create_reply_});
     });
+    info_ = bus_.subscribe("$JS.API.CONSUMER.INFO.>", "", [this](const Message& m, const Origin&) {
+      ++looked_;
+      bus_.publish({m.reply, "", "", info_reply_});
+    });
     next_ = bus_.subscribe("$JS.API.CONSUMER.MSG.NEXT.>", "", [this](const Message& m, const Origin&) { inbox_ = m.reply; });
   }
   std::unique_ptr<KvWatch> watch(KvWatchOptions options = {}) {
@@ -43,8 +47,10 @@ class KvWatchTest : public testing::Test {
   FakeBus bus_;
   std::unique_ptr<NatsLink> link_ = make_bus_link(sim_.env(), bus_);
   std::unique_ptr<StreamClient> client_ = StreamClient::make(sim_.env(), *link_);
-  std::unique_ptr<BusSubscription> create_, next_;
+  std::unique_ptr<BusSubscription> create_, next_, info_;
   std::string create_reply_ = R"({"name":"c","num_pending":2})";
+  std::string info_reply_ = R"({"name":"c","num_pending":2,"delivered":{"consumer_seq":0}})";
+  int looked_ = 0;
   std::string inbox_, consumer_;
   std::vector<std::string> asked_, log_;
 };
@@ -61,6 +67,26 @@ TEST_F(KvWatchTest, ALostMessageIsAskedForAgainFromBehindTheLastOneTold) {
   deliver("b", 7, 1, 1);
   deliver("c", 9, 2, 0);
   EXPECT_EQ(log_, (std::vector<std::string>{"a@4", "b@7", "c@9", "--"}));
+}
+
+TEST_F(KvWatchTest, WhatIsRemovedBeforeItCameDoesNotHoldTheBeginningUp) {
+  auto watched = watch();
+  deliver("a", 4, 1, 1);
+  info_reply_ = R"({"name":"c","num_pending":0,"delivered":{"consumer_seq":2}})";
+  sim_.advance(3s);
+  EXPECT_EQ(log_, (std::vector<std::string>{"a@4"})) << "another one is on its way";
+  EXPECT_EQ(looked_, 1);
+  info_reply_ = R"({"name":"c","num_pending":1,"delivered":{"consumer_seq":1}})";
+  sim_.advance(2s);
+  EXPECT_EQ(log_.size(), 1u) << "one waits";
+  info_reply_ = R"({"name":"c","num_pending":0,"delivered":{"consumer_seq":1}})";
+  sim_.advance(2s);
+  EXPECT_EQ(log_, (std::vector<std::string>{"a@4", "--"})) << "the other expired";
+  const int looked = looked_;
+  sim_.advance(5s);
+  EXPECT_EQ(looked_, looked) << "the beginning is over";
+  deliver("c", 9, 2, 0);
+  EXPECT_EQ(log_.back(), "c@9");
 }
 
 TEST_F(KvWatchTest, ARefusalEndsItAndSilenceDoesNot) {
