@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/heap.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "config/load.h"
 #include "gateway/adapter_host.h"
@@ -33,6 +35,8 @@ namespace sluice {
 namespace {
 
 constexpr Logger kLog{"app"};
+/// Of address space; what the heap has beyond that is in small pages.
+constexpr size_t kHugeHeap_bytes = 256 * kMiB;
 /// Longest wait for adapters and copies to settle.
 constexpr std::chrono::seconds kSettleDeadline{10};
 
@@ -473,6 +477,7 @@ App::App(AppOptions options) : options_(std::move(options)) {}
 App::~App() = default;
 
 int App::run() {
+  put_heap_in_huge_pages(kHugeHeap_bytes);
   Running running(options_);
   auto started = running.start();
   if (!started) {

@@ -28,7 +28,7 @@ MatchList& MatchCache::find(std::string_view subject, SubscriptionTree& tree) {
   Set& set = sets_[hash % kSets];
   MatchList* known = nullptr;
   for (size_t way = 0; way < kWays; ++way) {
-    if (set.hashes[way] != hash || set.lists[way] == nullptr || set.lists[way]->subject != subject) continue;
+    if (set.hashes[way] != hash || set.lists[way] == nullptr || set.lists[way]->subject.view() != subject) continue;
     known = set.lists[way].get();
     if (known->generation != tree.generation()) break;
     ++hits_;
@@ -66,7 +66,7 @@ std::unique_ptr<MatchList>& MatchCache::way_for(Set& set, uint32_t hash, std::st
   size_t at = kWays;
   for (size_t way = 0; way < kWays; ++way) {
     const MatchList* list = set.lists[way].get();
-    if (list != nullptr && set.hashes[way] == hash && list->subject == subject) return set.lists[way];
+    if (list != nullptr && set.hashes[way] == hash && list->subject.view() == subject) return set.lists[way];
     if (list == nullptr && at == kWays) at = way;
   }
   if (at == kWays) at = set.oldest++ % kWays;
@@ -76,7 +76,7 @@ std::unique_ptr<MatchList>& MatchCache::way_for(Set& set, uint32_t hash, std::st
 
 /// What the tree said of the list's subject is all that it would say of this one.
 bool MatchCache::begins_as_known(std::string_view subject, const SubscriptionTree& tree) const {
-  const std::string& known = beginning_->subject;
+  const std::string_view known = beginning_->subject.view();
   return !known.empty() && subject.size() > known.size() && subject[known.size() - 1] == '.' &&
          beginning_->generation == tree.generation() && subject.starts_with(known) &&
          !has_empty_token(subject.substr(known.size()));
@@ -90,7 +90,7 @@ MatchList& MatchCache::once(std::string_view subject, SubscriptionTree& tree) {
   const size_t deciding = fill(*list, subject, tree);
   const bool shared = deciding != 0 && deciding != std::string_view::npos;
   if (!shared || beginning_->users > 0) return *list;
-  list->subject.resize(deciding);
+  list->subject.set(subject.substr(0, deciding));
   std::swap(list, beginning_);
   return *beginning_;
 }
@@ -101,7 +101,7 @@ size_t MatchCache::fill(MatchList& list, std::string_view subject, SubscriptionT
   list.group_count = 0;
   list.conditional = false;
   list.only = nullptr;
-  list.subject = subject;
+  list.subject.set(subject);
   list.generation = tree.generation();
   const size_t deciding = tree.match(subject, [&list](Subscription* subscription) {
     const std::string_view queue = subscription->queue();

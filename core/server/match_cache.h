@@ -14,6 +14,7 @@
 // stream and consumer. The list of the last such beginning serves all that share it, for one comparison.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -29,7 +30,30 @@ namespace sluice {
 
 using SubscriptionTree = SubjectTree<Subscription*>;
 
-struct MatchList {
+/// A subject, short ones in place: to compare one costs no line of their own.
+class KeptSubject {
+ public:
+  void set(std::string_view subject) {
+    length_ = static_cast<uint32_t>(subject.size());
+    if (subject.size() <= kInPlace_bytes)
+      std::copy(subject.begin(), subject.end(), in_place_.begin());
+    else if (longer_ != nullptr)
+      longer_->assign(subject);
+    else
+      longer_ = std::make_unique<std::string>(subject);
+  }
+  std::string_view view() const {
+    return length_ <= kInPlace_bytes ? std::string_view(in_place_.data(), length_) : std::string_view(*longer_);
+  }
+
+ private:
+  static constexpr size_t kInPlace_bytes = 28;
+  uint32_t length_ = 0;
+  std::array<char, kInPlace_bytes> in_place_{};
+  std::unique_ptr<std::string> longer_;
+};
+
+struct alignas(64) MatchList {
   struct Group {
     std::string_view name;  ///< the queue of its first member
     std::vector<Subscription*> members;
@@ -41,7 +65,7 @@ struct MatchList {
   /// Groups in use; those behind them only keep their memory.
   size_t group_count = 0;
   Subscription* only = nullptr;  ///< plain's, when it holds just one
-  std::string subject;  ///< of MatchCache's beginning: what all that it is good for begin with
+  KeptSubject subject;  ///< of MatchCache's beginning: what all that it is good for begin with
   std::vector<Subscription*> plain;
   std::vector<Group> groups;
 

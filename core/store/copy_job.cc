@@ -37,7 +37,16 @@ namespace {
 /// order, so that hardly anything is left to sort.
 class Gathering {
  public:
-  explicit Gathering(CopyJob& job) : job_(job), sealer_(job.keys == nullptr ? nullptr : std::make_unique<Sealer>(job.keys)) {}
+  explicit Gathering(CopyJob& job)
+      : job_(job),
+        sealer_(job.keys == nullptr ? nullptr : std::make_unique<Sealer>(job.keys)),
+        memory_(job.memory != nullptr ? job.memory : std::make_shared<LargeMemoryStock>(0)) {}
+  ~Gathering() {
+    for (LargePiece& file : files_) memory_->give_back(std::move(file));
+    memory_->give_back(std::move(file_));
+  }
+  Gathering(const Gathering&) = delete;
+  Gathering& operator=(const Gathering&) = delete;
 
   Status read(File& file, const CopyJob::Source& source) {
     source_ = source.number;
@@ -167,7 +176,7 @@ class Gathering {
 
   /// Where the bytes will stand until all is written.
   const std::byte* held(std::span<const std::byte> bytes) {
-    if (bytes.data() >= file_.get() && bytes.data() < file_.get() + file_bytes_) {
+    if (bytes.data() >= file_.memory.get() && bytes.data() < file_.memory.get() + file_bytes_) {
       living_bytes_ += bytes.size();
       return bytes.data();
     }
@@ -206,15 +215,15 @@ class Gathering {
   /// Batch by batch. Records of a good batch are believed; of a bad one those that are good by themselves. What was cut is
   /// believed in nothing: an id in it is that of a message which was never acknowledged.
   Status read_journal(File& file, const CopyJob::Source& source) {
-    if (file_room_ < source.size) {
-      file_ = take_large_memory(source.size);
-      file_room_ = source.size;
+    if (file_.bytes < source.size) {
+      memory_->give_back(std::exchange(file_, {}));
+      file_ = memory_->take(source.size);
     }
-    auto got = file.read_at(0, {file_.get(), source.size});
+    auto got = file.read_at(0, {file_.memory.get(), source.size});
     if (!got) return std::unexpected(got.error());
     file_bytes_ = *got;
     living_bytes_ = 0;
-    take_batches({file_.get(), *got}, source);
+    take_batches({file_.memory.get(), *got}, source);
     end_of_file();
     return {};
   }
@@ -240,11 +249,10 @@ class Gathering {
 
   /// The file's memory is kept for its living messages when they are most of it; else they move, and the next file is read into it.
   void end_of_file() {
-    const std::byte* const begin = file_.get();
+    const std::byte* const begin = file_.memory.get();
     const std::byte* const end = begin + std::exchange(file_bytes_, 0);
-    if (living_bytes_ * 2 >= file_room_) {
-      files_.push_back(std::move(file_));
-      file_room_ = 0;
+    if (living_bytes_ * 2 >= file_.bytes) {
+      files_.push_back(std::exchange(file_, {}));
       return;
     }
     for (auto& [stream, items] : items_) {
@@ -273,11 +281,11 @@ class Gathering {
 
   // Where the bytes of the items stand.
   static constexpr size_t kArenaPiece = kMiB;
-  LargeMemory file_;  ///< the journal file that is read, or was last
-  size_t file_room_ = 0;
+  std::shared_ptr<LargeMemoryStock> memory_;
+  LargePiece file_;  ///< the journal file that is read, or was last
   size_t file_bytes_ = 0;  ///< of the one that is read; 0 between them
   size_t living_bytes_ = 0;
-  std::vector<LargeMemory> files_;
+  std::vector<LargePiece> files_;
   std::vector<std::unique_ptr<std::byte[]>> arena_;
   std::byte* arena_next_ = nullptr;
   size_t arena_left_ = 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/large_memory.h"
 #include "base/seq_set.h"
 #include "io/disk.h"
 #include "store/kept_ids.h"
@@ -44,6 +45,7 @@ struct CopyJob {
   std::unordered_map<uint32_t, WallNanos> ids_since;  ///< by stream: ids from then on are kept although their message goes
   uint64_t ids_number = 0;                            ///< of the file for them
   std::unordered_set<uint32_t> compress;  ///< streams whose messages are compressed in the copy
+  std::shared_ptr<LargeMemoryStock> memory;  ///< null: none is kept; not touched by the loop while the job runs
 
   // -- results
   bool made = false;      ///< false: nothing lived, no segment was written

@@ -88,6 +88,7 @@ Status FileStore::open() {
   }
   space_timer_ = env_.timers.make([this] { check_space(); });
   spare_timer_ = env_.timers.make([this] { spares_at_rest(); });
+  memory_timer_ = env_.timers.make([this] { memory_at_rest(); });
   scrub_timer_ = env_.timers.make([this] { scrub_step(); });
   if (options_.scrub_bytes_per_second != 0) scrub_timer_->start(std::chrono::seconds(1));
   resume_erasures(recovery.erasures);
@@ -406,6 +407,7 @@ void FileStore::close(std::move_only_function<void(Status)> done) {
   close_done_ = std::move(done);
   space_timer_->stop();
   spare_timer_->stop();
+  memory_timer_->stop();
   sync_timer_->stop();
   scrub_timer_->stop();
   journal_->request_sync();

@@ -168,6 +168,7 @@ class FileStore final : public Store, public JournalOwner {
   size_t most_spares() const;
   void drop_spares(size_t count);
   void spares_at_rest();
+  void memory_at_rest();
   void wait_for_space();
   void check_space();
   void space_checked(const Status& result, uint64_t free_bytes, const std::string& spare, bool made);
@@ -296,6 +297,7 @@ class FileStore final : public Store, public JournalOwner {
   bool maintain_posted_ = false;
   uint32_t background_jobs_ = 0;
   std::unique_ptr<Retire> retire_;
+  std::shared_ptr<LargeMemoryStock> retire_memory_;  ///< the worker's, while it copies
   std::move_only_function<void(Status)> close_done_;
   bool closing_ = false;
   bool close_sealed_ = false;
@@ -317,6 +319,7 @@ class FileStore final : public Store, public JournalOwner {
   std::unique_ptr<Timer> scrub_timer_;
   std::unique_ptr<Timer> space_timer_;
   std::unique_ptr<Timer> spare_timer_;
+  std::unique_ptr<Timer> memory_timer_;
   std::unique_ptr<Timer> sync_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<DiskWorker> worker_;

@@ -23,6 +23,8 @@ constexpr uint64_t kLeastJournalFiles = 8;  ///< that the journal may grow to wh
 constexpr size_t kSpares = 2;             ///< recycled files kept for good
 constexpr uint64_t kMostSpares = 16;      ///< kept while the store is under load
 constexpr auto kSpareKept = std::chrono::minutes(1);  ///< one of them goes when none was needed for so long
+constexpr size_t kMostMemoryKept = 2;  ///< pieces of a journal file's size
+constexpr auto kMemoryKept = std::chrono::seconds(5);
 constexpr auto kSpaceCheckEvery = std::chrono::milliseconds(200);
 }  // namespace
 
@@ -97,6 +99,18 @@ void FileStore::spares_at_rest() {
   if (failure_ || closing_) return;
   if (!std::exchange(spare_needed_, false)) drop_spares(1);
   if (spares_.size() > kSpares) spare_timer_->start(kSpareKept);
+}
+
+/// What retirements read into is kept while one follows the other.
+void FileStore::memory_at_rest() {
+  if (closing_ || retire_memory_ == nullptr) return;
+  if (retire_ != nullptr) return memory_timer_->start(kMemoryKept);
+  background(
+      [memory = std::exchange(retire_memory_, nullptr)]() -> Status {
+        memory->clear();
+        return {};
+      },
+      [](const Status&) {});
 }
 
 void FileStore::wait_for_space() {
@@ -322,6 +336,9 @@ void FileStore::begin_retire(std::vector<uint64_t> sources) {
     return;
   }
   job.number = take_file_number();
+  if (retire_memory_ == nullptr) retire_memory_ = std::make_shared<LargeMemoryStock>(kMostMemoryKept);
+  job.memory = retire_memory_;
+  memory_timer_->start(kMemoryKept);
   background([copy = retire_->copy, &disk = env_.disk] { return run_copy(disk, *copy); },
              [this](Status result) { copied(result); });
 }

@@ -51,6 +51,13 @@ def test_check_takes_its_file_as_the_other_verbs_do(tmp_path):
     assert sluice("check", good, "-c", good).returncode == 64, "one of the two"
 
 
+def test_the_heap_asks_for_huge_pages(farm):
+    for server in (farm.sluice(PLAIN, servers.free_port()), farm.sluice_as_nats_server("face")):
+        areas = pathlib.Path(f"/proc/{server.start().process.pid}/smaps").read_text()
+        heaps = re.findall(r"\[heap\]\n.*?VmFlags: ([^\n]*)", areas, re.S)
+        assert any("hg" in flags.split() for flags in heaps), heaps
+
+
 def test_run_refuses_an_open_door(tmp_path):
     path = tmp_path / "open.yaml"
     path.write_text(f"server:\n  listen: 0.0.0.0:{servers.free_port()}\nstore:\n  dir: {tmp_path}/store\nmonitor:\n  enabled: false\n")

@@ -80,7 +80,7 @@ TEST_F(MatchCacheTest, AListInUseIsNotComputedAnew) {
   ++first.users;
   MatchList& nested = cache.find("inbox.nested", tree);
   EXPECT_NE(&first, &nested);
-  EXPECT_EQ(first.subject, "inbox.first");
+  EXPECT_EQ(first.subject.view(), "inbox.first");
   --first.users;
   EXPECT_EQ(cache.find("nobody.there", tree).plain.size(), 0U);
 }
