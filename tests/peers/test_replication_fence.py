@@ -1,6 +1,7 @@
 """A leader is stopped with copies on their way to a stream that others write to too; they come when another one has long copied those messages."""
 
 import asyncio
+import json
 import pathlib
 import signal
 import threading
@@ -11,6 +12,7 @@ import pytest
 
 import proxy
 import servers
+from test_remote_core import Cluster
 from test_replication_sites import copier, copies_of, site, stream_of, wait_for
 
 SUBJECTS = 40
@@ -41,12 +43,14 @@ class HeldLink(proxy.Link):
             writer.close()
 
 
-def make_streams(source, target):
+def make_streams(source, target, more=None):
     async def run():
         there, here = await nats.connect(source.url), await nats.connect(target.url)
         await there.jetstream().create_key_value(bucket="CHORIA_LEADER_ELECTION", ttl=3)
         await there.jetstream().add_stream(name="ORDERS", subjects=["orders.>"])
-        await here.jetstream().add_stream(name="ORDERS", subjects=["orders.>"], duplicate_window=0.2)
+        config = {"name": "ORDERS", "subjects": ["orders.>"], "storage": "file", "duplicate_window": 200_000_000, **(more or {})}
+        made = json.loads((await here.request("$JS.API.STREAM.CREATE.ORDERS", json.dumps(config).encode(), timeout=20)).data)
+        assert "error" not in made, made
         await here.jetstream().publish("orders.others", b"not a copy")
         await there.close()
         await here.close()
@@ -78,12 +82,8 @@ def copied(target):
     return found
 
 
-@pytest.mark.parametrize("target_kind", ["nats", "sluice"])
-def test_what_a_stopped_leader_had_sent_is_refused(farm, target_kind):
-    if not pathlib.Path(servers.NATS_SERVER).exists():
-        pytest.skip("no nats-server here")
-    source, target = site(farm, "nats", "source"), site(farm, target_kind, "target")
-    make_streams(source, target)
+def stop_a_leader_midway(farm, source, target, meanwhile=lambda: None):
+    """What the first leader sends to `target` is held until another one has copied it, and comes then. `meanwhile` runs before the other one leads."""
     link = HeldLink(target.port)
     members = []
 
@@ -119,6 +119,7 @@ streams:
         publish_round(1)
         wait_for(lambda: link.held_bytes > 0)
         old.process.send_signal(signal.SIGSTOP)
+        meanwhile()
         new = start_member(target.port)
         wait_for(lambda: copies_of(new)[0]["election"]["leads"])
         wait_for_rounds(2)
@@ -128,7 +129,37 @@ streams:
         wait_for(lambda: copies_of(old)[0]["state"] == "paused")
         publish_round(2)
         wait_for_rounds(3)
-        old.stop()  # its connection, and all on it, has been read to the end
+        new.kill()
+        publish_round(3)  # the one that was stopped leads again, with a mark of its own
+        wait_for_rounds(4)
+        old.stop()  # its connections, and all on them, have been read to the end
     finally:
         link.close()
-    assert copied(target) == {f"orders.{subject}": [0, 1, 2] for subject in range(SUBJECTS)}
+    assert copied(target) == {f"orders.{subject}": [0, 1, 2, 3] for subject in range(SUBJECTS)}
+
+
+@pytest.mark.parametrize("target_kind", ["nats", "sluice"])
+def test_what_a_stopped_leader_had_sent_is_refused(farm, target_kind):
+    if not pathlib.Path(servers.NATS_SERVER).exists():
+        pytest.skip("no nats-server here")
+    source, target = site(farm, "nats", "source"), site(farm, target_kind, "target")
+    make_streams(source, target)
+    stop_a_leader_midway(farm, source, target)
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_into_three_replicas_whose_leader_is_killed_too(farm, batches):
+    """Which look at one fenced message at a time. The stream's own leader dies while the copier's is stopped."""
+    cluster = Cluster(farm)
+    source = site(farm, "nats", "source")
+    make_streams(source, cluster.nodes[0], {"num_replicas": 3, "allow_atomic": batches})
+    leads = asyncio.run(cluster.ask("$JS.API.STREAM.INFO.ORDERS"))["cluster"]["leader"]
+    target = next(node for node in cluster.nodes if node.name != leads)  # what is held goes to it
+
+    def kill_leader():
+        """And no other one, should it have moved meanwhile."""
+        leader = next(node for node in cluster.nodes if node.name == leads)
+        leader.kill()
+        leader.start()
+
+    stop_a_leader_midway(farm, source, target, kill_leader)

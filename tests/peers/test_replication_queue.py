@@ -4,8 +4,11 @@ import asyncio
 import json
 import pathlib
 import random
+import threading
 
 import nats
+import nats.errors
+import nats.js.errors
 import pytest
 from test_replication_sites import copier, copies_of, create, publish, site, stream_of, wait_for
 
@@ -36,6 +39,37 @@ def create_queue(port, retention):
 
 def create_log(port):
     create(port, "COPIES", ["orders.>"])
+
+
+class Taker:
+    """The target's consumer: takes all that comes, as long as anybody answers. What each place of the stream held is kept."""
+
+    def __init__(self, port):
+        self.url, self.taken = f"nats://127.0.0.1:{port}", {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._take()), daemon=True)
+        self._thread.start()
+
+    async def _take(self):
+        nc = await nats.connect(self.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05)
+        pulled = None
+        while not self._ended.is_set():
+            try:
+                pulled = pulled or await nc.jetstream().pull_subscribe("", durable="taker", stream="COPIES")
+                for message in await pulled.fetch(100, timeout=0.5):
+                    seq = message.metadata.sequence.stream
+                    assert self.taken.setdefault(seq, message.data) == message.data, seq
+                    await message.ack_sync(timeout=0.5)  # one that is not heard brings the same place again
+            except (asyncio.TimeoutError, nats.errors.Error, nats.js.errors.Error):  # the target is away for a while, or has nothing
+                await asyncio.sleep(0.05)
+        await nc.close()
+
+    def in_order(self):
+        return [self.taken[seq] for seq in sorted(self.taken)]
+
+    def close(self):
+        self._ended.set()
+        self._thread.join(30)
 
 
 def messages_at(port):
@@ -82,6 +116,43 @@ def test_nothing_is_lost_or_doubled_whoever_is_killed(farm, soak, source_kind, t
         wait_for(lambda: messages_at(source.port) == 0, 60)
         assert [payload for _, _, _, payload in stream_of(target.port, "COPIES")] == sent, f"{what}\n{replicate.log_tail()}"
     finally:
+        link.close()
+
+
+@pytest.mark.parametrize(("source_kind", "target_kind"), [("nats", "sluice"), ("sluice", "nats"), ("sluice", "sluice")])
+def test_from_queue_to_queue_nothing_is_lost_or_doubled_whoever_is_killed(farm, soak, source_kind, target_kind):
+    """What was copied is at neither end any more: it was taken from the source by the copier, from the target by its consumer."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    rng = random.Random(seed)
+    source, target = site(farm, source_kind, "source"), site(farm, target_kind, "target")
+    link = proxy.Link(target.port)
+    create_queue(source.port, "workqueue")
+    answer = api(target.port, "STREAM.CREATE.COPIES", {"name": "COPIES", "subjects": ["orders.>"], "retention": "workqueue"})
+    assert "error" not in answer, answer
+    replicate = copier(farm, config(source.port, link.port))
+    taker = Taker(target.port)
+    sent = []
+    try:
+        for part in range(60 if soak else 5):
+            bodies = [f"{part}-{i}".encode() for i in range(300)]
+            publish(source.port, "orders.a", bodies)
+            sent += bodies
+            wait_for(lambda: len(taker.taken) > len(sent) - 300)  # in the midst of it, or just behind
+            victim = rng.choice(["source", "target", "copier", "copier", "link"])
+            if victim == "link":
+                link.cut()
+                link.mend()
+            else:
+                server = {"source": source, "target": target, "copier": replicate}[victim]
+                server.kill()
+                server.start()
+        wait_for(lambda: len(taker.taken) >= len(sent) and messages_at(source.port) == 0, 120)
+        wait_for(lambda: api(target.port, "STREAM.INFO.COPIES")["state"]["messages"] == 0)
+        assert taker.in_order() == sent, f"seed {seed}\n{replicate.log_tail()}"
+        ledger = wait_for(lambda: [c["ledger"] for c in copies_of(replicate) if c["state"] == "copying"])[0]
+        assert ledger["copied"] == ledger["read"] == len(sent), f"seed {seed} {ledger}"
+    finally:
+        taker.close()
         link.close()
 
 
