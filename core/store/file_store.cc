@@ -84,7 +84,7 @@ Status FileStore::open() {
     if (!made && made.error().code != Errc::kNoSpace) return made;
     if (made) spares_.push_back({path, {}});
     if (made) prewritten_bytes_ += options_.journal_file_bytes;
-    no_space_ = !made;
+    if (!made) no_space_ = disk_full();
   }
   space_timer_ = env_.timers.make([this] { check_space(); });
   spare_timer_ = env_.timers.make([this] { spares_at_rest(); });
@@ -92,7 +92,7 @@ Status FileStore::open() {
   scrub_timer_ = env_.timers.make([this] { scrub_step(); });
   if (options_.scrub_bytes_per_second != 0) scrub_timer_->start(std::chrono::seconds(1));
   resume_erasures(recovery.erasures);
-  if (no_space_) space_timer_->start(std::chrono::milliseconds(200));
+  if (!no_space_.empty()) space_timer_->start(std::chrono::milliseconds(200));
   if (options_.sync != SyncMode::kAlways) {
     SLUICE_LOG(kLog, kWarn, "store acknowledges before data is on disk dir={} sync={}", options_.dir,
                options_.sync == SyncMode::kNone ? "none" : "interval");
@@ -398,7 +398,7 @@ std::string FileStore::take_spare(uint64_t number) {
 Status FileStore::writable() const {
   if (failure_) return std::unexpected(*failure_);
   if (closing_) return fail(Errc::kClosed, "store is closing");
-  if (no_space_) return fail(Errc::kNoSpace, "no space left for new messages");
+  if (!no_space_.empty()) return fail(Errc::kNoSpace, no_space_);
   return {};
 }
 

@@ -191,7 +191,9 @@ class FileStore final : public Store, public JournalOwner {
   void state_file_again(StoreFile& file);
   void recycle();
   void recycled(const Status& result);
-  void set_no_space(bool full);
+  /// @param why  what is full, and what to do; empty = there is space.
+  void set_no_space(std::string why);
+  std::string disk_full() const;
   void bound_journal();
 
   // file_store_erase.cc
@@ -282,7 +284,7 @@ class FileStore final : public Store, public JournalOwner {
   std::vector<IdFile> id_files_;
   std::optional<Error> failure_;
   CommitNo durable_at_failure_{0};
-  bool no_space_ = false;
+  std::string no_space_;  ///< why new messages are refused; empty = they are not
   bool interval_sync_ = false;
   std::deque<Erasing> erasing_;  ///< by rising number
   std::deque<Waiter> erase_waiters_;  ///< by the number up to which all must be done

@@ -49,7 +49,7 @@ void FileStore::background(std::move_only_function<Status()> work, std::move_onl
 
 void FileStore::maintain() {
   if (failure_ || closing_) return;
-  if ((needs_spare() || std::exchange(spare_taken_, false)) && !no_space_) check_space();  // when full, the timer asks
+  if ((needs_spare() || std::exchange(spare_taken_, false)) && no_space_.empty()) check_space();  // when full, the timer asks
   if (retire_ == nullptr) choose_retire();
   bound_journal();
 }
@@ -114,7 +114,7 @@ void FileStore::memory_at_rest() {
 }
 
 void FileStore::wait_for_space() {
-  set_no_space(true);
+  set_no_space(disk_full());
   if (!closing_) space_timer_->start(kSpaceCheckEvery);
 }
 
@@ -162,20 +162,34 @@ void FileStore::space_checked(const Status& result, uint64_t free_bytes, const s
   }
   const bool full = !result || free_bytes < options_.reserve_bytes || over;
   if (!spares_.empty() || !full) journal_->retry();
-  set_no_space(full || journal_->blocked());
+  if (over) {
+    set_no_space(fmt::format("the store in {} has {} bytes and may have {} (store.max_size): raise it, or remove messages", options_.dir,
+                             total, options_.max_bytes));
+  } else if (full || journal_->blocked()) {
+    set_no_space(free_bytes < options_.reserve_bytes
+                     ? fmt::format("the disk of {} has {} bytes free, of which {} are kept back (store.reserve): make room", options_.dir,
+                                   free_bytes, options_.reserve_bytes)
+                     : disk_full());
+  } else {
+    set_no_space({});
+  }
   if (!full) {
     for (const uint64_t erasing : std::exchange(erasures_waiting_, {})) erase_now(erasing);
     wipe_again();
   }
-  if (no_space_ && !closing_) space_timer_->start(kSpaceCheckEvery);
+  if (!no_space_.empty() && !closing_) space_timer_->start(kSpaceCheckEvery);
   if (retire_ == nullptr) maintain_soon();
 }
 
-void FileStore::set_no_space(bool full) {
-  if (std::exchange(no_space_, full) == full) return;
-  const char* what = full ? "refuses messages, disk full" : "accepts messages again";
-  SLUICE_LOG(kLog, kWarn, "store {} dir={} reserve_bytes={}", what, options_.dir, options_.reserve_bytes);
-  tell({full ? StoreEvent::Kind::kNoSpace : StoreEvent::Kind::kSpace, "", StreamSeq(0), what});
+std::string FileStore::disk_full() const { return fmt::format("the disk of {} is full: make room", options_.dir); }
+
+void FileStore::set_no_space(std::string why) {
+  const bool was = !no_space_.empty(), full = !why.empty();
+  no_space_ = std::move(why);
+  if (was == full) return;
+  const char* what = full ? "store refuses messages" : "store accepts messages again";
+  SLUICE_LOG(kLog, kWarn, "{} dir={} why=\"{}\"", what, options_.dir, no_space_);
+  tell({full ? StoreEvent::Kind::kNoSpace : StoreEvent::Kind::kSpace, "", StreamSeq(0), full ? no_space_ : what});
 }
 
 // -- retiring
@@ -578,7 +592,7 @@ void FileStore::recycled(const Status& result) {
   finish_erasures();
   drop_old_ids();
   bound_journal();
-  if (no_space_) check_space();
+  if (!no_space_.empty()) check_space();
   maintain_soon();
 }
 

@@ -157,17 +157,13 @@ void FileStream::restore_end(const Recovery& recovery) {
   stored.resize(stored.empty() ? 0 : kept + 1);
   restore_bounds(state.floor, state.last, state.last_time, stored);
   newest_id_ = state.last_time;
-  for (const SeqRange& range : cold) {
-    if (!index_.add_cold(range.first, range.last)) {
-      SLUICE_LOG(kLog, kError, "stream={} sequences {} to {} are too far from the others to be served", name_, range.first, range.last);
-    }
-  }
+  for (const SeqRange& range : cold) index_.add_cold(range.first, range.last);
   for (uint64_t s = state.index.next(0); s != 0; s = state.index.next(s + 1)) {
     if (in_segment(s)) continue;
     MessagePlace place = *state.index.find(s);
     const std::string_view subject = recovery.subject(place.subject_hash);
     place.subject_hash = format::subject_hash(subject);
-    if (!index_.put(s, place)) continue;
+    index_.put(s, place);
     restore_count({subject, 1, s, s});
     bytes_ += place.accounted_bytes;
     StoreFile* file = store_.files().find(place.file);

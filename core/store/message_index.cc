@@ -31,8 +31,7 @@ MessageIndex::~MessageIndex() {
 }
 
 MessageIndex& MessageIndex::operator=(MessageIndex&& other) noexcept {
-  slots_ = std::exchange(other.slots_, {});
-  base_ = std::exchange(other.base_, 0);
+  runs_ = std::exchange(other.runs_, {});
   size_ = std::exchange(other.size_, 0);
   in_memory_ = std::exchange(other.in_memory_, 0);
   tail_ = {};
@@ -47,43 +46,66 @@ void MessageIndex::use_cold(ColdPlaces& places, ColdCache& cache) {
   cache_ = &cache;
 }
 
-MessageIndex::Slot* MessageIndex::slot_of(uint64_t chunk) {
-  if (chunk < base_ || chunk - base_ >= slots_.size()) return nullptr;
-  return &slots_[chunk - base_];
+MessageIndex::Runs::iterator MessageIndex::run_at_or_below(uint64_t chunk) {
+  const auto above = runs_.upper_bound(chunk);
+  return above == runs_.begin() ? runs_.end() : std::prev(above);
 }
 
-/// The slot of a chunk, made when it is not there; null when that would be absurd.
-MessageIndex::Slot* MessageIndex::reach(uint64_t chunk) {
-  if (slots_.empty()) base_ = chunk;
-  if (chunk < base_) {
-    if (base_ - chunk + slots_.size() > kMaxChunks) return nullptr;
-    for (; base_ > chunk; --base_) slots_.emplace_front();
+MessageIndex::Slot* MessageIndex::slot_of(uint64_t chunk) {
+  const auto run = run_at_or_below(chunk);
+  if (run == runs_.end() || chunk - run->first >= run->second.size()) return nullptr;
+  return &run->second[chunk - run->first];
+}
+
+/// The slot of a chunk, made when it is not there.
+MessageIndex::Slot& MessageIndex::reach(uint64_t chunk) {
+  const auto move_base = [this](Runs::iterator run, uint64_t base) {
+    auto node = runs_.extract(run);
+    node.key() = base;
+    return runs_.insert(std::move(node)).position;
+  };
+  if (runs_.size() == 1 && runs_.begin()->second.empty()) {
+    return move_base(runs_.begin(), chunk)->second.emplace_back();
   }
-  const uint64_t at = chunk - base_;
-  if (at >= slots_.size()) {
-    if (at >= kMaxChunks) return nullptr;
-    while (slots_.size() <= at) slots_.emplace_back();
+  const auto above = runs_.upper_bound(chunk);
+  if (above != runs_.begin()) {
+    auto& [base, run] = *std::prev(above);
+    const uint64_t at = chunk - base;
+    if (at < run.size() + kMaxHole_chunks) {
+      while (run.size() <= at) run.emplace_back();
+      return run[at];
+    }
   }
-  return &slots_[at];
+  if (above != runs_.end() && above->first - chunk <= kMaxHole_chunks) {
+    for (uint64_t base = above->first; base > chunk; --base) above->second.emplace_front();
+    return move_base(above, chunk)->second.front();
+  }
+  return runs_.try_emplace(chunk).first->second.emplace_back();
 }
 
 void MessageIndex::drop(Slot& slot) {
   if (slot.chunk == nullptr) return;
   if (tail_.slot == &slot) tail_ = {};
   slot.chunk.reset();
+  slot.partial = false;
   --in_memory_;
 }
 
 /// Makes the places of a chunk with messages readable. False: not now.
 bool MessageIndex::load(Slot& slot, uint64_t chunk) {
   slot.touched = true;
-  if (slot.chunk != nullptr) return true;
-  SLUICE_CHECK(cold_ != nullptr && slot.young == 0);
+  if (slot.chunk != nullptr && !slot.partial) return true;
+  SLUICE_CHECK(cold_ != nullptr && (slot.young == 0 || slot.partial));
   auto places = std::make_unique<Chunk>();
   if (!cold_->load_places(chunk * kChunk, places->places)) {
     // A removal that can't find its message is a removal lost, so one hiccup of the disk is not the last word.
     places->places.fill({});
     if (!cold_->load_places(chunk * kChunk, places->places)) return false;
+  }
+  if (slot.partial) {
+    for (uint64_t i = 0; i < kChunk; ++i) {
+      if (slot.chunk->places[i].present()) places->places[i] = slot.chunk->places[i];
+    }
   }
   const auto found = static_cast<uint16_t>(
       std::count_if(places->places.begin(), places->places.end(), [](const MessagePlace& p) { return p.present(); }));
@@ -91,6 +113,11 @@ bool MessageIndex::load(Slot& slot, uint64_t chunk) {
     size_ -= slot.used;
     size_ += found;
     slot.used = found;
+  }
+  if (slot.partial) {
+    slot.chunk->places = places->places;
+    slot.partial = false;
+    return true;
   }
   if (found == 0) return false;
   slot.chunk = std::move(places);
@@ -110,149 +137,175 @@ bool MessageIndex::evict(uint64_t chunk) {
 MessagePlace* MessageIndex::find(uint64_t seq) {
   const uint64_t chunk = seq / kChunk;
   Slot* slot = slot_of(chunk);
-  if (slot == nullptr || slot->used == 0 || !load(*slot, chunk)) return nullptr;
+  if (slot == nullptr || slot->used == 0) return nullptr;
+  if (!load(*slot, chunk) && !slot->partial) return nullptr;
   MessagePlace& place = slot->chunk->places[seq % kChunk];
   return place.present() ? &place : nullptr;
 }
 
-bool MessageIndex::put(uint64_t seq, const MessagePlace& place) {
+void MessageIndex::put(uint64_t seq, const MessagePlace& place) {
   SLUICE_CHECK(place.present() && place.cold == 0);
   const uint64_t chunk = seq / kChunk;
-  Slot* slot = tail_.slot != nullptr && tail_.chunk == chunk ? tail_.slot : reach(chunk);
-  if (slot == nullptr) return false;
-  if (slot->chunk == nullptr && !(slot->used != 0 && load(*slot, chunk))) {
-    if (slot->used != 0) return false;
-    slot->chunk = std::make_unique<Chunk>();
+  Slot& slot = tail_.slot != nullptr && tail_.chunk == chunk ? *tail_.slot : reach(chunk);
+  if (slot.chunk == nullptr && !(slot.used != 0 && load(slot, chunk))) {
+    slot.chunk = std::make_unique<Chunk>();
+    slot.partial = slot.used != 0;
     ++in_memory_;
   }
-  tail_ = {.slot = slot, .places = slot->chunk.get(), .chunk = chunk};
-  MessagePlace& at = slot->chunk->places[seq % kChunk];
+  tail_ = {.slot = &slot, .places = slot.chunk.get(), .chunk = chunk};
+  MessagePlace& at = slot.chunk->places[seq % kChunk];
   if (!at.present()) {
-    ++slot->used;
+    ++slot.used;
     ++size_;
   } else if (at.cold == 0) {
-    --slot->young;
+    --slot.young;
   }
-  ++slot->young;
+  ++slot.young;
   at = place;
-  return true;
 }
 
 bool MessageIndex::erase(uint64_t seq) {
   MessagePlace* place = find(seq);
   if (place == nullptr) return false;
-  Slot& slot = *slot_of(seq / kChunk);
+  const uint64_t chunk = seq / kChunk;
+  Slot& slot = *slot_of(chunk);
   const bool last_young = place->cold == 0 && --slot.young == 0;
   *place = MessagePlace{};
   --size_;
   if (--slot.used == 0) {
     drop(slot);
-    trim();
+    trim(chunk);
+  } else if (last_young && slot.partial) {
+    drop(slot);
   } else if (last_young) {
-    cache_->loaded(*this, seq / kChunk);  // what is left is cold: from now on it may be dropped
+    cache_->loaded(*this, chunk);  // what is left is cold: from now on it may be dropped
   }
   return true;
 }
 
-void MessageIndex::trim() {
+/// The slot of `chunk` has become empty.
+void MessageIndex::trim(uint64_t chunk) {
+  const auto at = run_at_or_below(chunk);
+  SLUICE_CHECK(at != runs_.end());
+  Run& run = at->second;
+  if (run.front().used != 0 && run.back().used != 0) return;
   tail_ = {};
-  while (!slots_.empty() && slots_.front().used == 0) {
-    slots_.pop_front();
-    ++base_;
+  uint64_t base = at->first;
+  for (; !run.empty() && run.front().used == 0; ++base) run.pop_front();
+  while (!run.empty() && run.back().used == 0) run.pop_back();
+  if (run.empty()) {
+    if (runs_.size() > 1) runs_.erase(at);
+  } else if (base != at->first) {
+    auto node = runs_.extract(at);
+    node.key() = base;
+    runs_.insert(std::move(node));
   }
-  while (!slots_.empty() && slots_.back().used == 0) slots_.pop_back();
 }
 
 void MessageIndex::clear() {
   tail_ = {};
-  slots_.clear();
+  runs_.clear();
   size_ = 0;
   in_memory_ = 0;
 }
 
 MessagePlace* MessageIndex::seek(uint64_t& seq) {
-  if (slots_.empty()) return nullptr;
-  uint64_t from = std::max(seq, base_ * kChunk);
-  for (uint64_t at = from / kChunk - base_; at < slots_.size(); ++at) {
-    Slot& slot = slots_[at];
-    // What can't be read now is not skipped.
-    if (slot.used != 0 && !load(slot, base_ + at) && slot.used != 0) return nullptr;
-    if (slot.used != 0) {
-      for (uint64_t i = from % kChunk; i < kChunk; ++i) {
-        if (!slot.chunk->places[i].present()) continue;
-        seq = (base_ + at) * kChunk + i;
-        return &slot.chunk->places[i];
+  auto at = run_at_or_below(seq / kChunk);
+  for (at = at == runs_.end() ? runs_.begin() : at; at != runs_.end(); ++at) {
+    auto& [base, run] = *at;
+    uint64_t from = std::max(seq, base * kChunk);
+    for (uint64_t i = from / kChunk - base; i < run.size(); ++i) {
+      Slot& slot = run[i];
+      const uint64_t chunk = base + i;
+      if (slot.used != 0) {
+        const bool whole = load(slot, chunk);
+        if (!whole && slot.used != 0 && !slot.partial) return nullptr;  // what can't be read now is not skipped
+        for (uint64_t place = from % kChunk; slot.used != 0 && place < kChunk; ++place) {
+          if (slot.chunk->places[place].present()) {
+            seq = chunk * kChunk + place;
+            return &slot.chunk->places[place];
+          }
+          if (!whole) return nullptr;
+        }
       }
+      from = (chunk + 1) * kChunk;
     }
-    from = (base_ + at + 1) * kChunk;
   }
   return nullptr;
 }
 
 uint64_t MessageIndex::find_prev(uint64_t seq) {
-  if (slots_.empty() || seq < base_ * kChunk) return 0;
-  const uint64_t end = (base_ + slots_.size()) * kChunk;
-  if (seq >= end) seq = end - 1;
-  for (uint64_t at = seq / kChunk - base_ + 1; at-- > 0;) {
-    Slot& slot = slots_[at];
-    if (slot.used != 0 && !load(slot, base_ + at) && slot.used != 0) return 0;
-    if (slot.used != 0) {
-      for (uint64_t i = seq % kChunk + 1; i-- > 0;) {
-        if (slot.chunk->places[i].present()) return (base_ + at) * kChunk + i;
+  for (auto at = runs_.upper_bound(seq / kChunk); at != runs_.begin();) {
+    auto& [base, run] = *--at;
+    for (uint64_t i = std::min(seq / kChunk - base + 1, run.size()); i-- > 0;) {
+      Slot& slot = run[i];
+      if (slot.used == 0) continue;
+      const uint64_t chunk = base + i;
+      const bool whole = load(slot, chunk);
+      if (!whole && slot.used != 0 && !slot.partial) return 0;
+      const uint64_t top = seq / kChunk == chunk ? seq % kChunk : kChunk - 1;
+      for (uint64_t place = top + 1; slot.used != 0 && place-- > 0;) {
+        if (slot.chunk->places[place].present()) return chunk * kChunk + place;
+        if (!whole) return 0;
       }
     }
-    seq = (base_ + at) * kChunk - 1;
   }
   return 0;
 }
 
 void MessageIndex::each_young(const std::function<void(const MessagePlace&)>& visit) const {
-  for (const Slot& slot : slots_) {
-    if (slot.young == 0) continue;
-    for (const MessagePlace& place : slot.chunk->places) {
-      if (place.present() && place.cold == 0) visit(place);
+  for (const auto& [base, run] : runs_) {
+    for (const Slot& slot : run) {
+      if (slot.young == 0) continue;
+      for (const MessagePlace& place : slot.chunk->places) {
+        if (place.present() && place.cold == 0) visit(place);
+      }
     }
   }
 }
 
-bool MessageIndex::add_cold(uint64_t first, uint64_t last) {
+void MessageIndex::add_cold(uint64_t first, uint64_t last) {
   SLUICE_CHECK(cold_ != nullptr && first <= last);
   for (uint64_t chunk = first / kChunk; chunk <= last / kChunk; ++chunk) {
-    Slot* slot = reach(chunk);
-    if (slot == nullptr) return false;
+    Slot& slot = reach(chunk);
     const uint64_t begin = std::max(first, chunk * kChunk);
     const uint64_t end = std::min(last, chunk * kChunk + kChunk - 1);
-    SLUICE_CHECK(slot->chunk == nullptr && slot->used + (end - begin + 1) <= kChunk);
-    slot->used = static_cast<uint16_t>(slot->used + (end - begin + 1));
+    SLUICE_CHECK(slot.chunk == nullptr && slot.used + (end - begin + 1) <= kChunk);
+    slot.used = static_cast<uint16_t>(slot.used + (end - begin + 1));
     size_ += end - begin + 1;
   }
-  return true;
 }
 
 void MessageIndex::cool(uint64_t first, uint64_t last, const std::function<bool(const MessagePlace&)>& moves,
                         const std::function<const MessagePlace*(uint64_t)>& place_of) {
-  if (slots_.empty()) return;
-  const uint64_t front = std::max(first / kChunk, base_);
-  const uint64_t back = std::min(last / kChunk, base_ + slots_.size() - 1);
-  for (uint64_t chunk = front; chunk <= back; ++chunk) {
-    Slot& slot = slots_[chunk - base_];
-    if (slot.chunk == nullptr) continue;
-    const bool stays = std::any_of(slot.chunk->places.begin(), slot.chunk->places.end(), [&](const MessagePlace& p) {
-      return p.present() && p.cold == 0 && !moves(p);
-    });
-    if (!stays) {
-      drop(slot);
-      slot.young = 0;
-      continue;
+  auto at = run_at_or_below(first / kChunk);
+  for (at = at == runs_.end() ? runs_.begin() : at; at != runs_.end() && at->first <= last / kChunk; ++at) {
+    auto& [base, run] = *at;
+    const uint64_t end = std::min(last / kChunk + 1, base + run.size());
+    for (uint64_t chunk = std::max(first / kChunk, base); chunk < end; ++chunk) {
+      cool_slot(run[chunk - base], chunk, moves, place_of);
     }
-    for (uint64_t i = 0; i < kChunk; ++i) {
-      MessagePlace& place = slot.chunk->places[i];
-      if (!place.present() || !moves(place)) continue;
-      const MessagePlace* moved = place_of(chunk * kChunk + i);
-      if (moved == nullptr) continue;
-      if (place.cold == 0) --slot.young;
-      place = *moved;
-    }
+  }
+}
+
+void MessageIndex::cool_slot(Slot& slot, uint64_t chunk, const std::function<bool(const MessagePlace&)>& moves,
+                             const std::function<const MessagePlace*(uint64_t)>& place_of) {
+  if (slot.chunk == nullptr) return;
+  const bool stays = std::any_of(slot.chunk->places.begin(), slot.chunk->places.end(), [&](const MessagePlace& p) {
+    return p.present() && p.cold == 0 && !moves(p);
+  });
+  if (!stays) {
+    drop(slot);
+    slot.young = 0;
+    return;
+  }
+  for (uint64_t i = 0; i < kChunk; ++i) {
+    MessagePlace& place = slot.chunk->places[i];
+    if (!place.present() || !moves(place)) continue;
+    const MessagePlace* moved = place_of(chunk * kChunk + i);
+    if (moved == nullptr) continue;
+    if (place.cold == 0) --slot.young;
+    place = *moved;
   }
 }
 

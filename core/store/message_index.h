@@ -1,11 +1,13 @@
 // Sequence → where the message lies. 16 bytes for each message that RAM must know, in chunks of 256; a chunk all of
-// whose messages lie in segments is cold: only its count stays, its places are read again when asked for.
+// whose messages lie in segments is cold: only its count stays, its places are read again when asked for. Chunks stand
+// in runs: a hole between two runs costs nothing, so a mirror's sequences may be as far apart as numbers can be.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <utility>
@@ -66,7 +68,7 @@ class ColdCache {
   std::deque<Entry> queue_;  ///< oldest first; may name chunks that are gone
 };
 
-/// Not thread safe. All calls O(1) but for next/prev, which skip empty chunks; a cold chunk costs a read.
+/// Not thread safe. All calls O(log runs) but for next/prev, which skip empty chunks; a cold chunk costs a read.
 class MessageIndex {
  public:
   static constexpr uint64_t kChunk = 256;
@@ -82,9 +84,8 @@ class MessageIndex {
   /// nullptr when there is none. Good until the next call that may load another chunk.
   MessagePlace* find(uint64_t seq);
   const MessagePlace* find(uint64_t seq) const { return const_cast<MessageIndex*>(this)->find(seq); }
-  /// Inserts or overwrites. @return false when `seq` is so far from the others that the table would
-  /// be absurd (only damaged numbers are).
-  bool put(uint64_t seq, const MessagePlace& place);
+  /// Inserts or overwrites. Never fails: beside cold places that can't be read now it stands alone until they can.
+  void put(uint64_t seq, const MessagePlace& place);
   /// put() of a `seq` behind all others is about to come: fetches where it goes into the processor's cache.
   void prefetch_put(uint64_t seq) const {
     if (tail_.slot == nullptr) return;
@@ -102,8 +103,8 @@ class MessageIndex {
   /// Largest present ≤ seq; 0 as for next().
   uint64_t prev(uint64_t seq) const { return const_cast<MessageIndex*>(this)->find_prev(seq); }
 
-  /// first…last are all present and cold, none of them known so far. False as for put().
-  bool add_cold(uint64_t first, uint64_t last);
+  /// first…last are all present and cold, none of them known so far.
+  void add_cold(uint64_t first, uint64_t last);
   /// The messages among first…last whose place `moves` now lie in segments that load_places() knows; where a chunk has
   /// to stay in RAM, `place_of` tells the new place (null: it keeps the old one).
   void cool(uint64_t first, uint64_t last, const std::function<bool(const MessagePlace&)>& moves,
@@ -115,7 +116,8 @@ class MessageIndex {
   size_t chunks_in_memory() const { return in_memory_; }
 
  private:
-  static constexpr uint64_t kMaxChunks = uint64_t{1} << 32;
+  /// A wider hole begins a new run, which takes what so many empty slots would.
+  static constexpr uint64_t kMaxHole_chunks = 64;
   struct Chunk {
     std::array<MessagePlace, kChunk> places;
   };
@@ -124,16 +126,22 @@ class MessageIndex {
     uint16_t used = 0;
     uint16_t young = 0;  ///< of these, not cold
     bool touched = false;
+    bool partial = false;  ///< `chunk` has the young ones only; the cold could not be read when they came
   };
+  using Run = std::deque<Slot>;
+  using Runs = std::map<uint64_t, Run>;
 
+  Runs::iterator run_at_or_below(uint64_t chunk);
   Slot* slot_of(uint64_t chunk);
-  Slot* reach(uint64_t chunk);
+  Slot& reach(uint64_t chunk);
   bool load(Slot& slot, uint64_t chunk);
   void drop(Slot& slot);
   uint64_t find_prev(uint64_t seq);
-  void trim();
+  void trim(uint64_t chunk);
+  void cool_slot(Slot& slot, uint64_t chunk, const std::function<bool(const MessagePlace&)>& moves,
+                 const std::function<const MessagePlace*(uint64_t seq)>& place_of);
 
-  /// Where put() was last: the next message goes there too, and is found without a way through slots_.
+  /// Where put() was last: the next message goes there too, and is found without a way through runs_.
   struct Tail {
     Slot* slot = nullptr;  ///< null: unknown
     Chunk* places = nullptr;
@@ -142,8 +150,7 @@ class MessageIndex {
 
   Tail tail_;
   uint64_t size_ = 0;
-  std::deque<Slot> slots_;
-  uint64_t base_ = 0;  ///< chunk number of slots_.front()
+  Runs runs_;  ///< by the number of their first chunk; none is empty, but a single one may be
   size_t in_memory_ = 0;
   ColdPlaces* cold_ = nullptr;
   ColdCache* cache_ = nullptr;

@@ -555,11 +555,7 @@ void Recovery::apply_message(StoreFile& file, const format::Record& r, uint64_t 
   stream.last_file = file.number;
   note_id(file, stream, r, offset);
   if (!stream.deleted && r.seq >= stream.floor && r.seq != 0) {
-    const MessagePlace place = MessagePlace::on_file(file.number, offset, format::accounted_bytes(r), false, intern(r.subject));
-    if (!stream.index.put(r.seq, place)) {
-      ++report_.lost_records;
-      return;
-    }
+    stream.index.put(r.seq, MessagePlace::on_file(file.number, offset, format::accounted_bytes(r), false, intern(r.subject)));
   }
   stream.last = std::max(stream.last, r.seq);
 }

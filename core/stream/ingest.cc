@@ -45,6 +45,22 @@ Verdict Ingest::judge(const Offered& offered) {
   if (auto room = s_.room_for(size_of(m) + static_cast<uint64_t>(std::max<int64_t>(staged, 0))); !room)
     return refuse(room.error());
   if (auto no = check_sizes(offered)) return refuse(*std::move(no));
+  if (h.asks || s_.config.allow_msg_counter) {
+    if (auto decided = heed(offered, verdict)) return *std::move(decided);
+  }
+  if (s_.config.retention == Retention::kInterest &&
+      !s_.observers.any([&m](const StreamObserver& o) { return o.selects(m.subject); }))
+    verdict.kind = Verdict::Kind::kSkip;
+  else if (auto no = check_discard_new(offered, verdict.rollup))
+    return refuse(*std::move(no));
+  if (offered.stage != nullptr) note(offered, verdict);
+  return verdict;
+}
+
+/// What its headers ask for, in the reference's order; a verdict when it ends there.
+std::optional<Verdict> Ingest::heed(const Offered& offered, Verdict& verdict) {
+  const PublishHeaders& h = offered.headers;
+  auto refuse = [](Error why) { return Verdict{Verdict::Kind::kRefuse, Rollup::kNone, {}, std::move(why)}; };
   if (auto no = check_increment(offered)) return refuse(*std::move(no));
   if (!h.expected_stream.empty() && h.expected_stream != s_.config.name)
     return refuse(refusal(10060));
@@ -66,13 +82,7 @@ Verdict Ingest::judge(const Offered& offered) {
   if (auto no = check_rollup(verdict.rollup, offered)) return refuse(*std::move(no));
   if (!h.expected_last_msg_id.empty() && h.expected_last_msg_id != s_.last_msg_id)
     return refuse(refusal(10070, s_.last_msg_id));
-  if (s_.config.retention == Retention::kInterest &&
-      !s_.observers.any([&m](const StreamObserver& o) { return o.selects(m.subject); }))
-    verdict.kind = Verdict::Kind::kSkip;
-  else if (auto no = check_discard_new(offered, verdict.rollup))
-    return refuse(*std::move(no));
-  if (offered.stage != nullptr) note(offered, verdict);
-  return verdict;
+  return std::nullopt;
 }
 
 Ingest::Refusal Ingest::check_sizes(const Offered& offered) const {

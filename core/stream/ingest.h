@@ -81,6 +81,7 @@ class Ingest {
   Verdict judge_mirrored(const Offered& offered);
   Verdict judge_sourced(const Offered& offered);
   /// The part of judge() on sizes, which needs nothing that is stored.
+  std::optional<Verdict> heed(const Offered& offered, Verdict& verdict);
   Refusal check_sizes(const Offered&) const;
 
  private:

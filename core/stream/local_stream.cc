@@ -191,8 +191,9 @@ void LocalStream::take(const Message& message, OfferDone done) {
     refuse_overflow(message, std::move(done));
     return;
   }
-  const PublishHeaders headers =
-      message.headers.empty() ? PublishHeaders{} : parse_publish_headers(message.headers);
+  std::optional<PublishHeaders> parsed;
+  const PublishHeaders& headers =
+      message.headers.empty() ? kNoPublishHeaders : parsed.emplace(parse_publish_headers(message.headers));
   std::string mapped;
   Message stored = transformed(message, mapped);
   if (headers.needs_rewrite) {

@@ -79,6 +79,7 @@ PublishHeaders parse_publish_headers(std::string_view block) {
   HeaderFields fields(block);
   for (HeaderField field; fields.next(field);) {
     if (!field.name.starts_with(kPrefix) || field.value.empty()) continue;
+    out.asks = true;
     take_field(out, field.name.substr(kPrefix.size()), with_trailing_blanks(field.value, block));
   }
   return out;

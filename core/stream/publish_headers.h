@@ -33,11 +33,15 @@ struct PublishHeaders {
   std::string_view schedule_time_zone;
   std::string_view scheduler;  ///< on what a schedule produced: its subject
   std::string_view schedule_next;
+  bool asks = false;  ///< any of these is there, with a value
   /// The block can't be stored as it is: it has a status line or a header that the server strips.
   bool needs_rewrite = false;
 };
 
 PublishHeaders parse_publish_headers(std::string_view block);
+
+/// Of a message without headers, as most are.
+inline constexpr PublishHeaders kNoPublishHeaders{};
 
 enum class Rollup : uint8_t { kNone, kSubject, kAll, kInvalid };
 Rollup parse_rollup(std::string_view value);

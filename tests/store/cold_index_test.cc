@@ -155,7 +155,7 @@ TEST(MessageIndex, WhatCannotBeReadNowIsNotSkipped) {
   ColdCache cache(16);
   MessageIndex index;
   index.use_cold(places, cache);
-  for (uint64_t seq = 2; seq < 10000; seq += 2) ASSERT_TRUE(index.add_cold(seq, seq));
+  for (uint64_t seq = 2; seq < 10000; seq += 2) index.add_cold(seq, seq);
   places.unreadable = 2 * MessageIndex::kChunk;
   EXPECT_EQ(index.next(511), 0u);
   EXPECT_EQ(index.next(510), 510u);
@@ -172,10 +172,10 @@ TEST(MessageIndex, ColdAndYoungMix) {
   ColdCache cache(16);
   MessageIndex index;
   index.use_cold(places, cache);
-  for (uint64_t seq = 2; seq < 10000; seq += 2) ASSERT_TRUE(index.add_cold(seq, seq));
+  for (uint64_t seq = 2; seq < 10000; seq += 2) index.add_cold(seq, seq);
   EXPECT_EQ(index.chunks_in_memory(), 0u);
   EXPECT_EQ(index.size(), 4999u);
-  for (uint64_t seq = 10001; seq <= 10100; ++seq) ASSERT_TRUE(index.put(seq, MessagePlace::on_file(9, seq * 8, 50, false, 1)));
+  for (uint64_t seq = 10001; seq <= 10100; ++seq) index.put(seq, MessagePlace::on_file(9, seq * 8, 50, false, 1));
   uint64_t seen = 0;
   for (uint64_t s = index.next(0); s != 0; s = index.next(s + 1)) ++seen;
   EXPECT_EQ(seen, 5099u);
@@ -191,6 +191,76 @@ TEST(MessageIndex, ColdAndYoungMix) {
   for (uint64_t seq = 10001; seq <= 10100; ++seq) ASSERT_TRUE(index.erase(seq));
   EXPECT_EQ(index.size(), 4998u);
   EXPECT_LE(index.chunks_in_memory(), 18u);
+}
+
+TEST(MessageIndex, HolesCostNothing) {
+  EvenPlaces places;
+  ColdCache cache(16);
+  MessageIndex index;
+  index.use_cold(places, cache);
+  std::map<uint64_t, bool> model;
+  const auto check = [&] {
+    uint64_t at = 0;
+    for (const auto& [seq, there] : model) {
+      ASSERT_EQ(index.next(at), seq);
+      ASSERT_EQ(index.prev(seq), seq);
+      ASSERT_EQ(index.prev(seq - 1), at == 0 ? 0 : at - 1) << seq;
+      at = seq + 1;
+    }
+    ASSERT_EQ(index.next(at), 0u);
+    ASSERT_EQ(index.prev(UINT64_MAX), at == 0 ? 0 : at - 1);
+    ASSERT_EQ(index.size(), model.size());
+  };
+  uint64_t draw = 99;
+  for (int step = 0; step < 600; ++step) {
+    draw = draw * 6364136223846793005u + 1442695040888963407u;
+    // Neighbours, chunks near and far, in no order; beyond what is cold.
+    const uint64_t seq = 20001 + ((draw >> 20) >> (draw % 44));
+    if (step % 3 == 2 && !model.empty()) {
+      auto at = model.lower_bound(seq);
+      if (at == model.end()) --at;
+      const uint64_t gone = at->first;
+      ASSERT_TRUE(index.erase(gone));
+      model.erase(gone);
+    } else {
+      index.put(seq, MessagePlace::on_file(9, seq % 100000 * 8, 50, false, 1));
+      model[seq] = true;
+    }
+    if (step % 20 == 0) check();
+  }
+  check();
+  for (const uint64_t seq : {uint64_t{2}, uint64_t{9998}}) {
+    index.add_cold(seq, seq);
+    model[seq] = true;
+  }
+  places.gone.clear();
+  for (uint64_t seq = 4; seq < 512; seq += 2) places.gone[seq] = true;
+  for (uint64_t seq = 9728; seq < 9998; seq += 2) places.gone[seq] = true;
+  check();
+}
+
+/// The newest chunk lies in a segment whose index can't be read just now, and a message comes.
+TEST(MessageIndex, AMessageBesideOnesThatCannotBeReadNow) {
+  EvenPlaces places;
+  ColdCache cache(16);
+  MessageIndex index;
+  index.use_cold(places, cache);
+  for (uint64_t seq = 2; seq < 600; seq += 2) index.add_cold(seq, seq);
+  for (uint64_t seq = 600; seq < 10000; seq += 2) places.gone[seq] = true;
+  places.unreadable = 2 * MessageIndex::kChunk;
+  index.put(601, MessagePlace::on_file(9, 80, 50, false, 1));
+  EXPECT_EQ(index.size(), 300u);
+  EXPECT_EQ(index.find(601)->file, 9u);
+  EXPECT_EQ(index.find(598), nullptr);
+  EXPECT_EQ(index.next(511), 0u) << "what can't be read now is not skipped";
+  EXPECT_EQ(index.prev(601), 601u);
+  EXPECT_EQ(index.prev(600), 0u);
+  places.unreadable = UINT64_MAX;
+  EXPECT_EQ(index.next(511), 512u);
+  EXPECT_EQ(index.prev(600), 598u);
+  EXPECT_TRUE(index.erase(601));
+  EXPECT_EQ(index.prev(700), 598u);
+  EXPECT_EQ(index.size(), 299u);
 }
 
 }  // namespace

@@ -528,6 +528,7 @@ TEST(FileStore, FullDiskRefusesMessagesAndComesBack) {
   }
   ASSERT_LT(written, 10000);
   EXPECT_EQ(w.store->writable().error().code, Errc::kNoSpace);
+  EXPECT_EQ(w.store->writable().error().detail, "the disk of /data is full: make room");
   EXPECT_FALSE(w.store->failed());
   bool removed = false;
   s.remove(StreamSeq(1), false);
@@ -541,6 +542,39 @@ TEST(FileStore, FullDiskRefusesMessagesAndComesBack) {
   w.run();
   w.crash(Crash::kPower);
   EXPECT_EQ(w.find("A").state().messages, static_cast<uint64_t>(written));
+}
+
+TEST(FileStore, WhatIsFullIsNamed) {
+  StoreWorld w;
+  w.options.max_bytes = 400 * kKiB;
+  w.open();
+  StreamStore& s = w.make("A");
+  w.store->set_consumer_snapshot_source([](ConsumerKey) { return std::string("s"); });
+  std::string told;
+  w.store->on_event([&](const StoreEvent& event) {
+    if (event.kind == StoreEvent::Kind::kNoSpace) told = event.detail;
+  });
+  for (int i = 0; i < 4000 && w.store->writable(); ++i) {
+    w.put(s, "s", body(i) + std::string(500, 'x'));
+    if (i % 10 == 0) w.run();
+  }
+  ASSERT_FALSE(w.store->writable());
+  EXPECT_NE(told.find("and may have 409600 (store.max_size): raise it, or remove messages"), std::string::npos) << told;
+  EXPECT_EQ(w.store->writable().error().detail.find("disk"), std::string::npos) << w.store->writable().error().detail;
+
+  StoreWorld tight;
+  tight.options.reserve_bytes = 100 * kKiB;
+  tight.sim.disk().set_capacity(1 * kMiB);
+  tight.open();
+  StreamStore& t = tight.make("A");
+  tight.store->set_consumer_snapshot_source([](ConsumerKey) { return std::string("s"); });
+  for (int i = 0; i < 4000 && tight.store->writable(); ++i) {
+    tight.put(t, "s", body(i) + std::string(500, 'x'));
+    if (i % 10 == 0) tight.run();
+  }
+  ASSERT_FALSE(tight.store->writable());
+  EXPECT_NE(tight.store->writable().error().detail.find("of which 102400 are kept back (store.reserve): make room"), std::string::npos)
+      << tight.store->writable().error().detail;
 }
 
 TEST(FileStore, EraseLeavesNoBytes) {

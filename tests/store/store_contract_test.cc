@@ -190,6 +190,32 @@ TYPED_TEST(StreamContract, SubjectBoundsAfterRemovals) {
   EXPECT_FALSE(s.subject_state("k"));
 }
 
+/// A mirror keeps its origin's sequences, however far apart these are.
+TYPED_TEST(StreamContract, AGapMayBeAsLargeAsTheNumbersAllow) {
+  StreamStore& s = this->world.open();
+  const uint64_t far = uint64_t{1} << 40;
+  const uint64_t farther = uint64_t{1} << 62;
+  put(s, "k.1", "near", 10);
+  s.skip_to(StreamSeq(far), 20);
+  EXPECT_EQ(put(s, "k.2", "far", 30).value(), far + 1);
+  s.skip_to(StreamSeq(farther), 40);
+  EXPECT_EQ(put(s, "k.1", "farther", 50).value(), farther + 1);
+  EXPECT_EQ(s.state().messages, 3u);
+  EXPECT_EQ(s.state().num_deleted, farther + 1 - 3);
+  EXPECT_EQ(seq(s.load_next(StreamSeq(2), "")), far + 1);
+  EXPECT_EQ(seq(s.load_next(StreamSeq(2), "k.1")), farther + 1);
+  EXPECT_EQ(payload(s.load_last("k.2")), "far");
+  EXPECT_EQ(s.seq_at_time(31).value(), farther + 1);
+  EXPECT_EQ(s.count_matching(StreamSeq(2), ">"), 2u);
+  EXPECT_TRUE(s.remove(StreamSeq(1), false));
+  EXPECT_EQ(s.state().first_seq.value(), far + 1);
+  EXPECT_EQ(s.subject_state("k.1")->first.value(), farther + 1);
+  EXPECT_TRUE(s.remove(StreamSeq(farther + 1), false));
+  EXPECT_EQ(payload(s.load_last(">")), "far");
+  EXPECT_EQ(s.purge_below(StreamSeq(farther)), 1u);
+  EXPECT_EQ(put(s, "k.3", "after").value(), farther + 2);
+}
+
 TYPED_TEST(StreamContract, SeqAtTime) {
   StreamStore& s = this->world.open();
   EXPECT_EQ(s.seq_at_time(5).value(), 1u);
