@@ -133,7 +133,7 @@ struct PurgeOutcome {
 ApiAnswer stream_purge(ApiContext& context, const ApiCall& call) {
   PurgeRequest request;
   uint64_t below = 0;
-  if (!is_empty_request(call.body)) {
+  if (has_json_body(call.body)) {
     const std::array fields{JsonField::into("filter", request.filter),
                             JsonField::into("seq", below), JsonField::into("keep", request.keep)};
     if (auto status = parse_json_object(call.body, fields, context.options.unknown_keys); !status)

@@ -12,8 +12,11 @@
 namespace sluice::verbs {
 namespace {
 
-bool is_legal(const DirectGetRequest& r) {
-  if (r.is_series() || r.max_bytes > 0 || r.up_to_seq > 0 || r.up_to_time) return false;
+/// One message is asked for; what belongs to several is not looked at.
+bool is_legal(DirectGetRequest r) {
+  if (r.batch > 0 || r.max_bytes > 0) return false;
+  r.multi_last.clear();
+  r.up_to_time.reset();
   return !r.is_empty() && is_legal_direct_get(r);
 }
 

@@ -10,6 +10,9 @@ namespace {
 using namespace std::chrono;
 
 constexpr int64_t kSecond = 1'000'000'000;
+/// Whole years, with room to add a little to either.
+constexpr WallNanos kEarliest = sys_seconds(sys_days(year{1678} / 1 / 1)).time_since_epoch().count() * kSecond;
+constexpr WallNanos kLatest = sys_seconds(sys_days(year{2262} / 1 / 1)).time_since_epoch().count() * kSecond - 1;
 
 bool take_digits(std::string_view& text, size_t count, int& value) {
   if (text.size() < count) return false;
@@ -102,7 +105,9 @@ std::optional<WallNanos> parse_rfc3339(std::string_view text) {
   year_month_day date{year{y}, month{static_cast<unsigned>(mo)}, day{static_cast<unsigned>(d)}};
   if (!date.ok() || h > 23 || mi > 59 || s > 59) return std::nullopt;
   if (y == 1 && mo == 1 && d == 1 && h == 0 && mi == 0 && s == 0 && fraction == 0) return kZeroTime;
-  if (y < 1678 || y > 2261) return std::nullopt;
+  // What the clock can't hold is long ago or never comes.
+  if (y < 1678) return kEarliest;
+  if (y > 2261) return kLatest;
   int64_t total_s = duration_cast<seconds>(sys_days{date}.time_since_epoch()).count() + h * 3600 +
                     mi * 60 + s - offset_s;
   return total_s * kSecond + fraction;
@@ -182,7 +187,7 @@ std::optional<nanoseconds> parse_go_duration(std::string_view text) {
         break;
       }
     }
-    if (!found || total > 9.2e18L) return std::nullopt;
+    if (!found || total >= 9'223'372'036'854'775'807.0L) return std::nullopt;
   }
   auto ns = static_cast<int64_t>(std::llroundl(total));
   return nanoseconds{negative ? -ns : ns};

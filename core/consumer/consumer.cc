@@ -303,7 +303,7 @@ Consumer::Step Consumer::pull_step() {
   congested_in_a_row_ = 0;
   const auto next = pick();
   if (!next) {
-    if (!paced_) pulls_->drained();
+    if (!paced_) pulls_->drained(is_full());
     return Step::kStop;
   }
   return serve_pull(*request, *next, {});
@@ -314,7 +314,7 @@ Consumer::Step Consumer::grouped_step() {
   if (pulls_->size() == 0) return Step::kStop;
   const auto next = pick();
   if (!next) {
-    if (!paced_) pulls_->drained();
+    if (!paced_) pulls_->drained(is_full());
     return Step::kStop;
   }
   const uint64_t behind = backlog_.count() - (next->deliveries == 1 ? 1 : 0);

@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 constexpr nanoseconds kLongest = 24h * 365 * 100;
 
 struct PullBody {
-  int64_t batch = 0;
+  int64_t batch = 1;
   nanoseconds expires{0};
   int64_t max_bytes = 0;
   bool no_wait = false;
@@ -37,6 +37,7 @@ Result<PullBody> read_body(std::string_view body) {
     if (failed == std::errc{} && end == body.data() + body.size()) pull.batch = batch;
     return pull;
   }
+  pull.batch = 0;
   const std::array fields = {
       JsonField::into("batch", pull.batch),
       JsonField::into("expires", pull.expires),
@@ -174,11 +175,12 @@ Status PullRequests::parse(std::string_view body, PullRequest& out) const {
   const Result<PullBody> pull = read_body(body);
   if (!pull) return std::unexpected(pull.error());
   const MonoTime now = env_.clock.now();
-  out.left = static_cast<uint64_t>(std::max<int64_t>(pull->batch, 1));
-  out.max_bytes = out.bytes_left = static_cast<uint64_t>(std::max<int64_t>(pull->max_bytes, 0));
+  out.left = pull->batch;
+  out.max_bytes = out.bytes_left = pull->max_bytes;
   out.no_wait = pull->no_wait;
   out.claim = pull->claim;
-  if (pull->expires > 0ns) out.expires = now + std::min(pull->expires, kLongest);
+  // What expired before it came, or within the round that it came in, is told so at once.
+  if (pull->expires != 0ns) out.expires = std::max<MonoTime>(pull->expires < 1us ? now : now + std::min(pull->expires, kLongest), 1ns);
   if (pull->idle_heartbeat > 0ns) {
     out.heartbeat = pull->idle_heartbeat;
     out.next_heartbeat = now + std::min(pull->idle_heartbeat, kLongest);
@@ -188,7 +190,7 @@ Status PullRequests::parse(std::string_view body, PullRequest& out) const {
 
 bool PullRequests::check_limits(const PullRequest& request, std::string_view inbox) {
   const MonoTime now = env_.clock.now();
-  if (config_.max_batch > 0 && request.left > static_cast<uint64_t>(config_.max_batch)) {
+  if (config_.max_batch > 0 && request.left > config_.max_batch) {
     send(inbox, fmt::format("409 Exceeded MaxRequestBatch of {}", config_.max_batch));
     return false;
   }
@@ -196,7 +198,7 @@ bool PullRequests::check_limits(const PullRequest& request, std::string_view inb
     send(inbox, "409 Exceeded MaxRequestExpires of " + format_go_duration(config_.max_expires));
     return false;
   }
-  if (config_.max_bytes > 0 && request.max_bytes > static_cast<uint64_t>(config_.max_bytes)) {
+  if (config_.max_bytes > 0 && request.max_bytes > config_.max_bytes) {
     send(inbox, fmt::format("409 Exceeded MaxRequestMaxBytes of {}", config_.max_bytes));
     return false;
   }
@@ -211,7 +213,7 @@ bool PullRequests::admit_no_wait(const PullRequest& request, std::string_view in
     return false;
   }
   uint64_t claimed = 0;
-  for (const PullRequest& r : requests_) claimed = claimed > UINT64_MAX - r.left ? UINT64_MAX : claimed + r.left;
+  for (const PullRequest& r : requests_) claimed += static_cast<uint64_t>(std::clamp<int64_t>(r.left, 0, UINT32_MAX));
   if (deliverable >= claimed) return true;
   send(inbox, "408 Requests Pending");
   return false;
@@ -256,7 +258,7 @@ PullRequest* PullRequests::choose(uint64_t pending, uint64_t ack_pending) {
 
 bool PullRequests::fits(uint64_t size) {
   const PullRequest& request = *chosen_;
-  if (request.max_bytes == 0 || size <= request.bytes_left) return true;
+  if (request.max_bytes <= 0 || size <= static_cast<uint64_t>(request.bytes_left)) return true;
   send_rest(request, "409 Message Size Exceeds MaxBytes");
   requests_.erase(chosen_);
   return false;
@@ -274,10 +276,10 @@ void PullRequests::served(uint64_t id, uint64_t size) {
   --request.left;
   if (request.heartbeat > 0ns) request.next_heartbeat = env_.clock.now() + request.heartbeat;
   if (request.max_bytes > 0) {
-    request.bytes_left -= std::min(size, request.bytes_left);
+    request.bytes_left -= static_cast<int64_t>(std::min(size, static_cast<uint64_t>(request.bytes_left)));
     if (request.bytes_left == 0) request.left = 0;
   }
-  if (request.left == 0) {
+  if (request.left <= 0) {
     if (request.max_bytes > 0) send_rest(request, "409 Batch Completed");
     requests_.erase(at);
     return;
@@ -299,9 +301,9 @@ void PullRequests::drop(uint64_t id) {
   if (const Iterator at = find(id); at != requests_.end()) requests_.erase(at);
 }
 
-void PullRequests::drained() {
+void PullRequests::drained(bool full) {
   for (Iterator at = requests_.begin(); at != requests_.end();) {
-    if (at->no_wait && (at->delivered > 0 || at->expires == 0ns)) {
+    if (at->no_wait && (at->expires == 0ns || (at->delivered > 0 && !full))) {
       send(at->inbox, "404 No Messages");
       at = requests_.erase(at);
     } else {

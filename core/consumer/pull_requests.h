@@ -25,10 +25,10 @@ namespace sluice {
 struct PullRequest {
   uint64_t id = 0;
   std::string inbox;
-  uint64_t left = 1;            ///< messages still wanted
+  int64_t left = 1;             ///< messages still wanted; one that began at 0 or below ends with its first
   uint64_t delivered = 0;
-  uint64_t max_bytes = 0;       ///< 0 = no bound
-  uint64_t bytes_left = 0;
+  int64_t max_bytes = 0;        ///< 0 or below = no bound
+  int64_t bytes_left = 0;       ///< as it is told in statuses: below 0 as it was asked
   bool no_wait = false;
   MonoTime expires{0};          ///< 0 = never
   std::chrono::nanoseconds heartbeat{0};
@@ -68,8 +68,8 @@ class PullRequests {
   /// Nobody listens on its inbox any more.
   void drop(uint64_t id);
   /// Nothing more can be handed out now: no_wait requests that got something, or that do not wait at
-  /// all, end.
-  void drained();
+  /// all, end. `full`: there may be more once acks come, so that those that expire wait for it.
+  void drained(bool full = false);
   /// All end: "409 Consumer Deleted" and the like; `with_rest` adds the headers of what was not served.
   void end_all(std::string_view status, bool with_rest);
 

@@ -18,7 +18,7 @@ constexpr std::string_view kCommitHeader = "Nats-Batch-Commit";
 enum class Ending : uint8_t { kNone, kCommit, kEndMark, kInvalid };
 
 Ending ending_of(std::string_view commit) {
-  if (commit.empty()) return Ending::kNone;
+  if (commit.data() == nullptr) return Ending::kNone;
   if (commit == "1") return Ending::kCommit;
   if (commit == "eob") return Ending::kEndMark;
   return Ending::kInvalid;
@@ -52,20 +52,25 @@ Result<std::optional<AtomicBatches::Batch>> AtomicBatches::take(const PublishHea
                                                                 int api_level) {
   const std::string_view id = headers.batch_id;
   if (id.size() > kMaxBatchId_bytes) return fail_api(Errc::kRefused, 10179, "");
-  if (!api_level_suffices(message.headers, api_level)) return refuse(id, 10185, Reason::kUnsupported);
+  // A message without a number of its own says nothing about the batch that is open.
   const auto sequence = parse_decimal<uint64_t>(headers.batch_seq);
-  if (!sequence) return refuse(id, 10175, std::nullopt);
+  if (!sequence) return fail_api(Errc::kRefused, 10175, "");
   const Ending ending = ending_of(headers.batch_commit);
-  if (ending == Ending::kInvalid) return refuse(id, 10200, std::nullopt);
   const bool is_message = ending != Ending::kEndMark;
-  if (*sequence > limits_.atomic_messages + (is_message ? 0 : 1)) {
-    const bool known = open_here_.contains(id);
-    return refuse(id, 10199, known ? std::optional(Reason::kLarge) : std::nullopt);
+  const bool too_large = *sequence > limits_.atomic_messages + (is_message ? 0 : 1);
+  auto found = open_here_.find(id);
+  if (found == open_here_.end()) {
+    if (*sequence != 1) return refuse(id, too_large ? 10199 : 10176, std::nullopt);
+    const auto begun = begin(id);
+    if (!begun) return std::unexpected(begun.error());
+    found = *begun;
   }
-  if (*sequence == 1 && !is_message) return refuse(id, 10176, Reason::kIncomplete);
-  const auto found = find_or_begin(id, *sequence);
-  if (!found) return std::unexpected(found.error());
-  Batch& batch = (*found)->second;
+  Batch& batch = found->second;
+  if (ending == Ending::kInvalid) return refuse(id, 10200, std::nullopt);
+  if (!api_level_suffices(message.headers, api_level)) return refuse(id, 10185, Reason::kUnsupported);
+  if (*sequence != batch.messages.size() + 1 || (*sequence == 1 && !is_message))
+    return refuse(id, 10176, Reason::kIncomplete);
+  if (too_large) return refuse(id, 10199, Reason::kLarge);
   if (is_message) {
     const size_t size = message.subject.size() + message.headers.size() + message.payload.size();
     if (batch.bytes + size > limits_.atomic_bytes) return refuse(id, 10199, Reason::kLarge);
@@ -81,18 +86,12 @@ Result<std::optional<AtomicBatches::Batch>> AtomicBatches::take(const PublishHea
     set_header(batch.messages.back().headers, kCommitHeader, "1");
   }
   batch.last_heard = env_.clock.now();
-  if (ending != Ending::kNone) return finish(*found);
+  if (ending != Ending::kNone) return finish(found);
   if (!idle_timer_->active()) idle_timer_->start(limits_.idle);
   return std::nullopt;
 }
 
-Result<AtomicBatches::Open::iterator> AtomicBatches::find_or_begin(std::string_view id, uint64_t sequence) {
-  const auto at = open_here_.find(id);
-  if (at != open_here_.end()) {
-    if (sequence != at->second.messages.size() + 1) return refuse(id, 10176, Reason::kIncomplete);
-    return at;
-  }
-  if (sequence != 1) return refuse(id, 10176, std::nullopt);
+Result<AtomicBatches::Open::iterator> AtomicBatches::begin(std::string_view id) {
   if (open_here_.size() >= limits_.atomic_per_stream || open_in_all_.atomic >= limits_.atomic_in_all)
     return refuse(id, 10210, std::nullopt);
   ++open_in_all_.atomic;

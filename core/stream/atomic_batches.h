@@ -58,7 +58,7 @@ class AtomicBatches {
   using Open = std::map<std::string, Batch, std::less<>>;
 
   std::unexpected<Error> refuse(std::string_view id, uint16_t code, std::optional<Reason> reason);
-  Result<Open::iterator> find_or_begin(std::string_view id, uint64_t sequence);
+  Result<Open::iterator> begin(std::string_view id);
   Batch finish(Open::iterator at);
   void close(Open::iterator at);
   void abandon_idle();

@@ -40,12 +40,17 @@ std::optional<unsigned> named(std::string_view text, const std::array<std::strin
   return static_cast<unsigned>(at - names.begin()) + first;
 }
 
+std::optional<unsigned> whole_number(std::string_view text) {
+  if (text.starts_with('+')) text.remove_prefix(1);
+  return parse_decimal<unsigned>(text);
+}
+
 std::optional<unsigned> value_of(std::string_view text, int index) {
   if (index == kMonth)
     if (const auto month = named(text, kMonths, 1)) return month;
   if (index == kDayOfWeek)
     if (const auto day = named(text, kWeekdays, 0)) return day;
-  return parse_decimal<unsigned>(text);
+  return whole_number(text);
 }
 
 /// Cuts the part before `separator` off; the rest stays. Without one, all of it.
@@ -79,16 +84,16 @@ bool CronExpression::parse_field(std::string_view text, int index, Field& out) {
   if (text.empty()) return false;
   const auto [least, most] = kBounds[static_cast<size_t>(index)];
   while (!text.empty()) {
-    const bool more = text.find(',') != std::string_view::npos;
     std::string_view member = take_until(text, ',');
-    if (member.empty() || (more && text.empty())) return false;
+    if (member.empty()) continue;
     const bool stepped = member.find('/') != std::string_view::npos;
     std::string_view range = take_until(member, '/');
-    const auto step = stepped ? parse_decimal<unsigned>(member) : std::optional(1U);
+    const auto step = stepped ? whole_number(member) : std::optional(1U);
     if (!step || *step == 0) return false;
     unsigned low = least;
     unsigned high = most;
-    if (range == "*" || range == "?") {
+    const std::string_view begin = range.substr(0, range.find('-'));
+    if (begin == "*" || begin == "?") {  // what follows a hyphen then says nothing
       if (*step == 1) out.any = true;
     } else {
       const bool spans = range.find('-') != std::string_view::npos;
@@ -113,7 +118,8 @@ std::optional<CronExpression> CronExpression::parse(std::string_view text) {
   CronExpression out;
   int count = 0;
   while (!text.empty()) {
-    const std::string_view word = take_until(text, ' ');
+    const std::string_view word = text.substr(0, text.find_first_of(" \t\r\n\v\f"));
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
     if (word.empty()) continue;
     if (count == 6 || !parse_field(word, count, out.fields_[count])) return std::nullopt;
     ++count;

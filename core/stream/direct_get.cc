@@ -17,7 +17,7 @@ constexpr size_t kMaxWaiting_bytes = 64 * kMiB;
 constexpr size_t kMaxSeriesUnderWay = 64;
 constexpr size_t kSeriesSlice_count = 256;
 constexpr size_t kMaxMultiLast = 1024;
-constexpr uint64_t kDefaultSeries_bytes = 64 * kMiB;
+constexpr int64_t kDefaultSeries_bytes = 64 * kMiB;
 /// Queue group of all that answer for one stream.
 constexpr std::string_view kAnswerers = "_sys_";
 
@@ -42,12 +42,11 @@ struct DirectGet::Series {
   size_t next_chosen = 0;
   bool is_multi_last = false;
   uint64_t left = 0;                ///< messages that may still be sent
-  uint64_t bytes_left = 0;
+  int64_t bytes_left = 0;           ///< the message that uses them up is the last
   uint64_t pending = 0;             ///< matching messages from here on
   StreamSeq previous;
   StreamSeq up_to;
   bool no_headers = false;
-  bool sent_any = false;
 };
 
 DirectGet::DirectGet(Env& env, Bus& bus, Stream& stream, const std::vector<std::string>& names,
@@ -167,7 +166,7 @@ void DirectGet::get_series(const DirectGetRequest& r, std::string_view reply) {
   series->from = r.start_time ? store.seq_at_time(*r.start_time)
                               : StreamSeq(r.seq > 0 ? r.seq : 1);
   series->left = r.batch;
-  series->bytes_left = r.max_bytes > 0 ? r.max_bytes : kDefaultSeries_bytes;
+  series->bytes_left = r.max_bytes != 0 ? r.max_bytes : kDefaultSeries_bytes;
   series->pending = store.count_matching(series->from, series->filter);
   series->no_headers = r.no_hdr;
   if (series->pending == 0) return answer_status(reply, 404, "Message Not Found");
@@ -185,7 +184,8 @@ void DirectGet::get_multi_last(const DirectGetRequest& r, std::string_view reply
   std::set<StreamSeq> found;
   std::vector<std::pair<std::string, StreamSeq>> newer;  // subjects whose last is beyond up_to
   bool too_many = false;
-  for (const std::string& filter : r.multi_last)
+  for (const std::string& filter : r.multi_last) {
+    if (filter.empty()) continue;  // no subject is empty
     store.each_subject(filter, [&](std::string_view subject, const SubjectState& state) {
       if (state.last <= up_to) {
         found.insert(state.last);
@@ -195,6 +195,7 @@ void DirectGet::get_multi_last(const DirectGetRequest& r, std::string_view reply
       too_many = found.size() + newer.size() > kMaxMultiLast;
       return !too_many;
     });
+  }
   if (too_many) return answer_status(reply, 413, "Too Many Results");
   for (const auto& [subject, first] : newer) {
     StreamSeq last;
@@ -214,9 +215,9 @@ void DirectGet::get_multi_last(const DirectGetRequest& r, std::string_view reply
   series->is_multi_last = true;
   series->chosen.assign(found.begin(), found.end());
   series->left = r.batch > 0 ? r.batch : UINT64_MAX;
-  series->bytes_left = r.max_bytes > 0 ? r.max_bytes : kDefaultSeries_bytes;
+  series->bytes_left = r.max_bytes != 0 ? r.max_bytes : kDefaultSeries_bytes;
   series->pending = found.size();
-  series->up_to = up_to;
+  series->up_to = r.up_to_seq > 0 ? StreamSeq(r.up_to_seq) : up_to;
   start_series(std::move(series));
 }
 
@@ -252,9 +253,7 @@ bool DirectGet::send_slice(Series& s) {
       answer_status(s.reply, 500, "Message Unreadable");
       return true;
     }
-    const size_t size = stored ? stored->headers.size() + stored->payload.size() : 0;
-    if (!stored || (s.sent_any && size > s.bytes_left)) {
-      if (stored) ++s.pending;
+    if (!stored) {
       std::string end = make_status_block(204, "EOB");
       append_header(end, "Nats-Num-Pending", std::to_string(s.pending));
       append_header(end, "Nats-Last-Sequence", std::to_string(s.previous.value()));
@@ -271,9 +270,8 @@ bool DirectGet::send_slice(Series& s) {
     }
     s.previous = stored->seq;
     s.from = stored->seq.next();
-    s.sent_any = true;
-    s.bytes_left -= std::min<uint64_t>(size, s.bytes_left);
-    --s.left;
+    s.bytes_left -= static_cast<int64_t>(stored->subject.size() + stored->headers.size() + stored->payload.size());
+    s.left = s.bytes_left > 0 ? s.left - 1 : 0;
     send(s.reply, std::move(headers), stored->payload);
   }
   return false;

@@ -53,7 +53,7 @@ bool is_legal_direct_get(const DirectGetRequest& r) {
   const bool last = !r.last_by_subj.empty();
   if (r.seq > 0 && (last || r.start_time)) return false;
   if (last && (!r.next_by_subj.empty() || r.start_time || r.batch > 0)) return false;
-  if (!r.multi_last.empty() && (last || !r.next_by_subj.empty() || r.start_time)) return false;
+  if (!r.multi_last.empty() && (last || !r.next_by_subj.empty())) return false;
   return !(r.up_to_seq > 0 && r.up_to_time);
 }
 

@@ -20,7 +20,7 @@ struct DirectGetRequest {
   std::string next_by_subj;
   std::optional<WallNanos> start_time;
   uint64_t batch = 0;
-  uint64_t max_bytes = 0;
+  int64_t max_bytes = 0;  ///< 0 = the server's bound; below 0 nothing follows the first message
   std::vector<std::string> multi_last;
   uint64_t up_to_seq = 0;
   std::optional<WallNanos> up_to_time;

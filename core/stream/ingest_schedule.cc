@@ -47,7 +47,7 @@ Ingest::Refusal Ingest::check_schedule(const Offered& offered, Verdict& verdict)
   else if (parse_rollup(h.rollup) != Rollup::kSubject)
     return refusal(10192);
   verdict.rollup = Rollup::kSubject;
-  return std::nullopt;
+  return check_scheduler(offered);
 }
 
 /// Clients end a schedule by naming it; the times of the next firings are the server's own to tell.

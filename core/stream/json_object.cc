@@ -24,6 +24,13 @@ Status type_error(const JsonElement& from, const char* wanted) {
   return bad_json(fmt::format("json: cannot unmarshal {} into a value of type {}", got, wanted));
 }
 
+/// Go's decoder takes a key in any case, and clients rely on it.
+bool is_same_key(std::string_view ours, std::string_view theirs) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end(),
+                    [lower](char a, char b) { return a == b || lower(a) == lower(b); });
+}
+
 }  // namespace
 
 std::unexpected<Error> bad_json(std::string what) {
@@ -128,7 +135,7 @@ Status read_json_object(const JsonElement& from, std::span<const JsonField> fiel
   if (from.get_object().get(object) != simdjson::SUCCESS) return type_error(from, "object");
   for (auto [key, value] : object) {
     auto field = std::find_if(fields.begin(), fields.end(),
-                              [&key](const JsonField& f) { return f.name == key; });
+                              [&key](const JsonField& f) { return is_same_key(f.name, key); });
     if (field == fields.end()) {
       if (unknown == UnknownKeys::kIgnore) continue;
       return bad_json(fmt::format("json: unknown field \"{}\"", key));

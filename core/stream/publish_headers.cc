@@ -60,7 +60,10 @@ void take_field(PublishHeaders& out, std::string_view name, std::string_view val
   if (name.starts_with("Batch-")) {
     if (name == "Batch-Id") return first_wins(out.batch_id, value);
     if (name == "Batch-Sequence") return first_wins(out.batch_seq, value);
-    if (name == "Batch-Commit") return first_wins(out.batch_commit, value);
+    if (name == "Batch-Commit") {
+      if (out.batch_commit.data() == nullptr) out.batch_commit = value;
+      return;
+    }
     return;
   }
   if (name.starts_with("Schedule")) return take_schedule_field(out, name, value);
@@ -78,8 +81,13 @@ PublishHeaders parse_publish_headers(std::string_view block) {
   constexpr std::string_view kPrefix = "Nats-";
   HeaderFields fields(block);
   for (HeaderField field; fields.next(field);) {
-    if (!field.name.starts_with(kPrefix) || field.value.empty()) continue;
+    if (!field.name.starts_with(kPrefix)) continue;
     out.asks = true;
+    if (field.value.empty()) {
+      // Empty is as good as absent, but for a commit, which must say what it is.
+      if (field.name == "Nats-Batch-Commit" && out.batch_commit.data() == nullptr) out.batch_commit = "";
+      continue;
+    }
     take_field(out, field.name.substr(kPrefix.size()), with_trailing_blanks(field.value, block));
   }
   return out;

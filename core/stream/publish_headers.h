@@ -33,7 +33,7 @@ struct PublishHeaders {
   std::string_view schedule_time_zone;
   std::string_view scheduler;  ///< on what a schedule produced: its subject
   std::string_view schedule_next;
-  bool asks = false;  ///< any of these is there, with a value
+  bool asks = false;  ///< any field of the server is there
   /// The block can't be stored as it is: it has a status line or a header that the server strips.
   bool needs_rewrite = false;
 };

@@ -229,6 +229,12 @@ TEST_F(Api, Purge) {
             R"({"type":"io.nats.jetstream.api.v1.stream_purge_response","success":true,"purged":2})");
   EXPECT_THAT(call("STREAM.PURGE.S"), HasSubstr(R"("purged":1)"));
   EXPECT_EQ(error("STREAM.PURGE.T"), "10059 stream not found");
+  // Neither an object nor an array: no request, all goes.
+  for (const char* text : {"all", "null", "5"}) {
+    ack("a.1");
+    EXPECT_THAT(call("STREAM.PURGE.S", text), HasSubstr(R"("purged":1)")) << text;
+  }
+  EXPECT_THAT(error("STREAM.PURGE.S", "{"), testing::StartsWith("10025"));
 }
 
 TEST_F(Api, MessageGet) {
@@ -243,6 +249,8 @@ TEST_F(Api, MessageGet) {
               HasSubstr(R"("message":{"subject":"a.2","seq":2,"time")"));
   EXPECT_THAT(call("STREAM.MSG.GET.S", R"({"next_by_subj":"a.2","seq":1})"), HasSubstr(R"("seq":2)"));
   EXPECT_EQ(error("STREAM.MSG.GET.S", R"({"seq":9})"), "10037 no message found");
+  EXPECT_THAT(call("STREAM.MSG.GET.S", R"({"seq":2,"multi_last":["a.1"],"up_to_seq":1})"), HasSubstr(R"("seq":2)"));
+  EXPECT_THAT(call("STREAM.MSG.GET.S", R"({"Seq":9,"SEQ":2})"), HasSubstr(R"("seq":2)"));  // as Go reads it
   for (const char* bad : {"", R"({"seq":0})", R"({"seq":1,"batch":2})", R"({"multi_last":["a"]})",
                           R"({"seq":1,"last_by_subj":"a"})"})
     EXPECT_EQ(error("STREAM.MSG.GET.S", bad), "10003 bad request") << bad;

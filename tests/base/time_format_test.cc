@@ -18,6 +18,9 @@ TEST(Rfc3339, CutsTrailingZeros) {
 TEST(Rfc3339, ParsesOffsetsAndRoundTrips) {
   EXPECT_EQ(parse_rfc3339("1970-01-01T01:00:00+01:00"), 0);
   EXPECT_EQ(parse_rfc3339("0001-01-01T00:00:00Z"), kZeroTime);
+  // A clock of nanoseconds ends in 2262.
+  EXPECT_EQ(parse_rfc3339("9999-12-31T23:59:59Z"), parse_rfc3339("2261-12-31T23:59:59.999999999Z"));
+  EXPECT_EQ(parse_rfc3339("0800-12-25T12:00:00Z"), parse_rfc3339("1678-01-01T00:00:00Z"));
   EXPECT_EQ(parse_rfc3339("2026-02-30T00:00:00Z"), std::nullopt);
   EXPECT_EQ(parse_rfc3339("2026-02-03 00:00:00Z"), std::nullopt);
   EXPECT_EQ(parse_rfc3339("2026-02-03T00:00:00"), std::nullopt);
@@ -46,6 +49,8 @@ TEST(GoDuration, ParsesGosGrammar) {
   EXPECT_EQ(parse_go_duration("1d"), std::nullopt);
   EXPECT_EQ(parse_go_duration(".s"), std::nullopt);
   EXPECT_EQ(parse_go_duration("9999999999h"), std::nullopt);
+  EXPECT_EQ(parse_go_duration("2562047h47m16.854775806s"), std::chrono::nanoseconds(INT64_MAX - 1));
+  EXPECT_EQ(parse_go_duration("2562047h47m17s"), std::nullopt);
 }
 
 }  // namespace

@@ -76,6 +76,61 @@ TEST(Pull, NoWait) {
   EXPECT_EQ(w.taken_statuses(), Lines({"408 Request Timeout\r\nNats-Pending-Messages: 5\r\nNats-Pending-Bytes: 0\r\n\r\n"}));
 }
 
+// The reference adds any `expires` to its clock.
+TEST(Pull, WhatExpiredBeforeItCameIsToldSoAtOnce) {
+  ConsumerWorld w;
+  w.make(ConsumerWorld::pull());
+  const Lines timeout({"408 Request Timeout\r\nNats-Pending-Messages: 3\r\nNats-Pending-Bytes: 0\r\n\r\n"});
+  for (int stored = 0; stored < 2; ++stored) {
+    for (const std::string_view expires : {"-1", "1", "-9223372036854775808"}) {
+      w.fetch(R"({"batch":3,"expires":)" + std::string(expires) + "}");
+      w.sim.advance(1us);
+      EXPECT_EQ(w.taken_statuses(), timeout) << expires;
+    }
+    w.stream().publish("a.b");
+  }
+  EXPECT_EQ(w.consumer().num_pending(), 2u - 1);
+  EXPECT_EQ(w.consumer().num_waiting(), 0u);
+}
+
+// One that takes no more than one message is told of as it was asked for.
+TEST(Pull, StatusesCountFromWhatWasAsked) {
+  ConsumerWorld w;
+  w.make(ConsumerWorld::pull());
+  w.fetch(R"({"batch":-3,"expires":1000000000,"max_bytes":-9})");
+  w.sim.advance(1s);
+  EXPECT_EQ(w.taken_statuses(), Lines({"408 Request Timeout\r\nNats-Pending-Messages: -3\r\nNats-Pending-Bytes: -9\r\n\r\n"}));
+  w.fetch(R"({"expires":1000000000})");
+  w.sim.advance(1s);
+  EXPECT_EQ(w.taken_statuses(), Lines({"408 Request Timeout\r\nNats-Pending-Messages: 0\r\nNats-Pending-Bytes: 0\r\n\r\n"}));
+  w.fetch("");
+  w.stream().publish("a.b");
+  w.stream().publish("a.b");
+  EXPECT_EQ(w.taken_seqs(), Seqs({1}));
+  w.fetch(R"({"max_bytes":1000})");
+  const auto got = w.taken();
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_TRUE(got[1].headers.starts_with("NATS/1.0 409 Batch Completed\r\nNats-Pending-Messages: -1\r\n"));
+}
+
+// Acks may bring more before it expires.
+TEST(Pull, NoWaitThatExpiresOutlivesAFullConsumer) {
+  ConsumerWorld w;
+  auto config = ConsumerWorld::pull();
+  config.max_ack_pending = 1;
+  w.make(config);
+  for (int i = 0; i < 2; ++i) w.stream().publish("a.b");
+  w.fetch(R"({"batch":3,"no_wait":true,"expires":1000000000})");
+  const auto first = w.taken();
+  ASSERT_EQ(first.size(), 1u);
+  w.ack(first[0]);
+  const auto second = w.taken();
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_EQ(second[0].seq(), 2u);
+  w.sim.advance(1s);
+  EXPECT_EQ(w.taken_statuses(), Lines({"408 Request Timeout\r\nNats-Pending-Messages: 1\r\nNats-Pending-Bytes: 0\r\n\r\n"}));
+}
+
 TEST(Pull, MaxBytes) {
   ConsumerWorld w;
   w.stream().publish("a.b", "0123456789");

@@ -78,7 +78,9 @@ TEST_F(AtomicBatch, DialogueErrors) {
   EXPECT_EQ(error("x", "0"), kIncomplete);
   EXPECT_EQ(error("x", "2"), kIncomplete);
   EXPECT_EQ(send("x", "1"), "");
+  EXPECT_EQ(error("x", "abc"), "10175 atomic publish sequence is missing");  // the batch stays open
   EXPECT_EQ(error("x", "2", "zz"), "10200 atomic publish batch commit is invalid");
+  EXPECT_EQ(error("x", "1", {}, {{"Nats-Batch-Commit", ""}}), "10200 atomic publish batch commit is invalid");
   EXPECT_EQ(error("x", "2"), kIncomplete);  // it is gone
   EXPECT_TRUE(abandoned_.empty());
   EXPECT_EQ(send("x", "1"), "");

@@ -80,6 +80,13 @@ TEST_F(DirectGets, Batch) {
             "NATS/1.0 204 EOB\r\nNats-Num-Pending: 4\r\nNats-Last-Sequence: 2\r\n\r\n");
   EXPECT_EQ(get(R"({"next_by_subj":"k.b","batch":9})").size(), 3U);
   EXPECT_EQ(get(R"({"seq":1,"batch":9,"max_bytes":1})").size(), 2U);
+  EXPECT_EQ(get(R"({"seq":1,"batch":9,"max_bytes":-1})").size(), 2U);
+  // Subjects count, too; the message that goes beyond the bound is still sent.
+  const auto sized = [](const Caught& g) { return header(g, "Nats-Subject").size() + g.payload.size(); };
+  const auto whole = get(R"({"seq":2,"batch":2})");
+  const std::string both = std::to_string(sized(whole[0]) + sized(whole[1]));
+  EXPECT_EQ(get(R"({"seq":2,"batch":9,"max_bytes":)" + both + "}").size(), 3U);
+  EXPECT_EQ(get(R"({"seq":2,"batch":9,"max_bytes":)" + std::to_string(sized(whole[0]) + 1) + "}").size(), 3U);
 }
 
 TEST_F(DirectGets, MultiLast) {
@@ -89,6 +96,9 @@ TEST_F(DirectGets, MultiLast) {
   EXPECT_EQ(header(got[0], "Nats-Num-Pending"), "1");
   EXPECT_EQ(header(got[1], "Nats-Sequence"), "5");
   EXPECT_EQ(header(got[2], "Nats-UpTo-Sequence"), "6");
+  EXPECT_EQ(header(get(R"({"multi_last":["k.a"],"up_to_seq":99})")[1], "Nats-UpTo-Sequence"), "99");
+  EXPECT_EQ(get(R"({"multi_last":["k.a"],"start_time":"2099-01-01T00:00:00Z"})").size(), 2U);
+  EXPECT_EQ(get(R"({"multi_last":[""]})")[0].headers, "NATS/1.0 404 No Results\r\n\r\n");
   const auto older = get(R"({"multi_last":["k.>"],"up_to_seq":4})");
   ASSERT_EQ(older.size(), 4U);
   EXPECT_EQ(header(older[0], "Nats-Sequence"), "2");

@@ -109,6 +109,9 @@ TEST_F(Schedule, Codes) {
   for (const char* bad : {"@at zzz", "@at 2020", "@at  2030-01-01T00:00:00Z", "@every 999ms", "@every -1s", "@every zz",
                           "@reboot", "* * * * *", "0 0 0 31 2 *", "never"})
     EXPECT_EQ(offer(bad), pattern) << bad;
+  for (const char* good : {"0\t0 0 1 1 *", "1,,2 0 0 1 1 *", "+1 0 0 1 1 *", "0 0 0 *-1 1 *", "@at 9999-12-31T23:59:59Z"})
+    EXPECT_EQ(offer(good), "stored") << good;
+  EXPECT_EQ(offer(", 0 0 1 1 *"), pattern);
   const std::string zone = "Nats-Schedule-Time-Zone", target = "Nats-Schedule-Target", source = "Nats-Schedule-Source";
   EXPECT_EQ(offer("@daily", {{target, "t.x"}, {zone, "Nowhere/X"}}), "10223 message schedules time zone is invalid");
   EXPECT_EQ(offer("@every 1h", {{target, "t.x"}, {zone, "UTC"}}), pattern);
@@ -124,6 +127,7 @@ TEST_F(Schedule, Codes) {
   EXPECT_EQ(offer("@every 1h", {{target, "t.x"}, {"Nats-Schedule-Rollup", "all"}}), rollup);
   EXPECT_EQ(offer("@every 1h", {{target, "t.x"}, {"Nats-Rollup", "all"}}), rollup);
   EXPECT_EQ(offer("@every 1h", {{target, "t.x"}, {"Nats-Rollup", "sub"}}), "stored");
+  EXPECT_EQ(offer("@every 1h", {{target, "t.x"}, {"Nats-Scheduler", "s.x"}}), "10212 message schedules invalid scheduler");
   make(R"({"name":"D","subjects":["d.>"]})");
   EXPECT_EQ(offer({{"Nats-Schedule", "@every 1h"}, {target, "d.t"}}, "d.s"), "10188 message schedules is disabled");
   EXPECT_EQ(offer({{"Nats-Scheduler", "d.x"}, {"Nats-Schedule-Next", "purge"}}, "d.s"),
