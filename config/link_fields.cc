@@ -153,7 +153,8 @@ void add_link_rows(FieldTable<T>& t) {
       .doc("Longest time one connection attempt may take, TLS and login included.");
   t.word("compression", &LinkOptions::compression,
          {{"auto", LinkCompression::kAuto}, {"zstd", LinkCompression::kZstd}, {"none", LinkCompression::kNone}})
-      .doc("Of all bytes between two Sluices, both ways. `auto`: when the server offers it, 10 ms or more after it was dialled. "
+      .doc("Of all bytes between two Sluices, both ways. `auto`: when the server offers it, 10 ms or more after it was dialled, "
+           "and not while more than 32 MiB/s go out and none of it waits for the link. "
            "`zstd`: a server that does not offer it is refused.");
   t.count("max_pending_messages", &LinkOptions::max_pending_messages)
       .between(16, 1'000'000)

@@ -5,11 +5,14 @@
 namespace sluice {
 
 void count(Ledger& ledger, const CopyItem& item) {
-  ledger.read += 1 + item.copied_before + item.filtered_before + item.removed_before + item.purged_before;
-  ledger.copied += item.copied_before;
-  ledger.filtered += item.filtered_before;
-  ledger.removed += item.removed_before;
-  ledger.purged += item.purged_before;
+  ++ledger.read;
+  if (item.gap) {
+    ledger.read += item.gap->all();
+    ledger.copied += item.gap->copied;
+    ledger.filtered += item.gap->filtered;
+    ledger.removed += item.gap->removed;
+    ledger.purged += item.gap->purged;
+  }
   switch (item.outcome) {
     case Outcome::kCopied: ++ledger.copied; break;
     case Outcome::kFiltered: ++ledger.filtered; break;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/parse_number.h"
@@ -68,7 +69,10 @@ Status Replicator::build(const StreamCopyOptions& wanted) {
   };
   // The third link carries little that is worth a dictionary.
   const auto with_dictionaries = [&](LinkOptions where, std::string_view end) {
-    if (!options_.state_dir.empty()) where.dictionary_folder = fmt::format("{}/zstd/{}_{}_{}", options_.state_dir, options.stream, options.name, end);
+    if (options_.state_dir.empty()) return where;
+    const std::string name = fmt::format("{}_{}", options.id(), end);
+    dictionary_folders_.insert(name);
+    where.dictionary_folder = fmt::format("{}/{}", dictionary_root(), name);
     return where;
   };
   if (auto joined = join(with_dictionaries(options.source, "source"), options.stream, made->source_link, made->source); !joined) return joined;
@@ -125,6 +129,7 @@ Status Replicator::start() {
     if (auto built = build(wanted); !built) return built;
   }
   if (auto built = build_heartbeat(); !built) return built;
+  remove_old_dictionaries();
   look_for_orders();
   for (auto& copy : copies_) {
     if (Limiter* limiter = copy->copy->limiter()) {
@@ -137,6 +142,27 @@ Status Replicator::start() {
   if (heartbeat_) heartbeat_->start();
   if (heartbeat_leadership_) heartbeat_leadership_->start();
   return {};
+}
+
+/// Of copies that are configured no more. Whoever shares the state folder loses what can be learnt again.
+void Replicator::remove_old_dictionaries() {
+  if (options_.state_dir.empty() || !env_.disk.exists(dictionary_root())) return;
+  Status removed;
+  const auto keep_error = [&](const Status& done) {
+    if (!done && removed) removed = done;
+  };
+  const auto folders = env_.disk.list(dictionary_root());
+  if (!folders) removed = std::unexpected(folders.error());
+  for (const std::string& name : folders.value_or(std::vector<std::string>{})) {
+    if (dictionary_folders_.contains(name)) continue;
+    const std::string folder = dictionary_root() + "/" + name;
+    const auto files = env_.disk.list(folder);
+    const auto is_ours = [](const std::string& file) { return file.ends_with(".dict"); };
+    if (!files || !std::ranges::all_of(*files, is_ours)) continue;
+    for (const std::string& file : *files) keep_error(env_.disk.remove(folder + "/" + file));
+    keep_error(env_.disk.remove_dir(folder));
+  }
+  if (!removed) SLUICE_LOG(log_, kWarn, "dictionaries of copies that are no more can't be removed folder={} error=\"{}\"", dictionary_root(), removed.error().detail);
 }
 
 void Replicator::look_for_orders() {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,8 @@ class Replicator {
   struct Copy;
   Status build(const StreamCopyOptions& wanted);
   Status build_heartbeat();
+  std::string dictionary_root() const { return options_.state_dir + "/zstd"; }
+  void remove_old_dictionaries();
   void look_for_orders();
   void obey_reset(Copy& copy, const std::string& path);
 
@@ -66,6 +69,7 @@ class Replicator {
   LinkFactory make_link_;
   Logger log_{"replicator"};
   std::vector<std::unique_ptr<Copy>> copies_;
+  std::set<std::string> dictionary_folders_;  ///< names of those in use
   std::unique_ptr<NatsLink> heartbeat_link_;
   std::unique_ptr<StreamClient> heartbeat_client_;
   std::unique_ptr<Heartbeat> heartbeat_;

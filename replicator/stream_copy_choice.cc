@@ -13,10 +13,9 @@ void StreamCopy::take(Read message, GapCounts gap) {
   item.source_seq = message.seq;
   item.source_time = message.time;
   item.size_bytes = message.payload.size();
-  item.copied_before = take_marks(ahead_.source_seq.value() + 1, message.seq.value(), gap);
-  item.filtered_before = gap.filtered;
-  item.removed_before = gap.removed;
-  item.purged_before = gap.purged;
+  const uint64_t marked = take_marks(ahead_.source_seq.value() + 1, message.seq.value(), gap);
+  const CopyGap between{.copied = marked, .filtered = gap.filtered, .removed = gap.removed, .purged = gap.purged};
+  if (between.all() != 0) item.gap = std::make_unique<const CopyGap>(between);
   forget_chosen(ahead_.source_seq.value() + 1, message.seq.value(), false);
   item.on_target = on_target_.contains(message.seq.value());
   item.outcome = decide(message, item);
@@ -112,25 +111,28 @@ Outcome StreamCopy::note_verdict(uint64_t seq, Limiter::Verdict verdict, std::st
 /// Fills in what is written to the target.
 void StreamCopy::address(CopyItem& item, Read message) {
   const Provenance mark{copy_.stream, message.seq, copy_.replicator, copy_.worker, message.time / 1'000'000};
-  item.headers = copy_headers(message.headers, mark, ahead_.shared ? figures_.position : ahead_);
-  item.payload = std::move(message.payload);
+  item.text = std::make_unique<CopyText>();
+  std::string& headers = item.text->headers;
+  headers = copy_headers(message.headers, mark, ahead_.shared ? figures_.position : ahead_);
+  item.text->payload = std::move(message.payload);
   if (item.outcome == Outcome::kDeadLettered) {
-    item.subject = options_.dead_letter_subject;
-    set_header(item.headers, "Nats-Msg-Id", "dead:" + copy_message_id(mark, ahead_.origin_created));
-    append_header(item.headers, "Sluice-Original-Subject", message.subject);
-    append_header(item.headers, "Sluice-Dead-Letter-Reason", refusal_);
+    item.text->subject = options_.dead_letter_subject;
+    set_header(headers, "Nats-Msg-Id", "dead:" + copy_message_id(mark, ahead_.origin_created));
+    append_header(headers, "Sluice-Original-Subject", message.subject);
+    append_header(headers, "Sluice-Dead-Letter-Reason", refusal_);
     return;
   }
-  item.subject = rewrite_.of_message(message.subject, rewrite_.has_transforms() ? env_.random() : 0);
-  const auto id = find_header(item.headers, "Nats-Msg-Id");
+  item.text->subject = rewrite_.of_message(message.subject, rewrite_.has_transforms() ? env_.random() : 0);
+  const auto id = find_header(headers, "Nats-Msg-Id");
   if (rename_ == message.seq || (id && message.seq <= rename_through_)) {
     const std::string original(id.value_or(""));
-    set_header(item.headers, "Nats-Msg-Id",
+    set_header(headers, "Nats-Msg-Id",
                fmt::format("{}:{}", copy_message_id(mark, ahead_.origin_created), target_attempt_id_));
-    if (!original.empty()) append_header(item.headers, kOriginalIdHeader, original);
+    if (!original.empty()) append_header(headers, kOriginalIdHeader, original);
     ++figures_.renamed_ids;
   } else if (!id && options_.message_ids && message.seq > rename_through_) {
-    append_header(item.headers, "Nats-Msg-Id", copy_message_id(mark, ahead_.origin_created));
+    append_header(headers, "Nats-Msg-Id", copy_message_id(mark, ahead_.origin_created));
+    item.has_our_id = true;
   }
 }
 

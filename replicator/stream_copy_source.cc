@@ -11,7 +11,7 @@ namespace sluice {
 namespace {
 
 constexpr size_t kLeastReadWindow_bytes = 16 * 1024;
-constexpr size_t kUsualReadWindow_bytes = 8 * 1024 * 1024;
+constexpr size_t kUsualReadWindow_bytes = 4 * 1024 * 1024;
 constexpr size_t kMostReadWindow_bytes = 16 * 1024 * 1024;
 constexpr size_t kLeastRead_bytes = 512;     // of a message in memory, however short
 constexpr size_t kMostTaken_count = 16'384;  // of a queue and not settled, each of which its server keeps in memory

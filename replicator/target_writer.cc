@@ -63,7 +63,7 @@ bool TargetWriter::must_go_alone() const {
 }
 
 bool TargetWriter::may_be_known(const CopyItem& item) const {
-  return maybe_known_ != 0 && item.outcome == Outcome::kCopied && find_header(item.headers, "Nats-Msg-Id");
+  return maybe_known_ != 0 && item.outcome == Outcome::kCopied && find_header(item.text->headers, "Nats-Msg-Id");
 }
 
 bool TargetWriter::must_wait_for_pace() {
@@ -119,9 +119,9 @@ void TargetWriter::pump() {
       if (must_wait_for_proof()) break;
       if (must_wait_for_pace()) break;
       if (plan_.shared) {
-        if (subjects_in_flight_.contains(place.item.subject)) break;
+        if (subjects_in_flight_.contains(place.item.text->subject)) break;
         if (plan_.batches && gathers()) continue;
-        subjects_in_flight_.insert(place.item.subject);
+        subjects_in_flight_.insert(place.item.text->subject);
       }
       waiting_bytes_ -= place.bytes;
       ++published_;
@@ -139,14 +139,15 @@ void TargetWriter::pump() {
 /// duplicate, or refused.
 void TargetWriter::ask(Place& place, uint64_t number) {
   std::string headers;
-  append_header(headers, "Nats-Msg-Id", *find_header(place.item.headers, "Nats-Msg-Id"));
+  append_header(headers, "Nats-Msg-Id", *find_header(place.item.text->headers, "Nats-Msg-Id"));
   append_header(headers, "Nats-Expected-Last-Msg-Id", kNoId);
-  const size_t bytes = place.item.subject.size() + headers.size() + kProtocol_bytes;
+  const std::string& subject = place.item.text->subject;
+  const size_t bytes = subject.size() + headers.size() + kProtocol_bytes;
   sent_bytes_ += bytes;
   if (plan_.pace != nullptr) plan_.pace->sent(bytes);
   ++in_flight_;
   ++asked_;
-  place.ticket = target_.publish({place.item.subject, "", headers, {}}, window_.timeout(),
+  place.ticket = target_.publish({subject, "", headers, {}}, window_.timeout(),
                                  [this, number](const Result<PubAck>& ack) { on_told(number, ack); });
 }
 
@@ -198,24 +199,27 @@ void TargetWriter::go_back_to_unknown() {
 }
 
 void TargetWriter::publish(Place& place, uint64_t number) {
-  std::string headers = std::move(place.item.headers);
+  CopyText& text = *place.item.text;
   const bool fenced = !plan_.shared && place.item.outcome == Outcome::kCopied;
-  place.msg_id = find_header(headers, "Nats-Msg-Id").value_or("");
   if (fenced) {
-    append_header(headers, "Nats-Expected-Last-Sequence", fmt::format_int(next_target_.value() - 1).str());
-    if (in_flight_ != 0 && !last_id_.empty()) append_header(headers, "Nats-Expected-Last-Msg-Id", last_id_);
-    last_id_ = place.msg_id;
+    std::string id(find_header(text.headers, "Nats-Msg-Id").value_or(""));
+    append_header(text.headers, "Nats-Expected-Last-Sequence", fmt::format_int(next_target_.value() - 1).str());
+    if (in_flight_ != 0 && !last_id_.empty()) append_header(text.headers, "Nats-Expected-Last-Msg-Id", last_id_);
+    last_id_ = std::move(id);
     place.target_seq = next_target_;
     next_target_ = next_target_.next();
   }
-  if (place.item.outcome == Outcome::kCopied) append_fence(headers);
-  place.item.headers = std::move(headers);
+  if (place.item.outcome == Outcome::kCopied) append_fence(text.headers);
   on_its_way(place);
-  place.ticket = target_.publish({place.item.subject, "", place.item.headers, place.item.payload}, window_.timeout(),
+  place.ticket = target_.publish({text.subject, "", text.headers, text.payload}, window_.timeout(),
                                  [this, number](Result<PubAck> ack) { on_answer(number, std::move(ack)); });
-  // The link has them; they are never sent again in this session. An assignment would keep their room.
-  std::string().swap(place.item.headers);
-  std::string().swap(place.item.payload);
+  forget_text(place);
+}
+
+/// The link has it; it is never sent again in this session.
+void TargetWriter::forget_text(Place& place) const {
+  if (!plan_.shared) return place.item.text.reset();
+  place.item.text = std::make_unique<CopyText>(CopyText{.subject = std::move(place.item.text->subject), .headers = {}, .payload = {}});
 }
 
 void TargetWriter::on_its_way(Place& place) {
@@ -276,8 +280,7 @@ void TargetWriter::check_duplicate(uint64_t number, StreamSeq target_seq) {
         find(number)->ticket.release();
         if (!stored && stored.error().code == Errc::kNotFound) {
           // It was taken and is gone. An id that we made ourselves tells whose it was.
-          const Provenance mark{plan_.copy.stream, seq, plan_.copy.replicator, plan_.copy.worker, 0};
-          if (find(number)->msg_id == copy_message_id(mark, plan_.origin_created)) return acknowledged(number, target_seq);
+          if (find(number)->item.has_our_id) return acknowledged(number, target_seq);
           return failed(Kind::kDuplicate, seq, why);
         }
         if (!stored) return failed(Kind::kNoAnswer, seq, why + ", which can't be looked at: " + stored.error().detail);
@@ -295,7 +298,7 @@ void TargetWriter::acknowledged(uint64_t number, StreamSeq target_seq) {
   place.settled = true;
   if (plan_.shared) {
     place.target_seq = target_seq;
-    subjects_in_flight_.erase(place.item.subject);
+    subjects_in_flight_.erase(place.item.text->subject);
   }
   --in_flight_;
   in_flight_bytes_ -= place.bytes;

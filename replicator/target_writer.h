@@ -116,7 +116,6 @@ class TargetWriter {
     StreamSeq target_seq;
     MonoTime sent{};
     size_t bytes = 0;
-    std::string msg_id{};
     bool settled = false;
     bool is_unknown = false;  ///< the target was asked for its id, and has not got it
     Ticket ticket{};
@@ -135,6 +134,7 @@ class TargetWriter {
   void append_fence(std::string& headers) const;
   WriteFailure::Kind kind_of(const Error& error) const;
   void publish(Place& place, uint64_t number);
+  void forget_text(Place& place) const;
   std::vector<size_t> gather();
   bool gathers();
   void publish_batch(const std::vector<size_t>& places);

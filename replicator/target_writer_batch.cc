@@ -21,11 +21,11 @@ std::vector<size_t> TargetWriter::gather() {
     const Place& place = line_[at];
     if (!place.item.needs_writing()) continue;
     if (place.item.outcome != Outcome::kCopied || place.item.source_seq <= plan_.singly_through) break;
-    if (subjects_in_flight_.contains(place.item.subject)) break;
+    if (subjects_in_flight_.contains(place.item.text->subject)) break;
     if (!window_.has_room(in_flight_ + places.size(), in_flight_bytes_ + bytes)) break;
-    const auto id = find_header(place.item.headers, "Nats-Msg-Id");
+    const auto id = find_header(place.item.text->headers, "Nats-Msg-Id");
     if (id && !ids.insert(*id).second) break;
-    repeats |= !subjects.insert(place.item.subject).second;
+    repeats |= !subjects.insert(place.item.text->subject).second;
     bytes += place.bytes;
     places.push_back(at);
   }
@@ -55,11 +55,12 @@ void TargetWriter::publish_batch(const std::vector<size_t>& places) {
   const uint64_t first = first_number_ + published_, last = first_number_ + places.back();
   for (const size_t at : places) {
     Place& place = line_[at];
-    subjects_in_flight_.insert(place.item.subject);
+    CopyText& text = *place.item.text;
+    subjects_in_flight_.insert(text.subject);
     waiting_bytes_ -= place.bytes;
     on_its_way(place);
-    if (at == places.front()) append_fence(place.item.headers);
-    const BatchMessage message{place.item.subject, std::exchange(place.item.headers, {}), std::exchange(place.item.payload, {})};
+    if (at == places.front()) append_fence(text.headers);
+    const BatchMessage message{text.subject, std::exchange(text.headers, {}), std::exchange(text.payload, {})};
     if (at != places.back()) {
       if (const Status added = batch.add(message); !added)
         return failed(WriteFailure::Kind::kNoAnswer, place.item.source_seq, "batch: " + added.error().detail);
@@ -99,7 +100,7 @@ void TargetWriter::on_batch_answer(uint64_t first, uint64_t last, const Result<P
     place.settled = true;
     place.target_seq = target_seq;
     target_seq = target_seq.prev();
-    subjects_in_flight_.erase(place.item.subject);
+    subjects_in_flight_.erase(place.item.text->subject);
     --in_flight_;
     in_flight_bytes_ -= place.bytes;
     bytes += place.bytes;

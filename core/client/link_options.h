@@ -10,7 +10,7 @@ namespace sluice {
 
 /// Of the bytes between us and a far Sluice, both ways. Other servers do not offer it.
 enum class LinkCompression : uint8_t {
-  kAuto,  ///< when it is offered, 10 ms or more after dialling
+  kAuto,  ///< when it is offered, 10 ms or more after dialling, and worth it (compression_worth.h)
   kZstd,  ///< a server that does not offer it is refused
   kNone,
 };

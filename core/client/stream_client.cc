@@ -50,8 +50,9 @@ class LinkedStreamClient final : public StreamClient {
     inbox_.assign(ack_prefix_).append(std::to_string(token));
     const Status sent = link_.publish({message.subject, inbox_, message.headers, message.payload});
     if (!sent) return refuse(std::move(*publishes_.take(token)), sent.error());
-    return Ticket([this, alive = std::weak_ptr<char>(alive_), token] {
-      if (!alive.expired()) (void)publishes_.take(token);
+    // No larger than a move_only_function holds in itself: one of these stands for each message on a long way.
+    return Ticket([alive = std::weak_ptr<LinkedStreamClient>(alive_), token] {
+      if (const auto self = alive.lock()) (void)self->publishes_.take(token);
     });
   }
 
@@ -188,7 +189,7 @@ class LinkedStreamClient final : public StreamClient {
   /// Acks of a broken connection never come; telling at once lets the caller send again sooner.
   void on_link_state(LinkState state) {
     if (state == LinkState::kConnected || state == LinkState::kConnecting) return;
-    const std::weak_ptr<char> alive = alive_;
+    const std::weak_ptr<LinkedStreamClient> alive = alive_;
     for (const uint64_t token : publishes_.tokens()) {
       if (auto done = publishes_.take(token))
         (*done)(fail(Errc::kClosed, "the connection broke before the publish ack"));
@@ -205,7 +206,7 @@ class LinkedStreamClient final : public StreamClient {
   ReplyTable<PubDone> publishes_;
   Ticket state_listener_;
   std::unique_ptr<LinkSubscription> acks_;
-  std::shared_ptr<char> alive_ = std::make_shared<char>();  ///< for tickets that outlive the client
+  std::shared_ptr<LinkedStreamClient> alive_{std::make_shared<char>(), this};  ///< for tickets that outlive the client; owns nothing
 };
 
 }  // namespace

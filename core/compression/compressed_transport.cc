@@ -59,7 +59,10 @@ void CompressedTransport::write(std::string& bytes) {
     writer_->end_frame(packed_);
     writer_->use(agreed_[index_of(FlowDirection::kToServer)]);
   }
-  writer_->write(bytes, packed_);
+  if (is_worth_compressing(bytes.size()))
+    writer_->write(bytes, packed_);
+  else
+    writer_->store(bytes, packed_);
   if (sent_cuts_) sent_cuts_->cutter.take(bytes);
   flow_.sent_packed += packed_.size();
   if (world_ != nullptr) {
@@ -69,6 +72,12 @@ void CompressedTransport::write(std::string& bytes) {
   bytes.clear();
   under_->write(packed_);
   packed_.clear();
+}
+
+/// Before the server has chosen it counts our frames.
+bool CompressedTransport::is_worth_compressing(size_t bytes) {
+  if (clock_ == nullptr || inbound_ != Inbound::kPacked) return true;
+  return worth_.compresses(clock_->now(), bytes, under_->queued_bytes() != 0);
 }
 
 void CompressedTransport::close(bool flush) {

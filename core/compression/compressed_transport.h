@@ -7,6 +7,7 @@
 // both have. The server begins with its own at once; the client, whose first frame holds a PING only, begins a second frame with its own as soon as it
 // knows. Both sides then cut new ones out of what passes. What the server has to say before (that it
 // refuses the login, say) comes in clear lines, which are told from a frame by their first byte.
+// A client may leave off when the road is wide (adapt()): what it then writes is one frame of bytes as they are, which any reader reads.
 // Failures: what is no frame, or wants more memory than our own writer needs → on_closed with kCorrupt. Reading stops in the
 // middle of a block when the session pauses: a few bytes that would unpack to very many never do.
 #pragma once
@@ -18,6 +19,7 @@
 #include <memory>
 #include <string>
 
+#include "compression/compression_worth.h"
 #include "compression/dictionaries.h"
 #include "compression/dictionary_words.h"
 #include "compression/zstd_stream.h"
@@ -62,6 +64,8 @@ class CompressedTransport final : public Transport, private TransportHandler {
   /// A client's: what is written from here on is compressed. Once, behind the first line and before any other.
   /// @param dictionaries  null: the server has none; else outlives this.
   void begin(Dictionaries* dictionaries = nullptr);
+  /// A client's: compresses only while that is worth it. `clock` outlives this.
+  void adapt(const Clock& clock) { clock_ = &clock; }
   /// What the connection began with, in both directions; null = nothing.
   const DictionaryPtr& dictionary(FlowDirection direction) const { return agreed_[index_of(direction)]; }
   bool compressed() const { return writer_ != nullptr; }
@@ -98,6 +102,7 @@ class CompressedTransport final : public Transport, private TransportHandler {
   void take(std::string_view bytes);
   std::string_view take_some(std::string_view bytes);
   std::string_view take_line(std::string_view bytes);
+  bool is_worth_compressing(size_t bytes);
   std::string_view unpack(std::string_view bytes);
   bool admit();
   std::string_view take_words(std::string_view bytes);
@@ -114,6 +119,8 @@ class CompressedTransport final : public Transport, private TransportHandler {
   CompressionWorld* const world_;  ///< null: a client's
   TransportHandler* handler_ = nullptr;
   Inbound inbound_;
+  const Clock* clock_ = nullptr;  ///< null: always compresses
+  CompressionWorth worth_;
   bool at_line_start_ = true;
   bool paused_ = false;
   bool more_inside_ = false;  ///< the reader may make more without further bytes

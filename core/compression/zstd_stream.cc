@@ -2,6 +2,7 @@
 
 #include <zstd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -11,6 +12,17 @@ namespace {
 
 /// 200 MB/s and more; higher ones gain a few percent on small messages and cost twice.
 constexpr int kLevel = 3;
+
+/// A frame without content size, checksum or dictionary, whose window is ours (RFC 8878, 3.1.1.1).
+constexpr char kStoredFrame[] = {kZstdFirstByte, '\xb5', '\x2f', '\xfd', 0, (kZstdWindowLog - 10) << 3};
+constexpr size_t kMaxBlock_bytes = 128 * 1024;
+
+/// 3.1.1.2: whether it is the last one, the type (0: as it is), the size.
+void append_raw_block(std::string& out, std::string_view bytes, bool is_last) {
+  const size_t head = bytes.size() << 3 | (is_last ? 1 : 0);
+  for (const int shift : {0, 8, 16}) out.push_back(static_cast<char>(head >> shift & 0xff));
+  out.append(bytes);
+}
 
 }  // namespace
 
@@ -29,11 +41,21 @@ ZstdWriter::ZstdWriter() : context_(std::make_unique<Context>()) {
 ZstdWriter::~ZstdWriter() = default;
 
 void ZstdWriter::end_frame(std::string& out) {
+  if (std::exchange(storing_, false)) return append_raw_block(out, {}, true);
   char end[64];
   ZSTD_inBuffer in{nullptr, 0, 0};
   ZSTD_outBuffer made{end, sizeof end, 0};
   SLUICE_CHECK(ZSTD_compressStream2(context_->zstd, &made, &in, ZSTD_e_end) == 0);
   out.append(end, made.pos);
+}
+
+void ZstdWriter::store(std::string_view bytes, std::string& out) {
+  if (!storing_) {
+    end_frame(out);
+    out.append(kStoredFrame, sizeof kStoredFrame);
+    storing_ = true;
+  }
+  for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), kMaxBlock_bytes))) append_raw_block(out, bytes.substr(0, kMaxBlock_bytes), false);
 }
 
 void ZstdWriter::use(DictionaryPtr dictionary) {
@@ -43,6 +65,7 @@ void ZstdWriter::use(DictionaryPtr dictionary) {
 }
 
 void ZstdWriter::write(std::string_view bytes, std::string& out) {
+  if (storing_) end_frame(out);
   ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
   size_t left = 1;
   while (left != 0) {

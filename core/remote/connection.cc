@@ -184,6 +184,7 @@ class NatsConnection final : public RemoteConnection, private TransportHandler {
     phase_ = Phase::kAwaitPong;
     if (tls && !options_.tls_first && !begin_tls()) return;
     transport_->write(*connect);
+    if (options_.compression == LinkCompression::kAuto) transport_->adapt(env_.clock);
     if (wants_compression()) transport_->begin(info_.sluice_zstd_dictionaries ? &dictionaries_ : nullptr);
     std::string ping(kPingLine);
     transport_->write(ping);

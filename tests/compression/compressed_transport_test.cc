@@ -82,6 +82,32 @@ TEST_F(CompressedTransportTest, BothDirectionsAreCompressedFromTheFirstByteBehin
   EXPECT_EQ(world.flow.sent, all.size());
 }
 
+TEST_F(CompressedTransportTest, AWideRoadCarriesBytesAsTheyAre) {
+  client.transport->adapt(sim.env().clock);
+  agree();
+  const std::string part = std::string(1 << 20, 'x') + "\r\n";
+  std::string sent = server.got;
+  const auto carry = [&] {
+    const uint64_t before = client.transport->flow().sent_packed;
+    client.send(part);
+    sent += part;
+    sim.run_until_idle();
+    sim.advance(10ms);
+    return client.transport->flow().sent_packed - before;
+  };
+  EXPECT_LT(carry(), part.size() / 100) << "before the server has said a word in a frame";
+  server.send("PONG\r\n");
+  sim.run_until_idle();
+  EXPECT_LT(carry(), part.size() / 100);
+  for (int i = 0; i < 40; ++i) (void)carry();
+  EXPECT_GT(carry(), part.size());
+  sim.advance(10s);
+  for (int i = 0; i < 3; ++i) (void)carry();
+  EXPECT_LT(carry(), part.size() / 100) << "little goes out now";
+  EXPECT_EQ(server.got, sent);
+  EXPECT_FALSE(server.closed);
+}
+
 TEST_F(CompressedTransportTest, ARefusalInClearIsReadBeforeTheStreamBegins) {
   client.send("CONNECT {}\r\n");
   client.transport->begin();

@@ -37,6 +37,27 @@ TEST(ZstdStream, EachWriteIsReadAtOnce) {
   }
 }
 
+TEST(ZstdStream, WhatIsStoredIsReadAmongWhatIsCompressed) {
+  ZstdWriter writer;
+  ZstdReader reader;
+  sim::SimRandom random(2);
+  std::string in, packed;
+  for (int i = 0; i < 60; ++i) {
+    const std::string bytes(random.below(i % 10 == 0 ? 300'000 : 2000), static_cast<char>('a' + i % 26));
+    in += bytes;
+    const size_t before = packed.size();
+    if (random.chance(50)) {
+      writer.store(bytes, packed);
+      EXPECT_GE(packed.size() - before, bytes.size());
+    } else {
+      writer.write(bytes, packed);
+    }
+  }
+  const auto got = read_all(reader, packed, 5000);
+  ASSERT_TRUE(got) << got.error().detail;
+  EXPECT_EQ(*got, in);
+}
+
 TEST(ZstdStream, WhatWasSentBeforeIsTheDictionary) {
   ZstdWriter writer;
   const std::string one = "PUB orders.eu.17 _INBOX.abcdefgh.r.1 40\r\n{\"customer\": \"Miller\", \"total\": 1250.50}\r\n";

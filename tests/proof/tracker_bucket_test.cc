@@ -15,10 +15,48 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// The way to a replicated stream of nats-server: of fenced writes it looks at one at a time and refuses the others (10164).
+class ReplicatedLink : public NatsLink {
+ public:
+  explicit ReplicatedLink(std::unique_ptr<NatsLink> under) : under_(std::move(under)) {}
+  LinkState state() const override { return under_->state(); }
+  Ticket on_state(std::move_only_function<void(LinkState)> listener) override { return under_->on_state(std::move(listener)); }
+  Status publish(const LinkMessage& message) override {
+    if (message.headers.find("Nats-Expected-Last-Subject-Sequence-Subject") == message.headers.npos) return under_->publish(message);
+    if (looked_at_.empty()) {
+      looked_at_ = message.reply;
+      return under_->publish(message);
+    }
+    ++refused;
+    return under_->publish({message.reply, {}, {}, R"({"error":{"code":503,"err_code":10164,"description":"expected last sequence per subject temporarily unavailable"},"stream":"","seq":0})"});
+  }
+  Ticket request(const LinkMessage& message, std::chrono::nanoseconds timeout, std::move_only_function<void(Result<LinkMessage>)> done) override {
+    return under_->request(message, timeout, std::move(done));
+  }
+  std::unique_ptr<LinkSubscription> subscribe(std::string_view subject, std::string_view queue,
+                                              std::move_only_function<void(const LinkMessage&)> handler) override {
+    return under_->subscribe(subject, queue, [this, told = std::move(handler)](const LinkMessage& message) mutable {
+      if (message.subject == looked_at_) looked_at_.clear();
+      told(message);
+    });
+  }
+  std::string new_inbox() override { return under_->new_inbox(); }
+  std::string peer() const override { return under_->peer(); }
+  uint64_t dropped() const override { return under_->dropped(); }
+
+  size_t refused = 0;
+
+ private:
+  std::unique_ptr<NatsLink> under_;
+  std::string looked_at_;  ///< where its ack goes; empty = none is under way
+};
+
 /// One replicator of several, all at one source.
 struct Member {
   Member(sim::SimEnv& world, Node& node, const StreamCopyOptions& options, const std::string& state_dir = "")
-      : sim(world), link(make_bus_link(world.env(), node.bus())), client(StreamClient::make(world.env(), *link)),
+      : Member(world, make_bus_link(world.env(), node.bus()), options, state_dir) {}
+  Member(sim::SimEnv& world, std::unique_ptr<NatsLink> way, const StreamCopyOptions& options, const std::string& state_dir = "")
+      : sim(world), link(std::move(way)), client(StreamClient::make(world.env(), *link)),
         limiter(*Limiter::make(world.env(), options, "edge", state_dir, *client)) {
     limiter->start();
   }
@@ -227,6 +265,33 @@ TEST_F(TrackerBucketTest, AStaleLeadersWritesAreRefused) {
   stale->limiter->rest();
   stale->lead(15);
   ASSERT_TRUE(stale->run_until_written(5s));
+}
+
+TEST_F(TrackerBucketTest, WhereOneFencedWriteIsLookedAtAtATimeTheyGoOneByOne) {
+  auto way = std::make_unique<ReplicatedLink>(make_bus_link(sim.env(), node->bus()));
+  ReplicatedLink& cluster = *way;
+  Member first(sim, std::move(way), options);
+  first.lead(5);
+  first.see(0, 600);
+  ASSERT_TRUE(first.run_until_written(5s));
+  const size_t refused = cluster.refused;
+  EXPECT_GT(refused, 0u);
+  EXPECT_LT(refused, 600u) << "only those that were under way when the first one was refused";
+  const TrackerBucketFigures& figures = first.limiter->bucket()->figures();
+  EXPECT_EQ(figures.written, 600u);
+  EXPECT_EQ(figures.failed, 0u);
+  EXPECT_EQ(figures.refused, 0u) << "our mark stands: nobody else leads";
+  EXPECT_FALSE(first.limiter->bucket()->superseded());
+  first.see(600, 900);
+  ASSERT_TRUE(first.run_until_written(5s));
+  EXPECT_EQ(cluster.refused, refused) << "one by one from the first time on";
+  auto next = member();
+  next->lead(9);
+  EXPECT_EQ(next->see(0, 901), 1u);
+  first.see(900, 910);  // and a stale one's are refused for what they are
+  sim.advance(5s);
+  EXPECT_TRUE(first.limiter->bucket()->superseded());
+  EXPECT_EQ(figures.written, 900u);
 }
 
 TEST_F(TrackerBucketTest, AnEarlierTokenIsBelievedOnlyWhenItGoesOnLeading) {
