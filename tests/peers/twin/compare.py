@@ -28,7 +28,7 @@ def mask(value, key=None, within=None):
     if isinstance(value, list):
         # The reference tells how its sources stand in the order of a Go map, another one each time.
         if key == "sources" and all(isinstance(v, dict) and "lag" in v for v in value):
-            value = sorted(value, key=lambda v: v["name"])
+            value = sorted(value, key=lambda v: (v["name"], str(v.get("filter_subject"))))
         return [mask(v, key) for v in value]
     if key in ("response", "request") and isinstance(value, str):  # audits carry JSON as text
         try:
