@@ -11,6 +11,7 @@
 #include "base/parse_number.h"
 #include "stream/big_integer.h"
 #include "stream/counter.h"
+#include "stream/sequence_limit.h"
 #include "subject/subject.h"
 
 namespace sluice {
@@ -44,6 +45,7 @@ Verdict Ingest::judge(const Offered& offered) {
   const int64_t staged = offered.stage != nullptr ? offered.stage->bytes : 0;
   if (auto room = s_.room_for(size_of(m) + static_cast<uint64_t>(std::max<int64_t>(staged, 0))); !room)
     return refuse(room.error());
+  if (auto no = check_sequences_left()) return refuse(*std::move(no));
   if (auto no = check_sizes(offered)) return refuse(*std::move(no));
   if (h.asks || s_.config.allow_msg_counter) {
     if (auto decided = heed(offered, verdict)) return *std::move(decided);
@@ -82,6 +84,12 @@ std::optional<Verdict> Ingest::heed(const Offered& offered, Verdict& verdict) {
   if (auto no = check_rollup(verdict.rollup, offered)) return refuse(*std::move(no));
   if (!h.expected_last_msg_id.empty() && h.expected_last_msg_id != s_.last_msg_id)
     return refuse(refusal(10070, s_.last_msg_id));
+  return std::nullopt;
+}
+
+/// A stream may be made to begin anywhere, and a mirror goes where its origin goes: a sequence must never come round to 0.
+Ingest::Refusal Ingest::check_sequences_left() const {
+  if (s_.visible_last >= kLastStreamSeq) return refusal(10077, "the stream has no sequences left");
   return std::nullopt;
 }
 

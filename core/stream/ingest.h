@@ -69,6 +69,7 @@ class Ingest {
     DedupWindow& dedup;
     const ObserverList& observers;
     const std::string& last_msg_id;
+    const StreamSeq& visible_last;
     /// Store and account: may `bytes` more be kept? An error carries 10002, 10023 or 10077.
     std::function<Status(uint64_t bytes)> room_for;
   };
@@ -85,6 +86,7 @@ class Ingest {
   Refusal check_sizes(const Offered&) const;
 
  private:
+  Refusal check_sequences_left() const;
   Refusal check_size_of(size_t headers, size_t payload) const;
   Refusal check_increment(const Offered&) const;
   Refusal check_ttl(const Offered&, Verdict&) const;

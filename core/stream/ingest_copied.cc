@@ -32,6 +32,7 @@ Verdict Ingest::judge_sourced(const Offered& offered) {
   };
   if (s_.config.sealed) return refuse(Error{Errc::kRefused, 10109, {}});
   if (auto room = s_.room_for(size_of(m)); !room) return refuse(room.error());
+  if (auto no = check_sequences_left()) return refuse(*std::move(no));
   if (auto no = check_sizes(offered)) return refuse(*std::move(no));
   if (!h.msg_id.empty()) {
     if (auto original = s_.dedup.find(h.msg_id, offered.now))

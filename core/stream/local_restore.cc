@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/headers.h"
 #include "stream/ingest.h"
+#include "stream/sequence_limit.h"
 
 namespace sluice {
 namespace {
@@ -30,6 +31,7 @@ class LocalRestore final : public StreamRestore {
   Status append(const StoredMessage& m) override {
     StreamStore& into = memory_ ? *memory_ : *file_;
     const StreamSeq last = into.state().last_seq;
+    if (m.seq > kLastStreamSeq) return fail(Errc::kCorrupt, "a sequence beyond what a stream can hold");
     if (m.seq <= last) return fail(Errc::kCorrupt, "sequences of messages do not rise");
     const uint64_t size =
         reported_record_size(config_.storage, m.subject.size(), m.headers.size(), m.payload.size());
@@ -50,6 +52,7 @@ class LocalRestore final : public StreamRestore {
   }
   Result<Stream*> finish(StreamSeq last, WallNanos last_time) override {
     SLUICE_CHECK(!finished_);
+    if (last > kLastStreamSeq) return fail(Errc::kCorrupt, "a last sequence beyond what a stream can hold");
     StreamStore& into = memory_ ? *memory_ : *file_;
     const StreamState state = into.state();
     if (last > state.last_seq) into.skip_to(last, std::max(last_time, state.last_time));

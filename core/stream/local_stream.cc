@@ -36,6 +36,7 @@ LocalStream::LocalStream(Parts parts)
                .dedup = dedup_,
                .observers = observers_,
                .last_msg_id = last_msg_id_,
+               .visible_last = visible_,
                .room_for = [this](uint64_t bytes) {
                  return parts_.owner.room_for(parts_.config.storage, bytes);
                }}),

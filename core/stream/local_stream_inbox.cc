@@ -1,4 +1,6 @@
 // LocalStream as a mirror and as a target of sources.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -6,6 +8,7 @@
 
 #include "base/headers.h"
 #include "stream/local_stream.h"
+#include "stream/sequence_limit.h"
 
 namespace sluice {
 namespace {
@@ -23,6 +26,7 @@ Status LocalStream::take_mirrored(StreamSeq seq, WallNanos time, const Message& 
   if (closed_) return fail_api(Errc::kClosed, 10059, "");
   if (inbox_is_full()) return fail_api(Errc::kFull, 10167, "");
   if (seq <= store_.state().last_seq) return {};
+  if (seq > kLastStreamSeq) return fail_api(Errc::kRefused, 10077, fmt::format("the origin's sequence {} is beyond what a stream can hold", seq.value()));
   std::string mapped;
   const Message stored = transformed(message, mapped);
   const PublishHeaders headers =

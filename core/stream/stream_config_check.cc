@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "stream/sequence_limit.h"
 #include "stream/stream_config.h"
 #include "subject/subject.h"
 #include "subject/transform.h"
@@ -226,6 +227,7 @@ namespace {
 Status check_in_order(StreamConfig& c, nanoseconds max_duplicate_window, bool is_pedantic,
                       const StreamLookup& find) {
   if (auto s = check_names(c); !s) return s;
+  if (c.first_seq > kLastStreamSeq.value()) return invalid(fmt::format("first sequence is beyond {}", kLastStreamSeq.value()));
   if (c.num_replicas == 0) c.num_replicas = 1;
   if (c.num_replicas > kMaxReplicas) return invalid("maximum replicas is 5");
   if (c.num_replicas < 0) return fail_api(Errc::kInvalidArgument, 10133, "");

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "stream/local_stream.h"
+#include "stream/sequence_limit.h"
 #include "subject/subject.h"
 
 namespace sluice {
@@ -32,6 +33,8 @@ bool is_filtered(const PurgeRequest& request) { return !request.filter.empty() &
 void LocalStream::purge(const PurgeRequest& request, PurgeDone done) {
   if (parts_.config.sealed) return done(fail_api(Errc::kDenied, 10109, ""));
   if (!request.below.is_zero() && request.keep > 0) return done(fail_api(Errc::kInvalidArgument, 10003, ""));
+  // It would leave the stream beginning where none can.
+  if (!is_filtered(request) && request.below > kLastStreamSeq.next()) return done(fail_api(Errc::kInvalidArgument, 10003, ""));
   if (parts_.config.deny_purge) return done(fail_api(Errc::kDenied, 10110, "stream purge not permitted"));
   purges_.push_back({.request = request, .done = std::move(done)});
   if (purges_.size() == 1) run_purges();

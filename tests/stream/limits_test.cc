@@ -1,7 +1,10 @@
 // What makes messages leave: limits, discard, age, retention, rollup, delete, purge, updates.
+#include <fmt/format.h>
+
 #include <chrono>
 
 #include "stream/ingest.h"
+#include "stream/sequence_limit.h"
 #include "stream_world.h"
 
 namespace sluice {
@@ -41,6 +44,28 @@ TEST_F(Limits, DiscardOldKeepsTheNewest) {
   ASSERT_EQ(o.removed.size(), 2U);
   EXPECT_EQ(o.removed[0], std::make_pair(uint64_t{1}, std::string("a")));
   s.remove_observer(o);
+}
+
+/// Sequences never come round: that would give 0 out, and then those of before again.
+TEST_F(Limits, AStreamWithoutSequencesLeftRefuses) {
+  const auto create_error = [&](uint64_t first) {
+    auto config = parse_stream_config(fmt::format(R"({{"name":"F","subjects":["f"],"first_seq":{}}})", first));
+    if (!config) return config.error().detail;
+    auto made = streams().create(*config);
+    return made ? std::string() : made.error().detail;
+  };
+  EXPECT_NE(create_error(UINT64_MAX).find("first sequence is beyond"), std::string::npos);
+  ASSERT_EQ(create_error(kLastStreamSeq.value()), "");
+  Stream& s = *streams().find("F");
+  fill("f", 1);
+  EXPECT_EQ(s.store().state().last_seq, kLastStreamSeq);
+  const auto answer = ack("f");
+  EXPECT_NE(answer.find("10077"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("the stream has no sequences left"), std::string::npos) << answer;
+  EXPECT_EQ(s.store().state().messages, 1U);
+  EXPECT_EQ(purge_now(s, {.filter = "", .below = StreamSeq(UINT64_MAX), .keep = 0}).error().api_code, 10003);
+  EXPECT_EQ(purge_now(s, {.filter = "", .below = kLastStreamSeq.next(), .keep = 0}), 1U);
+  EXPECT_NE(ack("f").find("10077"), std::string::npos);
 }
 
 TEST_F(Limits, MaxBytesCountsReportedSizes) {

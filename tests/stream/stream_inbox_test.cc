@@ -67,6 +67,17 @@ TEST_F(Inbox, TooMuchWaitingIsToldAsFull) {
   EXPECT_TRUE(mirrored(m, 3, "a"));
 }
 
+TEST_F(Inbox, AnOriginsSequenceMayBeFarButNotBeyondWhatCanBeCounted) {
+  Stream& m = make(R"({"name":"M","storage":"memory","mirror":{"name":"O"}})");
+  ASSERT_TRUE(mirrored(m, 1, "a"));
+  ASSERT_TRUE(mirrored(m, uint64_t{1} << 40, "b"));
+  const auto refused = m.inbox()->take_mirrored(StreamSeq(UINT64_MAX), 5, {.subject = "c", .reply = "", .headers = "", .payload = "x"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().api_code, 10077);
+  EXPECT_NE(refused.error().detail.find("the origin's sequence 18446744073709551615"), std::string::npos);
+  EXPECT_EQ(seqs(m), (std::vector<uint64_t>{1, uint64_t{1} << 40}));
+}
+
 TEST_F(Inbox, NoRoomIsAnErrorNotAGap) {
   Stream& m = make(R"({"name":"M","mirror":{"name":"O"}})");
   ASSERT_TRUE(mirrored(m, 1, "a"));
