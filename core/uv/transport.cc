@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -35,13 +36,15 @@ int start_reading(uv_stream_t* from) {
   return uv_read_start(
       from,
       [](uv_handle_t* handle, size_t, uv_buf_t* buffer) noexcept {
-        // Any owner reads into the same block: its callback follows at once.
-        buffer->base = static_cast<char*>(handle->loop->data);
-        buffer->len = buffer->base == nullptr ? 0 : kReadBlock_bytes;
+        // Any owner reads into the same block: its callback follows at once. No buffer ends libuv's loop of reads.
+        HandleOwner* owner = owner_of(handle);
+        const size_t room = owner == nullptr ? kReadBlock_bytes : owner->read_room();
+        buffer->base = room > 0 ? static_cast<char*>(handle->loop->data) : nullptr;
+        buffer->len = buffer->base == nullptr ? 0 : room;
       },
       [](uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) noexcept {
         HandleOwner* owner = owner_of(stream);
-        if (owner == nullptr || count == 0) return;
+        if (owner == nullptr || count == 0 || (count == UV_ENOBUFS && buffer->base == nullptr)) return;
         std::string_view bytes;
         if (count > 0) bytes = {buffer->base, static_cast<size_t>(count)};
         owner->on_read(count, bytes);  // may destroy the owner
@@ -181,9 +184,16 @@ class UvTransport final : public Transport, public HandleOwner {
 
   std::string peer_address() const override { return peer_; }
 
+  size_t read_room() override {
+    const uint64_t round = pool_->loop.lag().rounds;
+    if (std::exchange(turn_, round) != round) turn_bytes_ = 0;
+    return std::min(kReadBlock_bytes, kTurn_bytes - std::min(kTurn_bytes, turn_bytes_));
+  }
+
   void on_read(ssize_t count, std::string_view bytes) override {
     if (handler_ == nullptr) return;
     if (count > 0) {
+      turn_bytes_ += static_cast<size_t>(count);
       handler_->on_bytes(bytes);  // may destroy us
       return;
     }
@@ -241,6 +251,8 @@ class UvTransport final : public Transport, public HandleOwner {
   std::string peer_;
   TransportHandler* handler_ = nullptr;
   size_t writes_under_way_ = 0;
+  uint64_t turn_ = 0;  ///< the round that turn_bytes_ were read in
+  size_t turn_bytes_ = 0;
   bool broken_ = false;
   std::shared_ptr<UvTransport*> alive_;
 };

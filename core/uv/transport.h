@@ -15,6 +15,8 @@ namespace sluice {
 
 /// Bytes one read may bring; the block has kReadPadding_bytes more that parsers may look at.
 inline constexpr size_t kReadBlock_bytes = 64 * 1024;
+/// So much is taken from one connection in a round of the loop, then it is the next one's turn; libuv alone would take 2 MiB.
+inline constexpr size_t kTurn_bytes = 256 * 1024;
 inline constexpr size_t kReadPadding_bytes = 64;
 /// How long close(flush = true) may go on writing and waiting for the peer's end.
 inline constexpr std::chrono::milliseconds kFlushDeadline{2000};
@@ -23,6 +25,8 @@ inline constexpr std::chrono::milliseconds kFlushDeadline{2000};
 class HandleOwner {
  public:
   virtual ~HandleOwner() = default;
+  /// How much it may read now. 0: its turn of this round is used up; what the kernel still holds is read in the next one.
+  virtual size_t read_room() { return kReadBlock_bytes; }
   /// `count` < 0 is libuv's code for why reading ended.
   virtual void on_read(ssize_t count, std::string_view bytes) = 0;
   virtual void on_written(int status) = 0;

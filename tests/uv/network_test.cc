@@ -5,11 +5,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "uv/env.h"
+#include "uv/transport.h"
 
 namespace sluice {
 namespace {
@@ -94,6 +98,25 @@ TEST_F(NetworkTest, QueuesWhatTheKernelDoesNotTakeAndDrainsInOrder) {
   EXPECT_TRUE(server.got == all);
   EXPECT_TRUE(until([&] { return client.drained == 1; }));
   EXPECT_EQ(client.transport->queued_bytes(), 0u);
+}
+
+/// Who sends as fast as it can is read in turns, so that others are heard between them.
+TEST_F(NetworkTest, OneConnectionHoldsTheLoopForOneTurnOnly) {
+  connect();
+  server.transport->pause_reading();
+  const size_t all = 4 << 20;
+  send(client, std::string(all, 'x'));  // the kernel has what it takes at once
+  uint64_t round = 0;
+  size_t in_round = 0, most = 0, seen = 0;
+  server.then = [&] {
+    if (std::exchange(round, world.loop().lag().rounds) != world.loop().lag().rounds) in_round = 0;
+    in_round += server.got.size() - std::exchange(seen, server.got.size());
+    most = std::max(most, in_round);
+  };
+  server.transport->resume_reading();
+  ASSERT_TRUE(until([&] { return server.got.size() == all; }));
+  EXPECT_GT(most, size_t{64} << 10);
+  EXPECT_LE(most, kTurn_bytes);
 }
 
 TEST_F(NetworkTest, PeerIsToldOnceOfTheEnd) {
