@@ -86,6 +86,17 @@ streams:
 '''
 
 
+def strike_somebody(rng, source, target, replicate, link):
+    victim = rng.choice(["source", "target", "copier", "copier", "link"])
+    if victim == "link":
+        link.cut()
+        link.mend()
+    else:
+        server = {"source": source, "target": target, "copier": replicate}[victim]
+        server.kill()
+        server.start()
+
+
 @pytest.mark.parametrize(("source_kind", "target_kind", "retention"),
                          [("nats", "sluice", "workqueue"), ("sluice", "nats", "workqueue"), ("nats", "sluice", "interest")])
 def test_nothing_is_lost_or_doubled_whoever_is_killed(farm, soak, source_kind, target_kind, retention):
@@ -103,14 +114,7 @@ def test_nothing_is_lost_or_doubled_whoever_is_killed(farm, soak, source_kind, t
             bodies = [f"{part}-{i}".encode() for i in range(300)]
             publish(source.port, "orders.a", bodies)
             sent += bodies
-            victim = rng.choice(["source", "target", "copier", "copier", "link"])
-            if victim == "link":
-                link.cut()
-                link.mend()
-            else:
-                server = {"source": source, "target": target, "copier": replicate}[victim]
-                server.kill()
-                server.start()
+            strike_somebody(rng, source, target, replicate, link)
         what = f"seed {seed}"
         wait_for(lambda: len(stream_of(target.port, "COPIES")) >= len(sent), 120)
         wait_for(lambda: messages_at(source.port) == 0, 60)
@@ -138,14 +142,7 @@ def test_from_queue_to_queue_nothing_is_lost_or_doubled_whoever_is_killed(farm, 
             publish(source.port, "orders.a", bodies)
             sent += bodies
             wait_for(lambda: len(taker.taken) > len(sent) - 300)  # in the midst of it, or just behind
-            victim = rng.choice(["source", "target", "copier", "copier", "link"])
-            if victim == "link":
-                link.cut()
-                link.mend()
-            else:
-                server = {"source": source, "target": target, "copier": replicate}[victim]
-                server.kill()
-                server.start()
+            strike_somebody(rng, source, target, replicate, link)
         wait_for(lambda: len(taker.taken) >= len(sent) and messages_at(source.port) == 0, 120)
         wait_for(lambda: api(target.port, "STREAM.INFO.COPIES")["state"]["messages"] == 0)
         assert taker.in_order() == sent, f"seed {seed}\n{replicate.log_tail()}"
