@@ -175,7 +175,7 @@ Status PullRequests::parse(std::string_view body, PullRequest& out) const {
   const Result<PullBody> pull = read_body(body);
   if (!pull) return std::unexpected(pull.error());
   const MonoTime now = env_.clock.now();
-  out.left = pull->batch;
+  out.left = std::max(pull->batch, INT64_MIN + 1);  // what is served is taken off
   out.max_bytes = out.bytes_left = pull->max_bytes;
   out.no_wait = pull->no_wait;
   out.claim = pull->claim;

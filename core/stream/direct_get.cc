@@ -18,6 +18,10 @@ constexpr size_t kMaxSeriesUnderWay = 64;
 constexpr size_t kSeriesSlice_count = 256;
 constexpr size_t kMaxMultiLast = 1024;
 constexpr int64_t kDefaultSeries_bytes = 64 * kMiB;
+
+/// Below 0 it is used up by the first message, of which its size can be taken off.
+int64_t bytes_asked(const DirectGetRequest& r) { return r.max_bytes != 0 ? std::max<int64_t>(r.max_bytes, -1) : kDefaultSeries_bytes; }
+
 /// Queue group of all that answer for one stream.
 constexpr std::string_view kAnswerers = "_sys_";
 
@@ -166,7 +170,7 @@ void DirectGet::get_series(const DirectGetRequest& r, std::string_view reply) {
   series->from = r.start_time ? store.seq_at_time(*r.start_time)
                               : StreamSeq(r.seq > 0 ? r.seq : 1);
   series->left = r.batch;
-  series->bytes_left = r.max_bytes != 0 ? r.max_bytes : kDefaultSeries_bytes;
+  series->bytes_left = bytes_asked(r);
   series->pending = store.count_matching(series->from, series->filter);
   series->no_headers = r.no_hdr;
   if (series->pending == 0) return answer_status(reply, 404, "Message Not Found");
@@ -215,7 +219,7 @@ void DirectGet::get_multi_last(const DirectGetRequest& r, std::string_view reply
   series->is_multi_last = true;
   series->chosen.assign(found.begin(), found.end());
   series->left = r.batch > 0 ? r.batch : UINT64_MAX;
-  series->bytes_left = r.max_bytes != 0 ? r.max_bytes : kDefaultSeries_bytes;
+  series->bytes_left = bytes_asked(r);
   series->pending = found.size();
   series->up_to = r.up_to_seq > 0 ? StreamSeq(r.up_to_seq) : up_to;
   start_series(std::move(series));

@@ -114,6 +114,15 @@ TEST(Pull, StatusesCountFromWhatWasAsked) {
   EXPECT_TRUE(got[1].headers.starts_with("NATS/1.0 409 Batch Completed\r\nNats-Pending-Messages: -1\r\n"));
 }
 
+TEST(Pull, TheLeastBatchThereIsEndsWithItsFirstMessageToo) {
+  ConsumerWorld w;
+  w.make(ConsumerWorld::pull());
+  w.fetch(R"({"batch":-9223372036854775808,"expires":1000000000})");
+  for (int i = 0; i < 2; ++i) w.stream().publish("a.b");
+  w.run();
+  EXPECT_EQ(w.taken_seqs(), Seqs({1}));
+}
+
 // Acks may bring more before it expires.
 TEST(Pull, NoWaitThatExpiresOutlivesAFullConsumer) {
   ConsumerWorld w;

@@ -81,6 +81,7 @@ TEST_F(DirectGets, Batch) {
   EXPECT_EQ(get(R"({"next_by_subj":"k.b","batch":9})").size(), 3U);
   EXPECT_EQ(get(R"({"seq":1,"batch":9,"max_bytes":1})").size(), 2U);
   EXPECT_EQ(get(R"({"seq":1,"batch":9,"max_bytes":-1})").size(), 2U);
+  EXPECT_EQ(get(R"({"seq":1,"batch":9,"max_bytes":-9223372036854775808})").size(), 2U);
   // Subjects count, too; the message that goes beyond the bound is still sent.
   const auto sized = [](const Caught& g) { return header(g, "Nats-Subject").size() + g.payload.size(); };
   const auto whole = get(R"({"seq":2,"batch":2})");
